@@ -1,0 +1,3 @@
+//! The `learngene` program.
+
+fn main() {}

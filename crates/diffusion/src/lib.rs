@@ -1,0 +1,1 @@
+//! Noise schedules, losses, samplers and guidance over any denoiser.

@@ -1,0 +1,1 @@
+//! Feature extractors, the class probe and the pictures and reports made of their results.

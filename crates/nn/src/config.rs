@@ -1,0 +1,268 @@
+//! The whole description of a model: nothing about its shape is written anywhere else.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How the adaptive layer norms get their shift, scale and gate from the condition vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AdaLn {
+    /// One matrix per block (DiT, needed for its checkpoints).
+    PerBlock,
+    /// One matrix shared by all blocks and a bias table per block (PixArt-alpha's adaLN-single, arXiv 2310.00426).
+    Shared,
+}
+
+/// What the six projections of a block are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// Ordinary weight matrices.
+    Dense,
+    /// `learngene` rank-one components (`N_G`), shared by every class.
+    Factorised {
+        /// `N_G`.
+        learngene: usize,
+    },
+}
+
+/// The rank split `(N_G, N_T)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankSplit {
+    /// `N_G`: components of the learngene in every matrix.
+    pub learngene: usize,
+    /// `N_T`: components of one tailor in every matrix.
+    pub tailor: usize,
+}
+
+impl std::str::FromStr for RankSplit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || Error::Config {
+            field: "rank split",
+            found: format!("`{text}`"),
+            expected: "N_G,N_T: two whole numbers such as 96,8".into(),
+        };
+        let (learngene, tailor) = text.split_once(',').ok_or_else(bad)?;
+        Ok(Self {
+            learngene: learngene.trim().parse().map_err(|_| bad())?,
+            tailor: tailor.trim().parse().map_err(|_| bad())?,
+        })
+    }
+}
+
+impl std::fmt::Display for RankSplit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{},{}", self.learngene, self.tailor)
+    }
+}
+
+/// A diffusion transformer with adaLN-Zero (Peebles & Xie, arXiv 2212.09748).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DitConfig {
+    /// Input as `[channels, height, width]`, pixels or latents.
+    pub input: [usize; 3],
+    /// Side of a square patch in pixels.
+    pub patch: usize,
+    /// Width `d` of a token.
+    pub hidden: usize,
+    /// Number of blocks `L`.
+    pub depth: usize,
+    /// Attention heads; must divide `hidden`.
+    pub heads: usize,
+    /// Hidden units of the MLP over `hidden`.
+    pub mlp_ratio: usize,
+    /// Classes, without the null class, which is label `num_classes`.
+    pub num_classes: usize,
+    /// Where shift, scale and gate come from.
+    pub adaln: AdaLn,
+    /// Whether the output has a second half of channels for the variance.
+    pub learn_sigma: bool,
+    /// Dense or factorised projections.
+    pub basis: Basis,
+    /// `N_T`: components of a tailor; 0 for a model without tailors.
+    pub tailor_rank: usize,
+    /// Tailors of each matrix; one per class unless classes share.
+    pub groups: usize,
+}
+
+/// Name, hidden, depth, heads, adaLN of every size; the patch follows the slash in a full name such as `dit-b/2`.
+pub const SIZES: &[(&str, usize, usize, usize, AdaLn)] = &[
+    ("dit-micro", 96, 4, 3, AdaLn::Shared),
+    ("dit-nano", 192, 6, 3, AdaLn::Shared),
+    ("dit-s", 384, 12, 6, AdaLn::PerBlock),
+    ("dit-b", 768, 12, 12, AdaLn::PerBlock),
+    ("dit-l", 1024, 24, 16, AdaLn::PerBlock),
+    ("dit-xl", 1152, 28, 16, AdaLn::PerBlock),
+];
+
+impl DitConfig {
+    /// The size of that name (`dit-nano/4`) for an input and a number of classes: dense and without tailors.
+    pub fn from_size(name: &str, input: [usize; 3], num_classes: usize) -> Result<Self> {
+        let unknown = || {
+            let known: Vec<String> = SIZES.iter().map(|s| format!("{}/P", s.0)).collect();
+            let near = SIZES
+                .iter()
+                .map(|s| (strsim::levenshtein(name.split('/').next().unwrap_or(name), s.0), s.0))
+                .min();
+            Error::UnknownSize {
+                found: name.into(),
+                known: format!("{} with a patch side P such as 2, 4 or 8", known.join(", ")),
+                nearest: near.filter(|n| n.0 <= 3).map(|n| {
+                    format!("{}/{}", n.1, name.split_once('/').map_or("2", |p| p.1))
+                }),
+            }
+        };
+        let (family, patch) = name.split_once('/').ok_or_else(unknown)?;
+        let patch: usize = patch.parse().map_err(|_| unknown())?;
+        let &(_, hidden, depth, heads, adaln) =
+            SIZES.iter().find(|s| s.0 == family).ok_or_else(unknown)?;
+        let config = Self {
+            input,
+            patch,
+            hidden,
+            depth,
+            heads,
+            mlp_ratio: 4,
+            num_classes,
+            adaln,
+            learn_sigma: false,
+            basis: Basis::Dense,
+            tailor_rank: 0,
+            groups: 0,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The same model with factorised projections and one tailor per class.
+    pub fn with_rank_split(mut self, split: RankSplit) -> Result<Self> {
+        self.basis = Basis::Factorised { learngene: split.learngene };
+        self.with_tailors(split.tailor)
+    }
+
+    /// The same model with one tailor of rank `N_T` per class beside whatever its projections are made of.
+    pub fn with_tailors(mut self, tailor_rank: usize) -> Result<Self> {
+        self.tailor_rank = tailor_rank;
+        self.groups = if tailor_rank == 0 { 0 } else { self.num_classes };
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// Refuses what describes no model, naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, found: String, expected: &str| {
+            Err(Error::Config { field, found, expected: expected.into() })
+        };
+        let [c, h, w] = self.input;
+        for (field, value) in [
+            ("input channels", c),
+            ("input height", h),
+            ("input width", w),
+            ("patch", self.patch),
+            ("hidden", self.hidden),
+            ("depth", self.depth),
+            ("heads", self.heads),
+            ("mlp_ratio", self.mlp_ratio),
+            ("num_classes", self.num_classes),
+        ] {
+            if value == 0 {
+                return fail(field, "0".into(), "at least 1");
+            }
+        }
+        if h % self.patch != 0 || w % self.patch != 0 {
+            let sides = format!("{} for an input of {h}x{w}", self.patch);
+            return fail("patch", sides, "a side that divides both height and width");
+        }
+        if self.hidden % self.heads != 0 || self.hidden % 4 != 0 {
+            let found = format!("{} with {} heads", self.hidden, self.heads);
+            return fail("hidden", found, "a multiple of 4 and of the number of heads");
+        }
+        let learngene = match self.basis {
+            Basis::Dense => 0,
+            Basis::Factorised { learngene: 0 } => {
+                return fail("rank split", "N_G = 0".into(), "at least one learngene component");
+            }
+            Basis::Factorised { learngene } => learngene,
+        };
+        if learngene + self.tailor_rank > self.hidden {
+            return fail(
+                "rank split",
+                format!("{learngene},{} (active rank {})", self.tailor_rank, learngene + self.tailor_rank),
+                &format!("N_G + N_T of at most {}, the smaller side of the matrices", self.hidden),
+            );
+        }
+        if (self.tailor_rank == 0) != (self.groups == 0) {
+            let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
+            return fail("groups", found, "both zero (no tailors) or both positive");
+        }
+        Ok(())
+    }
+
+    /// Patches of an image, which is the number of tokens `T`.
+    pub fn tokens(&self) -> usize {
+        (self.input[1] / self.patch) * (self.input[2] / self.patch)
+    }
+
+    /// Numbers in one patch.
+    pub fn patch_len(&self) -> usize {
+        self.input[0] * self.patch * self.patch
+    }
+
+    /// Channels of the output.
+    pub fn out_channels(&self) -> usize {
+        self.input[0] * if self.learn_sigma { 2 } else { 1 }
+    }
+
+    /// Hidden units of the MLP.
+    pub fn mlp_hidden(&self) -> usize {
+        self.hidden * self.mlp_ratio
+    }
+
+    /// The label that stands for "no class".
+    pub fn null_label(&self) -> usize {
+        self.num_classes
+    }
+
+    /// `N_G`, if the projections are factorised.
+    pub fn learngene_rank(&self) -> Option<usize> {
+        match self.basis {
+            Basis::Dense => None,
+            Basis::Factorised { learngene } => Some(learngene),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rank_split_beyond_the_matrix_is_refused() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap();
+        let split = RankSplit { learngene: 90, tailor: 8 };
+        let text = config.with_rank_split(split).unwrap_err().to_string();
+        assert!(text.contains("at most 96") && text.contains("active rank 98"), "{text}");
+    }
+
+    #[test]
+    fn unknown_size_names_the_nearest() {
+        let text = DitConfig::from_size("dit-nanno/4", [3, 32, 32], 12).unwrap_err().to_string();
+        assert!(text.contains("did you mean `dit-nano/4`"), "{text}");
+    }
+
+    #[test]
+    fn patch_must_divide_the_image() {
+        let text = DitConfig::from_size("dit-nano/4", [1, 30, 30], 10).unwrap_err().to_string();
+        assert!(text.contains("30x30"), "{text}");
+    }
+
+    #[test]
+    fn rank_split_is_read_and_written() {
+        let split: RankSplit = "96, 8".parse().unwrap();
+        assert_eq!(split.to_string(), "96,8");
+        assert!("96".parse::<RankSplit>().is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! The diffusion transformer whose projections are dense or factorised and gated by class.
+//!
+//! In: a [`DitConfig`], a batch of noisy images, their diffusion times, labels and [`ClassGate`].
+//! Out: the network's prediction for the batch; parameters by name; the cost of any configuration.
+//! Must not know: schedules, losses, optimisers, file formats, data sets.
+//!
+//! The one seam is [`Projection`]: dense or factorised, with or without tailors. Everything above it (attention, MLP,
+//! blocks) is written once. Shape suffixes: `b` batch, `t` tokens, `d` hidden, `h` heads, `n` inputs and `m` outputs of
+//! a projection, `r` components, `c` channels.
+
+mod adaln;
+mod attention;
+mod block;
+mod config;
+pub mod cost;
+mod dit;
+mod embed;
+mod error;
+mod gate;
+mod init;
+mod mlp;
+pub mod params;
+mod projection;
+
+pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES};
+pub use dit::{Conditions, Dit};
+pub use error::{Error, Result};
+pub use gate::{ClassGate, GatePlan};
+pub use init::FactorInit;
+pub use projection::{Components, DenseProjection, FactorisedProjection, Form, Projection};
