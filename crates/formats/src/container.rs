@@ -1,0 +1,320 @@
+//! The safetensors container: 8 bytes of header length, a JSON header, the tensors' bytes end to end.
+//!
+//! # Threat model
+//! A file may come from anyone. Reading one never panics, never runs code, never allocates more than a small multiple
+//! of the file's own size, and gives an error that names the file. In particular:
+//!
+//! * a header length beyond the file or beyond [`MAX_HEADER_BYTES`] is refused before anything is allocated;
+//! * a name that stands twice, in the header or in `__metadata__`, is refused (a plain map would keep the last one, so
+//!   two readers could see two different models in one file);
+//! * offsets that overlap, leave gaps or do not end with the file, and shapes whose product overflows, are refused;
+//!   all but the last of these checks are the `safetensors` crate's;
+//! * only regular files are opened, so a pipe cannot stall the reader and a device cannot feed it forever.
+//!
+//! Values are not judged: a file full of NaN reads as such. Nothing protects against a well-formed file whose weights
+//! were chosen to make the model misbehave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::decode::to_f32;
+use crate::error::{FormatError, Result};
+
+/// Largest header read or written, the limit of the `safetensors` library.
+pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+const LENGTH_BYTES: u64 = 8;
+const METADATA_KEY: &str = "__metadata__";
+/// Values encoded between two writes.
+const CHUNK_VALUES: usize = 1 << 14;
+
+/// One tensor on its way to or from a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TensorEntry {
+    /// Sizes, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Values in row-major order, as many as the product of `shape`.
+    pub values: Vec<f32>,
+}
+
+/// What a safetensors file holds: its string metadata and its tensors by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Contents {
+    /// The `__metadata__` entries; empty when the file has none.
+    pub metadata: BTreeMap<String, String>,
+    /// The tensors.
+    pub tensors: BTreeMap<String, TensorEntry>,
+}
+
+/// Reads any safetensors file of float tensors, also one of another program.
+///
+/// # Errors
+/// [`FormatError::Malformed`], [`FormatError::Dtype`], [`FormatError::NotAFile`] or [`FormatError::Io`].
+pub fn read(path: impl AsRef<Path>) -> Result<Contents> {
+    let path = path.as_ref();
+    let (file, length) = open(path)?;
+    read_from(&mut io::BufReader::new(file), length, path)
+}
+
+/// Reads the metadata alone. The header is checked as a whole, against the length of the file too.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>> {
+    let path = path.as_ref();
+    let (mut file, length) = open(path)?;
+    Ok(read_layout(&mut file, length, path)?.metadata)
+}
+
+/// Reads from `source`, which holds `length` bytes and is called `path` in errors.
+pub(crate) fn read_from(source: &mut dyn Read, length: u64, path: &Path) -> Result<Contents> {
+    let layout = read_layout(source, length, path)?;
+    let mut tensors = BTreeMap::new();
+    let mut bytes = Vec::new();
+    for name in layout.tensors.offset_keys() {
+        let Some(info) = layout.tensors.info(&name) else {
+            continue;
+        };
+        let (start, end) = info.data_offsets;
+        bytes.resize(end - start, 0);
+        source
+            .read_exact(&mut bytes)
+            .map_err(|source| FormatError::io("read", path, source))?;
+        let values = to_f32(info.dtype, &bytes).ok_or_else(|| FormatError::Dtype {
+            path: path.to_path_buf(),
+            tensor: name.clone(),
+            dtype: info.dtype.to_string(),
+        })?;
+        let shape = info.shape.clone();
+        tensors.insert(name, TensorEntry { shape, values });
+    }
+    Ok(Contents {
+        metadata: layout.metadata,
+        tensors,
+    })
+}
+
+/// The bytes in front of the tensors: the same for the same arguments, names in sorted order, padded to 8 bytes.
+pub(crate) fn encode_header(
+    metadata: &BTreeMap<String, String>,
+    tensors: &BTreeMap<String, TensorEntry>,
+) -> Result<Vec<u8>> {
+    let mut infos = BTreeMap::new();
+    let mut offset = 0;
+    for (name, tensor) in tensors {
+        let count = tensor
+            .shape
+            .iter()
+            .try_fold(1usize, |n, &size| n.checked_mul(size));
+        if count != Some(tensor.values.len()) {
+            return Err(FormatError::ValueCount {
+                tensor: name.clone(),
+                shape: tensor.shape.clone(),
+                found: tensor.values.len(),
+            });
+        }
+        if name == METADATA_KEY {
+            return Err(unstorable(
+                name,
+                "a tensor cannot have the name of the metadata",
+            ));
+        }
+        let end = offset + size_of_val(tensor.values.as_slice());
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.shape.clone(),
+            data_offsets: (offset, end),
+        };
+        infos.insert(name.as_str(), info);
+        offset = end;
+    }
+    let mut json = serde_json::to_vec(&HeaderOut {
+        metadata,
+        tensors: infos,
+    })
+    .map_err(|_| unstorable("header", "it is not representable as JSON"))?;
+    json.resize(json.len().next_multiple_of(LENGTH_BYTES as usize), b' ');
+    let length = json.len() as u64;
+    if length > MAX_HEADER_BYTES {
+        return Err(unstorable(
+            "header",
+            "config, class names and tensor names exceed 100 MB",
+        ));
+    }
+    Ok([&length.to_le_bytes()[..], &json].concat())
+}
+
+/// The tensors' bytes, in the order of [`encode_header`].
+pub(crate) fn write_values(
+    tensors: &BTreeMap<String, TensorEntry>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(CHUNK_VALUES * size_of::<f32>());
+    for chunk in tensors
+        .values()
+        .flat_map(|tensor| tensor.values.chunks(CHUNK_VALUES))
+    {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+        out.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn unstorable(name: &str, reason: &'static str) -> FormatError {
+    FormatError::Name {
+        name: name.to_owned(),
+        reason,
+    }
+}
+
+/// A regular file and its length in bytes.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let failed = |source| FormatError::io("read", path, source);
+    // Asked before opening, because opening a pipe waits for its other end.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(FormatError::NotAFile {
+            path: path.to_path_buf(),
+        });
+    }
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    Ok((file, length))
+}
+
+/// A header that was checked against the length of its file.
+struct Layout {
+    metadata: BTreeMap<String, String>,
+    tensors: Metadata,
+}
+
+fn read_layout(source: &mut dyn Read, length: u64, path: &Path) -> Result<Layout> {
+    let failed = |source| FormatError::io("read", path, source);
+    let malformed = |reason: String| FormatError::malformed(path, reason);
+    let Some(after_length) = length.checked_sub(LENGTH_BYTES) else {
+        return Err(malformed(format!(
+            "{length} bytes are too few to hold a header"
+        )));
+    };
+    let mut header_length = [0; LENGTH_BYTES as usize];
+    source.read_exact(&mut header_length).map_err(failed)?;
+    let header_length = u64::from_le_bytes(header_length);
+    if header_length > MAX_HEADER_BYTES {
+        return Err(malformed(format!(
+            "its header claims {header_length} bytes, more than the allowed {MAX_HEADER_BYTES}"
+        )));
+    }
+    let Some(data_length) = after_length.checked_sub(header_length) else {
+        return Err(malformed(format!(
+            "its header claims {header_length} bytes, the file has {after_length} left"
+        )));
+    };
+    let mut json = vec![0; header_length as usize];
+    source.read_exact(&mut json).map_err(failed)?;
+    let header: HeaderIn =
+        serde_json::from_slice(&json).map_err(|error| malformed(format!("header: {error}")))?;
+    let mut tensors = header.tensors;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let tensors = Metadata::new(None, tensors).map_err(|error| malformed(error.to_string()))?;
+    let claimed = tensors.data_len();
+    if claimed as u64 != data_length {
+        return Err(malformed(format!(
+            "its tensors take {claimed} bytes, the file has {data_length}"
+        )));
+    }
+    Ok(Layout {
+        metadata: header.metadata,
+        tensors,
+    })
+}
+
+#[derive(Serialize)]
+struct HeaderOut<'a> {
+    #[serde(rename = "__metadata__")]
+    metadata: &'a BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<&'a str, TensorInfo>,
+}
+
+/// The JSON header with every name exactly once.
+#[derive(Default)]
+struct HeaderIn {
+    metadata: BTreeMap<String, String>,
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl<'de> Deserialize<'de> for HeaderIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+struct HeaderVisitor;
+
+impl<'de> Visitor<'de> for HeaderVisitor {
+    type Value = HeaderIn;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<HeaderIn, A::Error> {
+        let mut header = HeaderIn::default();
+        let mut seen = BTreeSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if !seen.insert(name.clone()) {
+                return Err(A::Error::custom(format_args!(
+                    "`{name}` stands there twice"
+                )));
+            }
+            if name == METADATA_KEY {
+                header.metadata = map.next_value::<UniqueStrings>()?.0;
+            } else {
+                header.tensors.push((name, map.next_value()?));
+            }
+        }
+        Ok(header)
+    }
+}
+
+/// A map of strings with every key exactly once.
+struct UniqueStrings(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for UniqueStrings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_map(UniqueStringsVisitor)
+    }
+}
+
+struct UniqueStringsVisitor;
+
+impl<'de> Visitor<'de> for UniqueStringsVisitor {
+    type Value = UniqueStrings;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(
+        self,
+        mut map: A,
+    ) -> std::result::Result<UniqueStrings, A::Error> {
+        let mut strings = BTreeMap::new();
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            if strings.contains_key(&key) {
+                return Err(A::Error::custom(format_args!(
+                    "metadata `{key}` stands there twice"
+                )));
+            }
+            strings.insert(key, value);
+        }
+        Ok(UniqueStrings(strings))
+    }
+}

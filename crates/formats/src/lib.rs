@@ -1,0 +1,25 @@
+//! Weight files and checkpoints: what a run leaves on disk, loaded strictly and written atomically.
+//!
+//! * In: named `f32` tensors in row-major order, a JSON config, class names.
+//! * Out: one self-contained safetensors file ([`WeightFile`]), or a folder of them with checksums ([`CheckpointWriter`]).
+//! * Must not know: what a tensor means, how a model computes, which tensor engine holds it.
+//!
+//! Nothing here changes a file in place: a new file is written whole beside the old one and renamed over it
+//! ([`write_atomically`]), so a full disk or a killed process leaves the old one as it was.
+
+pub mod atomic;
+pub mod checkpoint;
+pub mod container;
+mod decode;
+pub mod error;
+pub mod header;
+pub mod manifest;
+pub mod retention;
+pub mod weights;
+
+pub use atomic::write_atomically;
+pub use checkpoint::{CheckpointWriter, Checkpoints, Content};
+pub use error::{FormatError, Mismatch, Result};
+pub use header::{FORMAT_VERSION, Header, Kind};
+pub use retention::Retention;
+pub use weights::{TensorEntry, WeightFile, fingerprint};
