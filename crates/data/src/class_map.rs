@@ -1,0 +1,295 @@
+//! Which classes take part: the choice on the command line, and the class map file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::{Error, Hint, Result};
+use crate::source::{Partition, Sample, Source};
+
+/// The classes to load, in the order their numbers will have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClassSelection {
+    /// The classes of pre-training.
+    Base,
+    /// The classes of transfer.
+    Novel,
+    /// Every class of the source.
+    All,
+    /// These, in this order.
+    Names(Vec<String>),
+}
+
+impl FromStr for ClassSelection {
+    type Err = Error;
+
+    /// `base`, `novel`, `all` or names separated by commas.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.trim() {
+            "base" => return Ok(Self::Base),
+            "novel" => return Ok(Self::Novel),
+            "all" => return Ok(Self::All),
+            _ => {}
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        let wrong = |reason: String| Error::ClassList {
+            list: text.to_owned(),
+            reason,
+        };
+        if names.iter().any(String::is_empty) {
+            return Err(wrong(
+                "a name is empty; write base, novel, all or names like a,b,c".to_owned(),
+            ));
+        }
+        match first_repeated(&names) {
+            Some(name) => Err(wrong(format!("`{name}` stands there twice"))),
+            None => Ok(Self::Names(names)),
+        }
+    }
+}
+
+impl ClassSelection {
+    /// The names of the selected classes of `source`.
+    ///
+    /// # Errors
+    /// [`Error::NoPartition`] for base or novel where the source does not say; [`Error::UnknownClass`] with the nearest
+    /// name; [`Error::ClassList`] if nothing or something twice is selected.
+    pub fn resolve(&self, source: &dyn Source) -> Result<Vec<String>> {
+        let part = |which, pick: fn(&Partition) -> &Vec<String>| match source.partition().map(pick)
+        {
+            Some(names) if !names.is_empty() => Ok(names.clone()),
+            _ => Err(Error::NoPartition {
+                which,
+                origin: source.name().to_owned(),
+            }),
+        };
+        let names = match self {
+            Self::Base => part("base", |partition| &partition.base)?,
+            Self::Novel => part("novel", |partition| &partition.novel)?,
+            Self::All => source.class_names().to_vec(),
+            Self::Names(names) => names.clone(),
+        };
+        let wrong = |reason: String| Error::ClassList {
+            list: names.join(","),
+            reason,
+        };
+        if names.is_empty() {
+            return Err(wrong("no class is selected".to_owned()));
+        }
+        if let Some(name) = first_repeated(&names) {
+            return Err(wrong(format!("`{name}` stands there twice")));
+        }
+        match names
+            .iter()
+            .find(|name| !source.class_names().contains(name))
+        {
+            Some(name) => Err(Error::unknown_class(
+                name,
+                source.name(),
+                source.class_names(),
+            )),
+            None => Ok(names),
+        }
+    }
+}
+
+fn first_repeated(names: &[String]) -> Option<&String> {
+    names
+        .iter()
+        .enumerate()
+        .find(|(at, name)| names[..*at].contains(name))
+        .map(|(_, name)| name)
+}
+
+/// A class map: classes renamed and merged, and a base/novel partition, written as TOML.
+///
+/// ```toml
+/// base = ["vehicle", "bird"]
+/// novel = ["pet"]
+///
+/// [classes]                       # left out: the source's own classes
+/// vehicle = ["automobile", "truck"]
+/// bird = ["bird"]
+/// pet = ["cat", "dog"]            # source classes named nowhere are left out
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassMap {
+    path: PathBuf,
+    classes: Option<Vec<(String, Vec<String>)>>,
+    partition: Partition,
+}
+
+impl ClassMap {
+    const KEYS: [&str; 3] = ["classes", "base", "novel"];
+
+    /// Reads a class map file.
+    ///
+    /// # Errors
+    /// [`Error::ClassMap`] for text that is no TOML, unknown keys, wrong types and contradictions.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(&fs::read_to_string(path).map_err(Error::io(path))?, path)
+    }
+
+    /// Reads a class map from text; `path` is for errors.
+    ///
+    /// # Errors
+    /// As [`ClassMap::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let wrong = |reason: String| Error::ClassMap {
+            path: path.to_owned(),
+            reason,
+        };
+        let table: toml::Table =
+            toml::from_str(text).map_err(|error| wrong(error.to_string().trim().to_owned()))?;
+        if let Some(key) = table.keys().find(|key| !Self::KEYS.contains(&key.as_str())) {
+            let hint = Hint::nearest(key, &Self::KEYS);
+            return Err(wrong(format!(
+                "unknown key `{key}`{hint}; known are {}",
+                Self::KEYS.join(", ")
+            )));
+        }
+        let names = |key: &str, value: &toml::Value| -> Result<Vec<String>> {
+            let list = value.as_array().and_then(|values| {
+                values
+                    .iter()
+                    .map(|v| v.as_str().map(str::to_owned))
+                    .collect()
+            });
+            list.filter(|names: &Vec<String>| !names.is_empty())
+                .ok_or_else(|| {
+                    wrong(format!(
+                        "`{key}` must be a list of class names, as in {key} = [\"a\", \"b\"]"
+                    ))
+                })
+        };
+        let classes = match table.get("classes") {
+            None => None,
+            Some(toml::Value::Table(classes)) => Some(
+                classes
+                    .iter()
+                    .map(|(name, of)| Ok((name.clone(), names(name, of)?)))
+                    .collect::<Result<_>>()?,
+            ),
+            Some(_) => {
+                return Err(wrong(
+                    "`classes` must be a table of lists, as in [classes] pet = [\"cat\"]"
+                        .to_owned(),
+                ));
+            }
+        };
+        let list = |key| {
+            table
+                .get(key)
+                .map_or(Ok(Vec::new()), |value| names(key, value))
+        };
+        let map = Self {
+            path: path.to_owned(),
+            classes,
+            partition: Partition {
+                base: list("base")?,
+                novel: list("novel")?,
+            },
+        };
+        let merged = map
+            .classes
+            .iter()
+            .flatten()
+            .flat_map(|(_, of)| of.clone())
+            .collect::<Vec<_>>();
+        if let Some(name) = first_repeated(&merged) {
+            return Err(wrong(format!(
+                "source class `{name}` is used twice under [classes]"
+            )));
+        }
+        let partitioned = [map.partition.base.clone(), map.partition.novel.clone()].concat();
+        if let Some(name) = first_repeated(&partitioned) {
+            return Err(wrong(format!("`{name}` stands twice in base and novel")));
+        }
+        Ok(map)
+    }
+
+    /// Lays the map over a source.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClass`] for a name that the source (under `[classes]`) or the map (in base, novel) does not have.
+    pub fn apply(self, source: Box<dyn Source>) -> Result<MappedSource> {
+        let known = source.class_names();
+        let origin = || format!("{} (class map {})", source.name(), self.path.display());
+        let position = |name: &String| {
+            known
+                .iter()
+                .position(|other| other == name)
+                .ok_or_else(|| Error::unknown_class(name, origin(), known))
+        };
+        let mut renumbered = vec![None; known.len()];
+        let classes: Vec<String> = match &self.classes {
+            None => {
+                renumbered = (0..known.len()).map(Some).collect();
+                known.to_vec()
+            }
+            Some(classes) => {
+                for (number, (_, of)) in classes.iter().enumerate() {
+                    for name in of {
+                        renumbered[position(name)?] = Some(number);
+                    }
+                }
+                classes.iter().map(|(name, _)| name.clone()).collect()
+            }
+        };
+        for name in self.partition.base.iter().chain(&self.partition.novel) {
+            if !classes.contains(name) {
+                return Err(Error::unknown_class(name, origin(), &classes));
+            }
+        }
+        let own_partition = self
+            .classes
+            .is_none()
+            .then(|| source.partition().cloned())
+            .flatten();
+        let partition = if self.partition == Partition::default() {
+            own_partition
+        } else {
+            Some(self.partition)
+        };
+        Ok(MappedSource {
+            source,
+            classes,
+            partition,
+            renumbered,
+        })
+    }
+}
+
+/// A source seen through a class map.
+#[derive(Debug)]
+pub struct MappedSource {
+    source: Box<dyn Source>,
+    classes: Vec<String>,
+    partition: Option<Partition>,
+    renumbered: Vec<Option<usize>>,
+}
+
+impl Source for MappedSource {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn partition(&self) -> Option<&Partition> {
+        self.partition.as_ref()
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        self.source.skipped()
+    }
+
+    fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
+        Box::new(self.source.samples().filter_map(|sample| match sample {
+            Ok(sample) => self.renumbered[sample.class].map(|class| Ok(Sample { class, ..sample })),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+}

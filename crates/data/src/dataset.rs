@@ -1,0 +1,326 @@
+//! A data set in memory: bytes of equal shape, by split and class.
+
+use std::path::PathBuf;
+
+use crate::class_map::ClassSelection;
+use crate::error::{Error, Result};
+use crate::image::{self, Image, MAX_SIDE};
+use crate::source::{self, Source};
+use crate::split::{self, Item, Split};
+
+/// The most bytes a data set may decode to.
+const MAX_BYTES: u64 = 8 << 30;
+
+/// How to bring images to one shape.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Side of the square to crop and resize to ([`Image::centre_crop`]), pixels; `None` takes images as they are, which
+    /// must then be of one size.
+    pub image_size: Option<usize>,
+    /// 1 for grey, 3 for RGB; `None` keeps grey only if every image is grey.
+    pub channels: Option<usize>,
+    /// A class map to lay over the source ([`crate::ClassMap`]).
+    pub class_map: Option<PathBuf>,
+}
+
+/// The images of one split.
+#[derive(Debug, Clone, Default)]
+struct Part {
+    pixels: Vec<u8>,
+    labels: Vec<usize>,
+    ids: Vec<String>,
+    by_class: Vec<Vec<usize>>,
+}
+
+/// Labelled images of one shape, in memory.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    name: String,
+    classes: Vec<String>,
+    shape: [usize; 3],
+    parts: [Part; 3],
+    fingerprint: String,
+}
+
+/// An image that has been read and brought to size.
+struct Loaded {
+    image: Image,
+    class: usize,
+    official: Option<Split>,
+    id: String,
+}
+
+impl Dataset {
+    /// Reads the selected classes of `spec` (see [`source::open`]) into memory.
+    ///
+    /// A class needs a training image. One with a single image trains on it and has neither validation nor test images,
+    /// so code that goes through the other splits must not count on every class being there.
+    ///
+    /// # Errors
+    /// Whatever the source reports; unknown or empty classes; images of different sizes without `image_size`; settings
+    /// out of range; more than 8 GiB of pixels.
+    pub fn load(spec: &str, selection: &ClassSelection, options: &LoadOptions) -> Result<Self> {
+        Self::from_source(
+            &*source::open(spec, options.class_map.as_deref())?,
+            selection,
+            options,
+        )
+    }
+
+    /// Reads the selected classes of an opened source; `options.class_map` is not looked at.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn from_source(
+        source: &dyn Source,
+        selection: &ClassSelection,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let classes = selection.resolve(source)?;
+        let renumbered: Vec<Option<usize>> = source
+            .class_names()
+            .iter()
+            .map(|name| classes.iter().position(|class| class == name))
+            .collect();
+        let loaded = read(source, &renumbered, options)?;
+        let items: Vec<Item<'_>> = loaded
+            .iter()
+            .map(|one| Item {
+                id: &one.id,
+                class: one.class,
+                official: one.official,
+            })
+            .collect();
+        let splits = split::assign(&items, classes.len());
+        for (number, class) in classes.iter().enumerate() {
+            if !items
+                .iter()
+                .zip(&splits)
+                .any(|(item, split)| item.class == number && *split == Split::Train)
+            {
+                return Err(Error::EmptyClass {
+                    class: class.clone(),
+                    origin: source.name().to_owned(),
+                });
+            }
+        }
+        // Every selected class has an image by now, so there is a first one.
+        let channels = loaded
+            .iter()
+            .map(|one| one.image.channels)
+            .max()
+            .unwrap_or(3);
+        let [width, height] = loaded
+            .first()
+            .map_or([0, 0], |one| [one.image.width, one.image.height]);
+        let shape = [channels as usize, height as usize, width as usize];
+        let mut parts = [(); 3].map(|()| Part {
+            by_class: vec![Vec::new(); classes.len()],
+            ..Part::default()
+        });
+        for (one, split) in loaded.into_iter().zip(splits) {
+            let part = &mut parts[split as usize];
+            part.by_class[one.class].push(part.labels.len());
+            part.labels.push(one.class);
+            part.ids.push(one.id);
+            part.pixels.extend(one.image.with_channels(channels).pixels);
+        }
+        let fingerprint = fingerprint(&classes, shape, &parts);
+        Ok(Self {
+            name: source.name().to_owned(),
+            classes,
+            shape,
+            parts,
+            fingerprint,
+        })
+    }
+
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Class names in the order of their numbers.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Channels, height, width of every image.
+    pub const fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Channels times height times width.
+    pub const fn values_per_image(&self) -> usize {
+        self.shape[0] * self.shape[1] * self.shape[2]
+    }
+
+    /// The number of images of a split; 0 is possible for validation and test.
+    pub const fn len(&self, split: Split) -> usize {
+        self.part(split).labels.len()
+    }
+
+    /// Whether a split has no image.
+    pub const fn is_empty(&self, split: Split) -> bool {
+        self.len(split) == 0
+    }
+
+    /// The class of image `i` of a split.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Dataset::len`], as in every method that takes an image number.
+    pub fn class_of(&self, split: Split, i: usize) -> usize {
+        self.part(split).labels[i]
+    }
+
+    /// The image numbers of a class in a split, rising.
+    pub fn of_class(&self, split: Split, class: usize) -> &[usize] {
+        &self.part(split).by_class[class]
+    }
+
+    /// The name of image `i`, unique in the source.
+    pub fn id(&self, split: Split, i: usize) -> &str {
+        &self.part(split).ids[i]
+    }
+
+    /// Writes image `i` as model input: planes (CHW) of x / 127.5 - 1, mirrored left to right if `flip`.
+    ///
+    /// # Panics
+    /// If `out` does not hold [`Dataset::values_per_image`] numbers.
+    pub fn write_chw(&self, split: Split, i: usize, flip: bool, out: &mut [f32]) {
+        assert_eq!(out.len(), self.values_per_image(), "room for one image");
+        image::write_chw(
+            self.pixels(split, i),
+            self.shape[2],
+            self.shape[0],
+            flip,
+            out,
+        );
+    }
+
+    /// Image `i` as an image.
+    pub fn image(&self, split: Split, i: usize) -> Image {
+        let [channels, height, width] = self.shape.map(|side| side as u32);
+        Image {
+            width,
+            height,
+            channels,
+            pixels: self.pixels(split, i).to_vec(),
+        }
+    }
+
+    /// A BLAKE3 hash (hex) of pixels, labels, splits and class names: equal for equal data, whatever its path.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn pixels(&self, split: Split, i: usize) -> &[u8] {
+        let size = self.values_per_image();
+        &self.part(split).pixels[i * size..(i + 1) * size]
+    }
+
+    const fn part(&self, split: Split) -> &Part {
+        &self.parts[split as usize]
+    }
+}
+
+/// Reads the images of the selected classes and brings them to one size.
+fn read(
+    source: &dyn Source,
+    renumbered: &[Option<usize>],
+    options: &LoadOptions,
+) -> Result<Vec<Loaded>> {
+    let size = options.image_size.map(checked_size).transpose()?;
+    let channels = options.channels.map(checked_channels).transpose()?;
+    let mut loaded: Vec<Loaded> = Vec::new();
+    let mut bytes = 0;
+    for sample in source.samples() {
+        let sample = sample?;
+        let Some(class) = renumbered.get(sample.class).copied().flatten() else {
+            continue;
+        };
+        let mut image = sample.image;
+        if let Some(size) = size {
+            image = image.centre_crop(size);
+        }
+        if let Some(channels) = channels {
+            image = image.with_channels(channels);
+        }
+        if let Some(first) = loaded.first() {
+            let (first_size, other) = (
+                [first.image.width, first.image.height],
+                [image.width, image.height],
+            );
+            if first_size != other {
+                let first_id = first.id.clone();
+                return Err(Error::MixedSizes {
+                    first_id,
+                    first: first_size,
+                    other_id: sample.id,
+                    other,
+                });
+            }
+        }
+        bytes += image.byte_count() as u64;
+        if bytes > MAX_BYTES {
+            return Err(Error::TooMuchMemory {
+                origin: source.name().to_owned(),
+                limit_mib: MAX_BYTES >> 20,
+            });
+        }
+        loaded.push(Loaded {
+            image,
+            class,
+            official: sample.split,
+            id: sample.id,
+        });
+    }
+    Ok(loaded)
+}
+
+fn checked_size(size: usize) -> Result<u32> {
+    u32::try_from(size)
+        .ok()
+        .filter(|size| (1..=MAX_SIDE).contains(size))
+        .ok_or_else(|| Error::Setting {
+            name: "image size",
+            value: size.to_string(),
+            expected: format!("1 to {MAX_SIDE} pixels"),
+        })
+}
+
+fn checked_channels(channels: usize) -> Result<u32> {
+    match channels {
+        1 => Ok(1),
+        3 => Ok(3),
+        _ => Err(Error::Setting {
+            name: "channels",
+            value: channels.to_string(),
+            expected: "1 or 3".to_owned(),
+        }),
+    }
+}
+
+fn fingerprint(classes: &[String], shape: [usize; 3], parts: &[Part; 3]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let number = |hasher: &mut blake3::Hasher, number: usize| {
+        hasher.update(&(number as u64).to_le_bytes());
+    };
+    hasher.update(b"learngene data set 1");
+    shape
+        .into_iter()
+        .chain([classes.len()])
+        .for_each(|side| number(&mut hasher, side));
+    for class in classes {
+        number(&mut hasher, class.len());
+        hasher.update(class.as_bytes());
+    }
+    for part in parts {
+        number(&mut hasher, part.labels.len());
+        part.labels
+            .iter()
+            .for_each(|label| number(&mut hasher, *label));
+        hasher.update(&part.pixels);
+    }
+    hasher.finalize().to_hex().to_string()
+}

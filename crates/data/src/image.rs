@@ -1,0 +1,183 @@
+//! Eight-bit images in memory, and the numbers a model sees.
+
+mod codec;
+mod resample;
+
+use resample::{Filter, Side};
+
+pub use codec::{MAX_SIDE, decode, decode_png, encode_png};
+
+/// An image of `height` rows of `width` pixels of `channels` bytes (HWC); 1 channel is grey, 3 are RGB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Bytes in a pixel, 1 or 3.
+    pub channels: u32,
+    /// `height * width * channels` bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl Image {
+    /// An image of one colour (one byte for each channel).
+    pub fn filled(width: u32, height: u32, colour: &[u8]) -> Self {
+        let pixels = colour.repeat(width as usize * height as usize);
+        Self {
+            width,
+            height,
+            channels: colour.len() as u32,
+            pixels,
+        }
+    }
+
+    /// Width times height times channels.
+    pub fn byte_count(&self) -> usize {
+        self.width as usize * self.height as usize * self.channels as usize
+    }
+
+    /// The image as model input: planes (CHW), x / 127.5 - 1, so 0 is -1 and 255 is 1.
+    pub fn to_chw(&self) -> Vec<f32> {
+        let mut planes = vec![0.0; self.pixels.len()];
+        write_chw(
+            &self.pixels,
+            self.width as usize,
+            self.channels as usize,
+            false,
+            &mut planes,
+        );
+        planes
+    }
+
+    /// The image that model output `planes` (CHW, `channels * height * width` numbers in [-1, 1]) shows: clamped and
+    /// rounded to the nearest byte. NaN becomes 0.
+    pub fn from_chw(width: u32, height: u32, channels: u32, planes: &[f32]) -> Self {
+        let area = width as usize * height as usize;
+        let mut pixels = vec![0; area * channels as usize];
+        for (channel, plane) in planes
+            .chunks_exact(area.max(1))
+            .take(channels as usize)
+            .enumerate()
+        {
+            for (pixel, value) in plane.iter().enumerate() {
+                // A cast from f32 to u8 saturates, so only the rounding needs care.
+                pixels[pixel * channels as usize + channel] = ((value + 1.0) * 127.5).round() as u8;
+            }
+        }
+        Self {
+            width,
+            height,
+            channels,
+            pixels,
+        }
+    }
+
+    /// The image mirrored left to right.
+    pub fn flipped(&self) -> Self {
+        let mut flipped = self.clone();
+        let channels = self.channels as usize;
+        for row in flipped
+            .pixels
+            .chunks_exact_mut((self.width as usize * channels).max(1))
+        {
+            row.reverse();
+            row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+        }
+        flipped
+    }
+
+    /// The image with 1 or 3 channels: grey is repeated; colour becomes luma (ITU-R BT.601, rounded).
+    pub fn with_channels(self, channels: u32) -> Self {
+        let pixels = match (self.channels, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
+            (3, 1) => self.pixels.chunks_exact(3).map(luma).collect(),
+            _ => return self,
+        };
+        Self {
+            channels,
+            pixels,
+            ..self
+        }
+    }
+
+    /// The square of side `size` that class-conditional diffusion models train on (ADM, Dhariwal and Nichol 2021): halve
+    /// with a box filter while the shorter side is at least twice `size`, bring the shorter side to `size` with an
+    /// anti-aliased bicubic filter, cut out the centre. An image that has this size already is left as it is.
+    pub fn centre_crop(&self, size: u32) -> Self {
+        if self.width == size && self.height == size {
+            return self.clone();
+        }
+        let mut image = self.clone();
+        while image.width.min(image.height) >= 2 * size {
+            let (width, height) = (Side::whole(image.width / 2), Side::whole(image.height / 2));
+            image = resample::resize(&image, &width, &height, Filter::Box);
+        }
+        let scale = f64::from(size) / f64::from(image.width.min(image.height));
+        let middle =
+            |side: u32| Side::middle((f64::from(side) * scale).round_ties_even() as u32, size);
+        resample::resize(
+            &image,
+            &middle(image.width),
+            &middle(image.height),
+            Filter::Bicubic,
+        )
+    }
+
+    /// The rectangle of `width` times `height` pixels at (`left`, `top`), cut to what lies inside the image.
+    pub fn cropped(&self, left: u32, top: u32, width: u32, height: u32) -> Self {
+        let left = left.min(self.width);
+        let top = top.min(self.height);
+        let width = width.min(self.width - left);
+        let height = height.min(self.height - top);
+        let channels = self.channels as usize;
+        let row_bytes = self.width as usize * channels;
+        let columns = left as usize * channels..(left + width) as usize * channels;
+        let rows = (top as usize..(top + height) as usize)
+            .map(|row| &self.pixels[row * row_bytes..][columns.clone()]);
+        Self {
+            width,
+            height,
+            channels: self.channels,
+            pixels: rows.flatten().copied().collect(),
+        }
+    }
+}
+
+/// Writes interleaved bytes (HWC) as planes (CHW) of x / 127.5 - 1, mirrored left to right if asked.
+pub(crate) fn write_chw(
+    pixels: &[u8],
+    width: usize,
+    channels: usize,
+    flip: bool,
+    planes: &mut [f32],
+) {
+    let area = pixels.len() / channels;
+    for (channel, plane) in planes.chunks_exact_mut(area).take(channels).enumerate() {
+        let rows = plane
+            .chunks_exact_mut(width)
+            .zip(pixels.chunks_exact(width * channels));
+        for (row, bytes) in rows {
+            let values = bytes
+                .iter()
+                .skip(channel)
+                .step_by(channels)
+                .map(|byte| f32::from(*byte) / 127.5 - 1.0);
+            if flip {
+                row.iter_mut()
+                    .rev()
+                    .zip(values)
+                    .for_each(|(out, value)| *out = value);
+            } else {
+                row.iter_mut()
+                    .zip(values)
+                    .for_each(|(out, value)| *out = value);
+            }
+        }
+    }
+}
+
+fn luma(rgb: &[u8]) -> u8 {
+    let weighted = 299 * u32::from(rgb[0]) + 587 * u32::from(rgb[1]) + 114 * u32::from(rgb[2]);
+    ((weighted + 500) / 1000) as u8
+}

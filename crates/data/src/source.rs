@@ -1,0 +1,138 @@
+//! Where images come from: one trait, one file for each kind, and [`open`], which tells the kinds apart by looking.
+
+mod cifar;
+mod emoji;
+mod folder;
+mod idx;
+mod sheet;
+
+use std::path::{Path, PathBuf};
+
+use crate::class_map::ClassMap;
+use crate::error::{Error, Hint, Result};
+use crate::{Image, Split};
+
+/// What [`open`] takes, for error texts and help pages.
+pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
+     images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
+     images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
+     their label files";
+
+/// One labelled image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The pixels, in the size the source has them.
+    pub image: Image,
+    /// The class, a position in [`Source::class_names`].
+    pub class: usize,
+    /// The split the source itself puts the image in, if it has any.
+    pub split: Option<Split>,
+    /// A name that is unique in the source and stays the same from run to run.
+    pub id: String,
+}
+
+/// Which classes are seen in pre-training and which only in transfer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partition {
+    /// Names of the classes of pre-training.
+    pub base: Vec<String>,
+    /// Names of the classes of transfer.
+    pub novel: Vec<String>,
+}
+
+/// Labelled images, one after another; how many there are need not be known beforehand.
+pub trait Source: std::fmt::Debug {
+    /// What to call it in texts: the built-in name or the path.
+    fn name(&self) -> &str;
+
+    /// The classes, in the order of their numbers.
+    fn class_names(&self) -> &[String];
+
+    /// The base and novel classes, if the source says which those are.
+    fn partition(&self) -> Option<&Partition> {
+        None
+    }
+
+    /// The number of samples, or `None` for a stream of unknown length.
+    fn known_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// Files that look like no image and were left out.
+    fn skipped(&self) -> &[PathBuf] {
+        &[]
+    }
+
+    /// Reads all samples from the first, in an order that never changes. A broken file is an error; after an error the
+    /// rest is not worth reading.
+    fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_>;
+}
+
+/// Opens `spec`: a built-in name or a path whose kind is found by looking. A class map, if given, is laid over it.
+///
+/// # Errors
+/// [`Error::UnknownSource`] lists what is accepted; readers report damaged files.
+pub fn open(spec: &str, class_map: Option<&Path>) -> Result<Box<dyn Source>> {
+    let source = open_plain(spec)?;
+    match class_map {
+        Some(path) => Ok(Box::new(ClassMap::read(path)?.apply(source)?)),
+        None => Ok(source),
+    }
+}
+
+fn open_plain(spec: &str) -> Result<Box<dyn Source>> {
+    let unknown = |reason: String| Error::UnknownSource {
+        spec: spec.to_owned(),
+        reason,
+        accepted: ACCEPTED,
+    };
+    if let Some(name) = spec.strip_prefix("builtin:") {
+        return match emoji::Emoji::open(name)? {
+            Some(pack) => Ok(Box::new(pack)),
+            None => Err(unknown(format!(
+                "there is no such built-in pack{}",
+                Hint::nearest(name, &emoji::NAMES)
+            ))),
+        };
+    }
+    let path = Path::new(spec);
+    if !path.exists() {
+        return Err(unknown("no such file or folder".to_owned()));
+    }
+    if let Some(idx) = idx::Idx::open(path)? {
+        return Ok(Box::new(idx));
+    }
+    if let Some(cifar) = cifar::CifarBinary::open(path)? {
+        return Ok(Box::new(cifar));
+    }
+    if let Some(sheets) = sheet::CifarSheets::open(path)? {
+        return Ok(Box::new(sheets));
+    }
+    if path.is_dir() {
+        return Ok(Box::new(folder::ImageFolder::open(path)?));
+    }
+    Err(unknown("the file is of no known kind".to_owned()))
+}
+
+/// The CIFAR-10 classes in label order (Krizhevsky 2009), for files that come without their names.
+const CIFAR10_CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// The path as text with forward slashes on every platform.
+fn text(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "/")
+}

@@ -1,0 +1,224 @@
+//! What a person asks of a data set before training on it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::source::Source;
+use crate::split::{self, Item, Split};
+
+/// The images of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ClassCount {
+    /// The class.
+    pub name: String,
+    /// Training images.
+    pub train: usize,
+    /// Validation images.
+    pub val: usize,
+    /// Test images.
+    pub test: usize,
+}
+
+/// How many images have one size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SizeCount {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 1 for grey, 3 for colour.
+    pub channels: u32,
+    /// Images.
+    pub count: usize,
+}
+
+/// The statistics of a source.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Statistics {
+    /// The source's name.
+    pub source: String,
+    /// Images in all.
+    pub images: usize,
+    /// Images of each class in each split.
+    pub classes: Vec<ClassCount>,
+    /// Names of the classes of pre-training, empty if the source does not say.
+    pub base: Vec<String>,
+    /// Names of the classes of transfer, empty if the source does not say.
+    pub novel: Vec<String>,
+    /// Image sizes, the most frequent first.
+    pub sizes: Vec<SizeCount>,
+    /// Mean of each channel over all pixels, 0 to 1; grey images count as three equal channels beside colour ones.
+    pub mean: Vec<f64>,
+    /// Standard deviation of each channel over all pixels, 0 to 1.
+    pub std: Vec<f64>,
+    /// Images equal, pixel for pixel, to an earlier one of the same split.
+    pub duplicates: usize,
+    /// Images equal, pixel for pixel, to one of another split: test results are worth less for each.
+    pub leaked: usize,
+    /// Files that are no images and were left out.
+    pub skipped: Vec<String>,
+}
+
+impl Statistics {
+    /// Reads the whole source once; images are let go as they are counted.
+    ///
+    /// # Errors
+    /// Whatever the source reports, and [`Error::EmptySource`] if it holds nothing.
+    pub fn gather(source: &dyn Source) -> Result<Self> {
+        let mut entries: Vec<(String, usize, Option<Split>, blake3::Hash)> = Vec::new();
+        let mut sizes: BTreeMap<(u32, u32, u32), usize> = BTreeMap::new();
+        let mut moments = Moments::default();
+        for sample in source.samples() {
+            let sample = sample?;
+            let image = &sample.image;
+            *sizes
+                .entry((image.width, image.height, image.channels))
+                .or_default() += 1;
+            moments.add(&image.pixels, image.channels as usize);
+            let mut hasher = blake3::Hasher::new();
+            hasher
+                .update(&image.width.to_le_bytes())
+                .update(&image.channels.to_le_bytes())
+                .update(&image.pixels);
+            entries.push((sample.id, sample.class, sample.split, hasher.finalize()));
+        }
+        if entries.is_empty() {
+            return Err(Error::EmptySource {
+                origin: source.name().to_owned(),
+                hint: "there is nothing to count",
+            });
+        }
+        let items: Vec<Item<'_>> = entries
+            .iter()
+            .map(|(id, class, official, _)| Item {
+                id,
+                class: *class,
+                official: *official,
+            })
+            .collect();
+        let splits = split::assign(&items, source.class_names().len());
+        let mut classes: Vec<ClassCount> = source
+            .class_names()
+            .iter()
+            .map(|name| ClassCount {
+                name: name.clone(),
+                train: 0,
+                val: 0,
+                test: 0,
+            })
+            .collect();
+        for (item, split) in items.iter().zip(&splits) {
+            let class = &mut classes[item.class];
+            *match split {
+                Split::Train => &mut class.train,
+                Split::Val => &mut class.val,
+                Split::Test => &mut class.test,
+            } += 1;
+        }
+        let (duplicates, leaked) = repeated(
+            entries
+                .iter()
+                .map(|entry| entry.3)
+                .zip(splits.iter().copied()),
+        );
+        let mut sizes: Vec<SizeCount> = sizes
+            .into_iter()
+            .map(|((width, height, channels), count)| SizeCount {
+                width,
+                height,
+                channels,
+                count,
+            })
+            .collect();
+        sizes.sort_by_key(|size| std::cmp::Reverse(size.count));
+        let (mean, std) = moments.finish();
+        let partition = source.partition().cloned().unwrap_or_default();
+        Ok(Self {
+            source: source.name().to_owned(),
+            images: entries.len(),
+            classes,
+            base: partition.base,
+            novel: partition.novel,
+            sizes,
+            mean,
+            std,
+            duplicates,
+            leaked,
+            skipped: source
+                .skipped()
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+        })
+    }
+}
+
+/// Counts repetitions inside a split and images that occur in more than one split.
+fn repeated(images: impl Iterator<Item = (blake3::Hash, Split)>) -> (usize, usize) {
+    let mut occurrences: HashMap<blake3::Hash, [usize; 3]> = HashMap::new();
+    for (hash, split) in images {
+        occurrences.entry(hash).or_default()[split as usize] += 1;
+    }
+    occurrences
+        .values()
+        .fold((0, 0), |(duplicates, leaked), counts| {
+            let across = counts.iter().filter(|count| **count > 0).count() > 1;
+            let within: usize = counts.iter().map(|count| count.saturating_sub(1)).sum();
+            (
+                duplicates + within,
+                leaked + if across { counts.iter().sum() } else { 0 },
+            )
+        })
+}
+
+/// Exact integer sums of bytes and their squares, for grey images and for each channel of colour ones.
+#[derive(Default)]
+struct Moments {
+    grey: [u128; 3],
+    colour: [[u128; 3]; 3],
+}
+
+impl Moments {
+    fn add(&mut self, pixels: &[u8], channels: usize) {
+        for channel in 0..channels {
+            let mut sums = [0u64; 3];
+            for byte in pixels.iter().skip(channel).step_by(channels) {
+                let value = u64::from(*byte);
+                sums = [sums[0] + 1, sums[1] + value, sums[2] + value * value];
+            }
+            let total = if channels == 1 {
+                &mut self.grey
+            } else {
+                &mut self.colour[channel]
+            };
+            total
+                .iter_mut()
+                .zip(sums)
+                .for_each(|(total, sum)| *total += u128::from(sum));
+        }
+    }
+
+    fn finish(&self) -> (Vec<f64>, Vec<f64>) {
+        let channels: Vec<[u128; 3]> = if self.colour[0][0] == 0 {
+            vec![self.grey]
+        } else {
+            self.colour
+                .iter()
+                .map(|sums| [0, 1, 2].map(|power| sums[power] + self.grey[power]))
+                .collect()
+        };
+        let moment = |[count, sum, squares]: [u128; 3]| {
+            let mean = sum as f64 / count as f64;
+            (
+                mean / 255.0,
+                (squares as f64 / count as f64 - mean * mean)
+                    .max(0.0)
+                    .sqrt()
+                    / 255.0,
+            )
+        };
+        channels.into_iter().map(moment).unzip()
+    }
+}
