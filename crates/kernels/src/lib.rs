@@ -1,0 +1,1 @@
+//! Fused operators as a Burn backend extension, each with a composition of plain operators beside it.
