@@ -1,0 +1,113 @@
+//! The network's output as an image.
+
+use burn::tensor::Tensor;
+
+use crate::error::expect_shape;
+use crate::variance::split;
+use crate::{Denoiser, DiffusionError, NoiseLevels, Target};
+
+/// What keeps predicted clean images within the range of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Clip {
+    /// Nothing: for latents, and wherever exactness counts.
+    #[default]
+    Off,
+    /// Values are cut to -1 to 1, the range of pixels.
+    Range,
+    /// Each image is scaled down by the 99.5th percentile of its absolute values, if that exceeds 1, then cut
+    /// to -1 to 1 (Saharia et al. 2022, section 2.3): for strong guidance of pixels.
+    Dynamic,
+}
+
+impl Clip {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("off", Self::Off),
+        ("range", Self::Range),
+        ("dynamic", Self::Dynamic),
+    ];
+
+    fn apply(self, x0: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Off => x0,
+            Self::Range => x0.clamp(-1.0, 1.0),
+            Self::Dynamic => {
+                let scale = percentile_of_magnitude(x0.clone()).clamp_min(1.0);
+                (x0 / scale).clamp(-1.0, 1.0)
+            }
+        }
+    }
+}
+
+crate::name::named!(Clip, "clipping");
+
+const DYNAMIC_PERCENTILE: f64 = 0.995;
+
+/// Per sample, `[b, 1, 1, 1]`: the smallest magnitude not exceeded by 99.5 % of the values.
+fn percentile_of_magnitude(x: Tensor<4>) -> Tensor<4> {
+    let [b, c, h, w] = x.dims();
+    let values = c * h * w;
+    let rank = (DYNAMIC_PERCENTILE * (values.saturating_sub(1)) as f64).ceil() as usize;
+    let sorted = x.abs().reshape([b, values]).sort(1);
+    sorted.narrow(1, rank, 1).reshape([b, 1, 1, 1])
+}
+
+/// A network with what its output means.
+#[derive(Clone, Copy)]
+pub struct Predictor<'a> {
+    denoiser: &'a dyn Denoiser,
+    target: Target,
+    clip: Clip,
+}
+
+impl std::fmt::Debug for Predictor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Predictor")
+            .field("target", &self.target)
+            .field("clip", &self.clip)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the network says about one step.
+pub(super) struct Estimate {
+    /// The clean image, clipped, `[b, c, h, w]`.
+    pub x0: Tensor<4>,
+    /// The raw learned variances, `[b, c, h, w]`, if the network has them.
+    pub raw_variance: Option<Tensor<4>>,
+}
+
+impl<'a> Predictor<'a> {
+    /// Reads the output of `denoiser` as `target`.
+    #[must_use]
+    pub fn new(denoiser: &'a dyn Denoiser, target: Target, clip: Clip) -> Self {
+        Self {
+            denoiser,
+            target,
+            clip,
+        }
+    }
+
+    /// Evaluates the network once.
+    pub(super) fn estimate(
+        &self,
+        x_t: &Tensor<4>,
+        time: f64,
+        alpha_bar: f64,
+    ) -> Result<Estimate, DiffusionError> {
+        let [b, c, h, w] = x_t.dims();
+        let output = self.denoiser.predict(x_t.clone(), time).without_autodiff();
+        let (prediction, raw_variance) = if output.dims() == [b, 2 * c, h, w] {
+            let (prediction, raw) = split(output, c);
+            (prediction, Some(raw))
+        } else {
+            expect_shape("network output", output.dims(), [b, c, h, w])?;
+            (output, None)
+        };
+        let levels = NoiseLevels::uniform(alpha_bar);
+        let x0 = self.target.x0(prediction, x_t.clone(), &levels);
+        Ok(Estimate {
+            x0: self.clip.apply(x0),
+            raw_variance,
+        })
+    }
+}

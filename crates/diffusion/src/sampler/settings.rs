@@ -1,0 +1,84 @@
+//! How to sample, as it stands in configurations and on the command line.
+
+use serde::{Deserialize, Serialize};
+
+use super::Clip;
+
+/// Which sampler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SamplerKind {
+    /// Ancestral sampling, [`super::ddpm`].
+    Ddpm,
+    /// First-order steps, noiseless at eta 0, [`super::ddim`].
+    #[default]
+    Ddim,
+    /// Second-order multistep solver, [`super::dpm_solver_2m`].
+    DpmSolver2M,
+    /// First-order steps along v, [`super::euler`].
+    Euler,
+    /// Second-order steps along v with two evaluations each, [`super::heun`].
+    Heun,
+}
+
+impl SamplerKind {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("ddpm", Self::Ddpm),
+        ("ddim", Self::Ddim),
+        ("dpm++2m", Self::DpmSolver2M),
+        ("euler", Self::Euler),
+        ("heun", Self::Heun),
+    ];
+
+    /// The names of all samplers.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().map(|(name, _)| *name)
+    }
+}
+
+crate::name::named!(SamplerKind, "sampler");
+
+/// Variance of a DDPM step when the network has not learned it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FixedVariance {
+    /// The posterior's: exact for a data set of one image.
+    #[default]
+    Small,
+    /// The step's beta: exact for data that are themselves standard normal.
+    Large,
+}
+
+impl FixedVariance {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("small", Self::Small), ("large", Self::Large)];
+}
+
+crate::name::named!(FixedVariance, "fixed variance");
+
+/// How to sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sampling {
+    /// Which sampler.
+    pub kind: SamplerKind,
+    /// Steps to take, from 1 to the length of the training schedule.
+    pub steps: usize,
+    /// For DDIM: share of the ancestral noise, from 0 (none) to 1 (as DDPM).
+    pub eta: f64,
+    /// For DDPM: the variance if the network has not learned it.
+    pub variance: FixedVariance,
+    /// What keeps predicted images within range.
+    pub clip: Clip,
+}
+
+impl Default for Sampling {
+    /// DDIM in 50 steps without noise and without clipping.
+    fn default() -> Self {
+        Self {
+            kind: SamplerKind::default(),
+            steps: 50,
+            eta: 0.0,
+            variance: FixedVariance::default(),
+            clip: Clip::default(),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What the network predicts, and how that, the clean image and the noise follow from one another.
+
+use burn::tensor::{Tensor, TensorData};
+
+use crate::{DiffusionError, Schedule};
+
+/// How noisy each sample of a batch is.
+///
+/// Holds `alpha_bar` per sample, or one for the whole batch, and builds from it the `[b, 1, 1, 1]`
+/// coefficients of the formulas below in `f64` before they take the tensor's own type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoiseLevels {
+    alpha_bars: Vec<f64>,
+}
+
+impl NoiseLevels {
+    /// The levels of a batch at timesteps `t`, one per sample, indexing `schedule`.
+    ///
+    /// # Errors
+    /// A timestep outside the schedule.
+    pub fn at(schedule: &Schedule, t: &[usize]) -> Result<Self, DiffusionError> {
+        let alpha_bars = t.iter().enumerate().map(|(sample, &found)| {
+            let last = schedule.len() - 1;
+            let known = schedule.alpha_bars().get(found).copied();
+            known.ok_or(DiffusionError::Timestep {
+                sample,
+                found,
+                last,
+            })
+        });
+        Ok(Self {
+            alpha_bars: alpha_bars.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// One level for every sample of a batch. `alpha_bar` lies strictly between 0 and 1.
+    #[must_use]
+    pub fn uniform(alpha_bar: f64) -> Self {
+        Self {
+            alpha_bars: vec![alpha_bar],
+        }
+    }
+
+    /// Share of the image's variance left: per sample, or one value for all.
+    #[must_use]
+    pub fn alpha_bars(&self) -> &[f64] {
+        &self.alpha_bars
+    }
+
+    /// The forward process `q(x_t | x_0)`: `alpha x_0 + sigma noise`.
+    ///
+    /// # Shapes
+    /// `x0_bchw`, `noise_bchw` and the result `[b, c, h, w]`, with as many samples as there are levels.
+    #[must_use]
+    pub fn diffuse(&self, x0_bchw: Tensor<4>, noise_bchw: Tensor<4>) -> Tensor<4> {
+        self.combine(x0_bchw, |alpha, _| alpha, noise_bchw, |_, sigma| sigma)
+    }
+
+    /// `x f(alpha, sigma) + y g(alpha, sigma)`.
+    fn combine(
+        &self,
+        x: Tensor<4>,
+        f: impl Fn(f64, f64) -> f64,
+        y: Tensor<4>,
+        g: impl Fn(f64, f64) -> f64,
+    ) -> Tensor<4> {
+        let f = self.column(&x, f);
+        let g = self.column(&y, g);
+        x * f + y * g
+    }
+
+    /// `f(alpha, sigma)` of each sample as `[b, 1, 1, 1]`, in the type and on the device of `like`.
+    fn column(&self, like: &Tensor<4>, f: impl Fn(f64, f64) -> f64) -> Tensor<4> {
+        let values: Vec<_> = self
+            .alpha_bars
+            .iter()
+            .map(|&alpha_bar| f(alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()))
+            .collect();
+        column(&values, like)
+    }
+}
+
+/// `values` as `[b, 1, 1, 1]`, a constant in the type and on the device of `like`.
+pub(crate) fn column(values: &[f64], like: &Tensor<4>) -> Tensor<4> {
+    let data = TensorData::new(values.to_vec(), [values.len(), 1, 1, 1]);
+    Tensor::from_data(data, (&like.device().without_autodiff(), like.dtype()))
+}
+
+/// What the network's prediction stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Target {
+    /// `v = alpha noise - sigma x_0` (Salimans & Ho 2022, section 4): well conditioned at every timestep.
+    #[default]
+    Velocity,
+    /// The noise itself (Ho et al. 2020).
+    Epsilon,
+}
+
+impl Target {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("velocity", Self::Velocity), ("epsilon", Self::Epsilon)];
+
+    /// What the network should have said for `x_t = alpha x_0 + sigma noise`.
+    ///
+    /// # Shapes
+    /// All `[b, c, h, w]`, here and in the conversions below.
+    #[must_use]
+    pub fn truth(
+        self,
+        x0_bchw: Tensor<4>,
+        noise_bchw: Tensor<4>,
+        levels: &NoiseLevels,
+    ) -> Tensor<4> {
+        match self {
+            Self::Epsilon => noise_bchw,
+            Self::Velocity => {
+                levels.combine(noise_bchw, |alpha, _| alpha, x0_bchw, |_, sigma| -sigma)
+            }
+        }
+    }
+
+    /// The clean image that a prediction implies: `alpha x_t - sigma v`, or `(x_t - sigma noise) / alpha`.
+    #[must_use]
+    pub fn x0(self, prediction: Tensor<4>, x_t: Tensor<4>, levels: &NoiseLevels) -> Tensor<4> {
+        match self {
+            Self::Velocity => levels.combine(x_t, |alpha, _| alpha, prediction, |_, sigma| -sigma),
+            Self::Epsilon => levels.combine(
+                x_t,
+                |alpha, _| alpha.recip(),
+                prediction,
+                |alpha, sigma| -sigma / alpha,
+            ),
+        }
+    }
+
+    /// The noise that a prediction implies: `sigma x_t + alpha v`, or itself.
+    #[must_use]
+    pub fn epsilon(self, prediction: Tensor<4>, x_t: Tensor<4>, levels: &NoiseLevels) -> Tensor<4> {
+        match self {
+            Self::Velocity => levels.combine(x_t, |_, sigma| sigma, prediction, |alpha, _| alpha),
+            Self::Epsilon => prediction,
+        }
+    }
+
+    /// The velocity that a prediction implies: itself, or `(noise - sigma x_t) / alpha`.
+    #[must_use]
+    pub fn velocity(
+        self,
+        prediction: Tensor<4>,
+        x_t: Tensor<4>,
+        levels: &NoiseLevels,
+    ) -> Tensor<4> {
+        match self {
+            Self::Velocity => prediction,
+            Self::Epsilon => levels.combine(
+                prediction,
+                |alpha, _| alpha.recip(),
+                x_t,
+                |alpha, sigma| -sigma / alpha,
+            ),
+        }
+    }
+
+    /// `[mean squared error of v, mean squared error of the noise]` per unit of this target's own squared
+    /// error. With `x_t` given, the noise is `sigma x_t + alpha v`, so an error in v is `alpha` times as
+    /// large in the noise: the conversion is a factor, not another pass over the images.
+    pub(crate) fn error_factors(self, alpha_bar: f64) -> [f64; 2] {
+        match self {
+            Self::Velocity => [1.0, alpha_bar],
+            Self::Epsilon => [alpha_bar.recip(), 1.0],
+        }
+    }
+
+    /// Min-SNR weight (Hang et al. 2023, section 3.4): `min(snr, gamma)` on the error in `x_0`, carried over
+    /// to this target's own error.
+    pub(crate) fn min_snr_weight(self, alpha_bar: f64, gamma: f64) -> f64 {
+        let snr = alpha_bar / (1.0 - alpha_bar);
+        match self {
+            Self::Velocity => snr.min(gamma) / (snr + 1.0),
+            Self::Epsilon => snr.min(gamma) / snr,
+        }
+    }
+}
+
+crate::name::named!(Target, "target");
