@@ -5,8 +5,8 @@
 //! `core/util/event.proto` in protobuf wire format. Of that schema only the fields below are written, by hand.
 //!
 //! Files of one folder are one run: TensorBoard reads them in the order of their names, which begin with the time of
-//! their start. A resumed run therefore opens a new file, and [`EventWriter::resumed_at`] makes TensorBoard forget what
-//! the old one logged after the checkpoint. A record that a killed process cut short is skipped over.
+//! their start. A resumed run opens a new file, whose first events make TensorBoard forget what the old one logged after
+//! the checkpoint. A record that a killed process cut short is skipped over.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -33,23 +33,35 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Creates `folder` where needed and in it a new file that sorts after those of earlier starts.
+    /// Creates `folder` where needed and in it a new file that sorts after those of earlier starts. `first_step` is the
+    /// first step that will be logged, 0 for a new run: what earlier files hold of this step and after is no longer
+    /// shown.
     ///
     /// # Errors
     /// [`EventError`] when the folder or the file cannot be created.
-    pub fn create(folder: impl AsRef<Path>, start: f64) -> Result<Self, EventError> {
+    pub fn create(
+        folder: impl AsRef<Path>,
+        first_step: u64,
+        wall_time: f64,
+    ) -> Result<Self, EventError> {
+        const SESSION_START: u64 = 1;
         let folder = folder.as_ref();
         fs::create_dir_all(folder).map_err(|source| EventError {
             path: folder.to_path_buf(),
             source,
         })?;
-        let (path, file) = create_new(folder, start as u64)?;
+        let (path, file) = create_new(folder, wall_time as u64)?;
         let mut writer = Self {
             path,
             file: BufWriter::new(file),
         };
         let version = Message::default().bytes(field::EVENT_FILE_VERSION, b"brain.Event:2");
-        writer.event(0, start, version)?;
+        writer.event(0, wall_time, version)?;
+        // TensorBoard discards the later steps at the second and any further session start it meets, so that the first
+        // file needs one too.
+        let log = Message::default().varint(field::SESSION_LOG_STATUS, SESSION_START);
+        let start = Message::default().message(field::EVENT_SESSION_LOG, &log);
+        writer.event(first_step, wall_time, start)?;
         writer.flush()?;
         Ok(writer)
     }
@@ -57,20 +69,6 @@ impl EventWriter {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Says that logging goes on at `step`: events of earlier files at this step and after are no longer shown.
-    ///
-    /// # Errors
-    /// [`EventError`].
-    pub fn resumed_at(&mut self, step: u64, wall_time: f64) -> Result<(), EventError> {
-        const START: u64 = 1;
-        let log = Message::default().varint(field::SESSION_LOG_STATUS, START);
-        self.event(
-            step,
-            wall_time,
-            Message::default().message(field::EVENT_SESSION_LOG, &log),
-        )
     }
 
     /// One point of the curve `tag`. A slash in the tag groups curves: `loss/v`.

@@ -54,7 +54,7 @@ fn tensorboard_reads_a_run_that_was_killed_and_resumed() {
 
     // Signature, IHDR: enough of a PNG for a reader that passes it on.
     let png = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13];
-    let mut first = EventWriter::create(&run, 1_700_000_000.25).unwrap();
+    let mut first = EventWriter::create(&run, 0, 1_700_000_000.25).unwrap();
     first.scalar("loss/v", 1, 0.5, 1_700_000_001.5).unwrap();
     first
         .scalar("loss/v", 300, 0.137_1, 1_700_000_002.5)
@@ -73,8 +73,7 @@ fn tensorboard_reads_a_run_that_was_killed_and_resumed() {
     file.set_len(file.metadata().unwrap().len() - 3).unwrap();
     drop(first);
 
-    let mut second = EventWriter::create(&run, 1_700_000_100.0).unwrap();
-    second.resumed_at(301, 1_700_000_100.0).unwrap();
+    let mut second = EventWriter::create(&run, 301, 1_700_000_100.0).unwrap();
     second.scalar("loss/v", 301, 0.25, 1_700_000_101.0).unwrap();
     second
         .scalar("lr", 5_000_000_000, f32::NAN, 1_700_000_101.0)
@@ -104,7 +103,7 @@ fn tensorboard_reads_a_run_that_was_killed_and_resumed() {
 #[test]
 fn two_starts_within_a_second_do_not_share_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let first = EventWriter::create(folder.path(), 1_700_000_000.0).unwrap();
-    let second = EventWriter::create(folder.path(), 1_700_000_000.9).unwrap();
+    let first = EventWriter::create(folder.path(), 0, 1_700_000_000.0).unwrap();
+    let second = EventWriter::create(folder.path(), 0, 1_700_000_000.9).unwrap();
     assert!(first.path() < second.path());
 }
