@@ -274,7 +274,13 @@ impl CheckpointWriter {
         if path.exists() {
             rename(&path, &replaced)?;
         }
-        rename(&temporary, &path)?;
+        if let Err(error) = rename(&temporary, &path) {
+            let _ignored = remove(&temporary);
+            if replaced.exists() {
+                rename(&replaced, &path)?;
+            }
+            return Err(error);
+        }
         sync_folder(folder)?;
 
         let mut saved = Saved {
@@ -285,12 +291,15 @@ impl CheckpointWriter {
         if replaced.exists() {
             saved.not_removed.extend(remove(&replaced).err());
         }
-        self.remove_superseded(&mut saved)?;
+        self.remove_superseded(&mut saved);
         Ok(saved)
     }
 
-    fn remove_superseded(&self, saved: &mut Saved) -> Result<()> {
-        let (checkpoints, _) = self.checkpoints.list()?;
+    fn remove_superseded(&self, saved: &mut Saved) {
+        let checkpoints = match self.checkpoints.list() {
+            Ok((checkpoints, _)) => checkpoints,
+            Err(error) => return saved.not_removed.push(error),
+        };
         let all: Vec<_> = checkpoints.iter().map(step_and_metric).collect();
         for step in self.retention.superseded(saved.checkpoint.step(), &all) {
             let name = folder_name(step);
@@ -306,7 +315,6 @@ impl CheckpointWriter {
                 Err(error) => saved.not_removed.push(error),
             }
         }
-        Ok(())
     }
 }
 
