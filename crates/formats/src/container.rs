@@ -14,24 +14,22 @@
 //! Values are not judged: a file full of NaN reads as such. Nothing protects against a well-formed file whose weights
 //! were chosen to make the model misbehave.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use serde::de::{Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 use crate::decode::to_f32;
 use crate::error::{FormatError, Result};
+use crate::json_header::{HeaderIn, METADATA_KEY};
 
 /// Largest header read or written, the limit of the `safetensors` library.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = 8;
-const METADATA_KEY: &str = "__metadata__";
 /// Values encoded between two writes.
 const CHUNK_VALUES: usize = 1 << 14;
 
@@ -241,80 +239,4 @@ struct HeaderOut<'a> {
     metadata: &'a BTreeMap<String, String>,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, TensorInfo>,
-}
-
-/// The JSON header with every name exactly once.
-#[derive(Default)]
-struct HeaderIn {
-    metadata: BTreeMap<String, String>,
-    tensors: Vec<(String, TensorInfo)>,
-}
-
-impl<'de> Deserialize<'de> for HeaderIn {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(HeaderVisitor)
-    }
-}
-
-struct HeaderVisitor;
-
-impl<'de> Visitor<'de> for HeaderVisitor {
-    type Value = HeaderIn;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of tensors")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<HeaderIn, A::Error> {
-        let mut header = HeaderIn::default();
-        let mut seen = BTreeSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
-                return Err(A::Error::custom(format_args!(
-                    "`{name}` stands there twice"
-                )));
-            }
-            if name == METADATA_KEY {
-                header.metadata = map.next_value::<UniqueStrings>()?.0;
-            } else {
-                header.tensors.push((name, map.next_value()?));
-            }
-        }
-        Ok(header)
-    }
-}
-
-/// A map of strings with every key exactly once.
-struct UniqueStrings(BTreeMap<String, String>);
-
-impl<'de> Deserialize<'de> for UniqueStrings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_map(UniqueStringsVisitor)
-    }
-}
-
-struct UniqueStringsVisitor;
-
-impl<'de> Visitor<'de> for UniqueStringsVisitor {
-    type Value = UniqueStrings;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of strings")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(
-        self,
-        mut map: A,
-    ) -> std::result::Result<UniqueStrings, A::Error> {
-        let mut strings = BTreeMap::new();
-        while let Some((key, value)) = map.next_entry::<String, String>()? {
-            if strings.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "metadata `{key}` stands there twice"
-                )));
-            }
-            strings.insert(key, value);
-        }
-        Ok(UniqueStrings(strings))
-    }
 }

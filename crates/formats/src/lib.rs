@@ -9,16 +9,19 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod checkpoint_writer;
 pub mod container;
 mod decode;
 pub mod error;
 pub mod header;
+mod json_header;
 pub mod manifest;
 pub mod retention;
 pub mod weights;
 
 pub use atomic::write_atomically;
-pub use checkpoint::{CheckpointWriter, Checkpoints, Content};
+pub use checkpoint::{Checkpoint, Checkpoints, Found};
+pub use checkpoint_writer::{CheckpointWriter, Content, Saved};
 pub use error::{FormatError, Mismatch, Result};
 pub use header::{FORMAT_VERSION, Header, Kind};
 pub use retention::Retention;

@@ -1,4 +1,5 @@
 //! Checkpoint folders: what stays, what is found again, what damage does.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 use std::io::{self, Write};

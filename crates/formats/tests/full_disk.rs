@@ -1,5 +1,6 @@
 //! A disk that is really full: a small tmpfs, which only root may mount. Elsewhere the test says so and checks nothing.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 use std::path::Path;

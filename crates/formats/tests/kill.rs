@@ -1,5 +1,6 @@
 //! A process that saves without pause is killed outright at many moments; what it reported as saved is always there.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
