@@ -19,6 +19,7 @@ mod error;
 mod gate;
 mod init;
 mod mlp;
+mod ops;
 pub mod params;
 mod projection;
 

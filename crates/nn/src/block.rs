@@ -1,0 +1,61 @@
+//! One transformer block.
+
+use crate::{
+    adaln::{Modulation, modulate},
+    attention::Attention,
+    config::DitConfig,
+    error::Result,
+    gate::GatePlan,
+    init::Init,
+    mlp::Mlp,
+    ops,
+    projection::Form,
+};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// Attention and MLP, each behind a modulated norm and a gated residual.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Source of shifts, scales and gates.
+    pub modulation: Modulation,
+    /// Self-attention.
+    pub attention: Attention,
+    /// Perceptron.
+    pub mlp: Mlp,
+}
+
+impl Block {
+    pub(crate) fn init(config: &DitConfig, init: &mut Init) -> Result<Self> {
+        Ok(Self {
+            modulation: Modulation::init(config.adaln, config.hidden, init),
+            attention: Attention::init(config, init)?,
+            mlp: Mlp::init(config, init)?,
+        })
+    }
+
+    /// - x: `[b, t, d]`; condition: `[b, d]`; shared: `[b, 6 d]`
+    /// - output: `[b, t, d]`
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        condition: &Tensor<2>,
+        shared: Option<&Tensor<2>>,
+        plan: &GatePlan,
+    ) -> Tensor<3> {
+        let [shift_a, scale_a, gate_a, shift_m, scale_m, gate_m] =
+            self.modulation.forward(condition, shared);
+        let attended = self.attention.forward(modulate(x.clone(), shift_a, scale_a), plan);
+        let x = ops::gated_residual(x, attended, gate_a);
+        let refined = self.mlp.forward(modulate(x.clone(), shift_m, scale_m), plan);
+        ops::gated_residual(x, refined, gate_m)
+    }
+
+    pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
+        Self {
+            modulation: self.modulation.clone(),
+            attention: self.attention.specialise(list, form),
+            mlp: self.mlp.specialise(list, form),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The diffusion transformer.
+
+use crate::{
+    adaln::{Linear, modulate},
+    block::Block,
+    config::{AdaLn, Basis, DitConfig},
+    embed::{LabelEmbedding, TimeEmbedding, patchify, positions, unpatchify},
+    error::{Error, Result},
+    gate::{ClassGate, GatePlan},
+    init::{FactorInit, Init},
+    ops,
+    projection::{Form, ProjectionShape},
+};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// What the prediction for a batch depends on besides the images.
+#[derive(Clone, Debug)]
+pub struct Conditions {
+    /// Diffusion time of each sample, in training steps.
+    pub times: Vec<f64>,
+    /// Label of each sample; `None` is the null label.
+    pub labels: Vec<Option<usize>>,
+    /// Tailors of each sample.
+    pub gate: ClassGate,
+}
+
+impl Conditions {
+    /// Labels with their own tailors, the ordinary case: group `i` belongs to class `i`.
+    pub fn of_labels(times: Vec<f64>, labels: Vec<Option<usize>>) -> Self {
+        let gate = ClassGate::one_hot(labels.iter().copied());
+        Self { times, labels, gate }
+    }
+}
+
+/// A diffusion transformer whose projections are dense or factorised.
+#[derive(Module, Debug)]
+pub struct Dit {
+    /// `c p p -> d`.
+    pub patches: Linear,
+    /// Diffusion time.
+    pub time: TimeEmbedding,
+    /// Label.
+    pub label: LabelEmbedding,
+    /// `d -> 6 d` for all blocks (shared adaLN).
+    pub modulation: Option<Linear>,
+    /// The blocks.
+    pub blocks: Vec<Block>,
+    /// `d -> 2 d`: shift and scale before the output.
+    pub final_modulation: Linear,
+    /// `d -> p p c`.
+    pub output: Linear,
+    #[module(skip)]
+    config: DitConfig,
+}
+
+impl Dit {
+    /// A model at its start, a function of the configuration and the seed.
+    pub fn init(config: &DitConfig, factors: FactorInit, seed: u64, device: &Device) -> Result<Self> {
+        config.validate()?;
+        let init = &mut Init::new(seed, factors, device);
+        let d = config.hidden;
+        Ok(Self {
+            patches: Linear::xavier(config.patch_len(), d, init),
+            time: TimeEmbedding::init(d, init),
+            label: LabelEmbedding::init(config.num_classes, d, init),
+            modulation: (config.adaln == AdaLn::Shared).then(|| Linear::zeros(d, 6 * d, init)),
+            blocks: (0..config.depth).map(|_| Block::init(config, init)).collect::<Result<_>>()?,
+            final_modulation: Linear::zeros(d, 2 * d, init),
+            output: Linear::zeros(d, config.patch * config.patch * config.out_channels(), init),
+            config: config.clone(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &DitConfig {
+        &self.config
+    }
+
+    /// The device of the parameters.
+    pub fn device(&self) -> Device {
+        self.output.weight.val().device()
+    }
+
+    /// Lays out a gate for this model's groups.
+    pub fn plan(&self, gate: &ClassGate) -> Result<GatePlan> {
+        GatePlan::new(gate, self.config.groups, &self.device())
+    }
+
+    /// The network's prediction.
+    ///
+    /// - images: `[b, c, h, w]`
+    /// - output: `[b, c, h, w]`, or twice the channels where the variance is learned
+    pub fn forward(&self, images: Tensor<4>, conditions: &Conditions) -> Result<Tensor<4>> {
+        let batch = self.check(&images, conditions)?;
+        let plan = self.plan(&conditions.gate)?;
+        let (config, device) = (&self.config, images.device());
+        let (t, d) = (config.tokens(), config.hidden);
+        let null = config.null_label();
+        let labels: Vec<usize> = conditions.labels.iter().map(|l| l.unwrap_or(null)).collect();
+
+        let condition = ops::silu(
+            self.time.forward(&conditions.times, &device) + self.label.forward(&labels, &device),
+        );
+        let shared = self.modulation.as_ref().map(|m| m.forward(condition.clone()));
+        let (rows, columns) = (config.input[1] / config.patch, config.input[2] / config.patch);
+        let place = TensorData::new(positions(rows, columns, d), [1, t, d]);
+        let tokens = self.patches.forward(patchify(images, config.patch)).reshape([batch, t, d]);
+        let mut x = tokens + Tensor::from_data(place, &device);
+        for block in &self.blocks {
+            x = block.forward(x, &condition, shared.as_ref(), &plan);
+        }
+        let two = self.final_modulation.forward(condition);
+        let shift = two.clone().slice([0..batch, 0..d]);
+        let scale = two.slice([0..batch, d..2 * d]);
+        let out = self.output.forward(modulate(x, shift, scale).reshape([batch * t, d]));
+        Ok(unpatchify(out, config.patch, [config.out_channels(), config.input[1], config.input[2]]))
+    }
+
+    /// The same model for samples that all share one gate, its projections in that form (the cheapest by default).
+    ///
+    /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes.
+    pub fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Result<Self> {
+        self.plan(&ClassGate::new(vec![list.to_vec()]))?;
+        let mut config = self.config.clone();
+        let active = config.learngene_rank().map(|r| r + list.len() * config.tailor_rank);
+        config.basis = active.map_or(Basis::Dense, |learngene| Basis::Factorised { learngene });
+        (config.tailor_rank, config.groups) = (0, 0);
+        Ok(Self {
+            blocks: self.blocks.iter().map(|b| b.specialise(list, form)).collect(),
+            config,
+            ..self.clone()
+        })
+    }
+
+    fn check(&self, images: &Tensor<4>, conditions: &Conditions) -> Result<usize> {
+        let [batch, c, h, w] = images.dims();
+        let fail = |what, expected: String, found: String| Err(Error::Input { what, expected, found });
+        if [c, h, w] != self.config.input {
+            return fail("image shape", format!("{:?}", self.config.input), format!("{:?}", [c, h, w]));
+        }
+        for (what, len) in [
+            ("times", conditions.times.len()),
+            ("labels", conditions.labels.len()),
+            ("gates", conditions.gate.len()),
+        ] {
+            if len != batch {
+                return fail(what, format!("{batch}, one per image"), len.to_string());
+            }
+        }
+        let classes = self.config.num_classes;
+        if let Some(label) = conditions.labels.iter().flatten().find(|&&l| l >= classes) {
+            return fail("label", format!("below {classes}"), label.to_string());
+        }
+        Ok(batch)
+    }
+}
+
+impl DitConfig {
+    pub(crate) fn projection(&self, inputs: usize, outputs: usize) -> ProjectionShape {
+        ProjectionShape {
+            inputs,
+            outputs,
+            basis: self.basis,
+            tailor_rank: self.tailor_rank,
+            groups: self.groups,
+        }
+    }
+}

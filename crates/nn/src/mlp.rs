@@ -1,0 +1,50 @@
+//! The two-layer perceptron of a block.
+
+use crate::{
+    config::DitConfig,
+    error::Result,
+    gate::GatePlan,
+    init::Init,
+    ops,
+    projection::{Form, Projection},
+};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// `d -> mlp_ratio d -> d` with a GELU (tanh form) between.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    /// Into the hidden units.
+    pub input: Projection,
+    /// Back to the width of a token.
+    pub output: Projection,
+    #[module(skip)]
+    groups: usize,
+}
+
+impl Mlp {
+    pub(crate) fn init(config: &DitConfig, init: &mut Init) -> Result<Self> {
+        let (d, hidden) = (config.hidden, config.mlp_hidden());
+        Ok(Self {
+            input: Projection::init(&config.projection(d, hidden), init)?,
+            output: Projection::init(&config.projection(hidden, d), init)?,
+            groups: config.groups,
+        })
+    }
+
+    /// - x: `[b, t, d]`
+    /// - output: `[b, t, d]`
+    pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
+        let [b, t, d] = x_btd.dims();
+        let hidden = self.input.forward(x_btd.reshape([b * t, d]), plan, self.groups);
+        self.output.forward(ops::gelu_tanh(hidden), plan, self.groups).reshape([b, t, d])
+    }
+
+    pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
+        Self {
+            input: self.input.specialise(list, self.groups, form),
+            output: self.output.specialise(list, self.groups, form),
+            groups: 0,
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Parameters by name: the layout a configuration implies, and reading, replacing and freezing those of a model.
+
+use crate::{
+    config::{AdaLn, Basis, DitConfig},
+    dit::Dit,
+    embed::TIME_FEATURES,
+    error::{Error, Result},
+};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use std::collections::BTreeMap;
+
+/// Shapes by parameter name.
+pub type Layout = BTreeMap<String, Vec<usize>>;
+
+/// A parameter's shape and values, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    /// Shape.
+    pub shape: Vec<usize>,
+    /// Values, row-major.
+    pub values: Vec<f32>,
+}
+
+/// What a parameter belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Components shared by all classes.
+    Learngene,
+    /// Components of the tailors.
+    Tailors,
+    /// Rows of the label embedding.
+    Labels,
+    /// Everything else: biases, adaLN, embeddings, dense matrices, output.
+    Rest,
+}
+
+impl Part {
+    /// The part a parameter of that name belongs to.
+    pub fn of(name: &str) -> Self {
+        if name.contains(".learngene.") {
+            Self::Learngene
+        } else if name.contains(".tailors.") {
+            Self::Tailors
+        } else if name == "label.table" {
+            Self::Labels
+        } else {
+            Self::Rest
+        }
+    }
+}
+
+/// The projections of block `l`: name, inputs, outputs.
+pub(crate) fn projections(config: &DitConfig) -> [(&'static str, usize, usize); 6] {
+    let (d, hidden) = (config.hidden, config.mlp_hidden());
+    [
+        ("attention.q", d, d),
+        ("attention.k", d, d),
+        ("attention.v", d, d),
+        ("attention.o", d, d),
+        ("mlp.input", d, hidden),
+        ("mlp.output", hidden, d),
+    ]
+}
+
+/// Name and shape of every parameter of a model of that configuration.
+pub fn layout(config: &DitConfig) -> Layout {
+    let d = config.hidden;
+    let mut layout = Layout::new();
+    let mut linear = |name: &str, n: usize, m: usize| {
+        layout.insert(format!("{name}.weight"), vec![m, n]);
+        layout.insert(format!("{name}.bias"), vec![m]);
+    };
+    linear("patches", config.patch_len(), d);
+    linear("time.input", TIME_FEATURES, d);
+    linear("time.output", d, d);
+    linear("final_modulation", d, 2 * d);
+    linear("output", d, config.patch * config.patch * config.out_channels());
+    match config.adaln {
+        AdaLn::Shared => linear("modulation", d, 6 * d),
+        AdaLn::PerBlock => {
+            (0..config.depth).for_each(|l| linear(&format!("blocks.{l}.modulation.linear"), d, 6 * d));
+        }
+    }
+    layout.insert("label.table".into(), vec![config.num_classes + 1, d]);
+    for l in 0..config.depth {
+        if config.adaln == AdaLn::Shared {
+            layout.insert(format!("blocks.{l}.modulation.table"), vec![6 * d]);
+        }
+        for (name, n, m) in projections(config) {
+            let name = format!("blocks.{l}.{name}");
+            let mut components = |part: &str, r: usize| {
+                layout.insert(format!("{name}.{part}.u"), vec![r, m]);
+                layout.insert(format!("{name}.{part}.s"), vec![r]);
+                layout.insert(format!("{name}.{part}.v"), vec![r, n]);
+            };
+            if let Basis::Factorised { learngene } = config.basis {
+                components("learngene", learngene);
+            }
+            if config.tailor_rank > 0 {
+                components("tailors", config.tailor_rank * config.groups);
+            }
+            if config.basis == Basis::Dense {
+                layout.insert(format!("{name}.weight"), vec![m, n]);
+            }
+            layout.insert(format!("{name}.bias"), vec![m]);
+        }
+    }
+    layout
+}
+
+/// Segments of the path of the parameter being visited; enum variants leave no trace in a name.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.push(name.into());
+        }
+    }
+
+    fn exit(&mut self, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.0.pop();
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+/// What to do with a parameter: it is handed over as rank-erased values and may be replaced.
+pub trait Edit {
+    /// Called for every parameter in the model's order. Returning `None` keeps it.
+    fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>>;
+}
+
+/// Runs an edit over every parameter; what is replaced stays trainable or frozen as it was.
+pub fn edit<E: Edit>(model: Dit, editor: &mut E) -> Dit {
+    struct Mapper<'a, E> {
+        path: Path,
+        editor: &'a mut E,
+    }
+    impl<E: Edit> ModuleMapper for Mapper<'_, E> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, container: &str) {
+            self.path.exit(container);
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, value, mapper) = param.consume();
+            let tracked = value.is_require_grad();
+            let value = match self.editor.edit(&self.path.name(), value.clone()) {
+                Some(new) => new.detach().set_require_grad(tracked),
+                None => value,
+            };
+            Param::from_mapped_value(id, value, mapper).set_require_grad(tracked)
+        }
+    }
+    model.map(&mut Mapper { path: Path::default(), editor })
+}
+
+/// Calls `f` with the name and tensor of every parameter.
+pub trait Visit {
+    /// Called for every parameter in the model's order.
+    fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>);
+}
+
+/// Runs a visit over every parameter.
+pub fn visit<V: Visit>(model: &Dit, visitor: &mut V) {
+    struct Walker<'a, V> {
+        path: Path,
+        visitor: &'a mut V,
+    }
+    impl<V: Visit> ModuleVisitor for Walker<'_, V> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, container: &str) {
+            self.path.exit(container);
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.visitor.visit(&self.path.name(), &param.val());
+        }
+    }
+    model.visit(&mut Walker { path: Path::default(), visitor });
+}
+
+/// Every parameter by name.
+pub fn values(model: &Dit) -> BTreeMap<String, Values> {
+    struct Collect(BTreeMap<String, Values>);
+    impl Visit for Collect {
+        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+            let shape = value.dims().to_vec();
+            let values = to_vec(value.clone());
+            self.0.insert(name.into(), Values { shape, values });
+        }
+    }
+    let mut collect = Collect(BTreeMap::new());
+    visit(model, &mut collect);
+    collect.0
+}
+
+/// The values of an f32 tensor, row-major.
+pub fn to_vec<const D: usize>(value: Tensor<D>) -> Vec<f32> {
+    let data = value.into_data().convert::<f32>();
+    #[expect(clippy::expect_used, reason = "converted to f32 in the line above")]
+    data.into_vec().expect("f32 values")
+}
+
+/// The model with the given parameters replaced; names it lacks and wrong shapes are listed in one error.
+pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
+    let known = layout(model.config());
+    let mut faults: Vec<String> = Vec::new();
+    for (name, value) in new {
+        match known.get(name) {
+            None => faults.push(format!("`{name}` is not a parameter of this model")),
+            Some(shape) if *shape != value.shape => {
+                faults.push(format!("`{name}` is {:?}, expected {shape:?}", value.shape));
+            }
+            Some(_) => {}
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Error::Parameters(faults));
+    }
+    struct Replace<'a>(&'a BTreeMap<String, Values>);
+    impl Edit for Replace<'_> {
+        fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>> {
+            let new = self.0.get(name)?;
+            let data = TensorData::new(new.values.clone(), new.shape.clone());
+            Some(Tensor::from_data(data, &value.device()))
+        }
+    }
+    Ok(edit(model, &mut Replace(new)))
+}
+
+/// The model with exactly the parameters trainable whose name the predicate accepts.
+pub fn set_trainable(model: Dit, trainable: impl Fn(&str) -> bool) -> Dit {
+    struct Mapper<F> {
+        path: Path,
+        trainable: F,
+    }
+    impl<F: Fn(&str) -> bool> ModuleMapper for Mapper<F> {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
+        }
+        fn exit_module(&mut self, _: &str, container: &str) {
+            self.path.exit(container);
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let on = (self.trainable)(&self.path.name());
+            param.set_require_grad(on)
+        }
+    }
+    model.map(&mut Mapper { path: Path::default(), trainable })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FactorInit, RankSplit};
+    use burn::tensor::Device;
+
+    fn configs() -> Vec<DitConfig> {
+        let micro = DitConfig::from_size("dit-micro/4", [3, 16, 16], 3).unwrap();
+        let split = RankSplit { learngene: 6, tailor: 2 };
+        let factorised = micro.clone().with_rank_split(split).unwrap();
+        let control = micro.clone().with_tailors(2).unwrap();
+        let shared = DitConfig { adaln: AdaLn::PerBlock, learn_sigma: true, ..factorised.clone() };
+        vec![micro, factorised, control, shared]
+    }
+
+    #[test]
+    fn layout_is_what_a_model_holds() {
+        for config in configs() {
+            let model = Dit::init(&config, FactorInit::Orthogonal, 1, &Device::flex()).unwrap();
+            let held: Layout = values(&model).into_iter().map(|(n, v)| (n, v.shape)).collect();
+            assert_eq!(held, layout(&config));
+        }
+    }
+
+    #[test]
+    fn replaced_parameters_are_read_back_and_faults_listed_together() {
+        let config = &configs()[1];
+        let device = Device::flex();
+        let a = Dit::init(config, FactorInit::Orthogonal, 1, &device).unwrap();
+        let b = Dit::init(config, FactorInit::Svd, 2, &device).unwrap();
+        assert_ne!(values(&a), values(&b));
+        let a = replace(a, &values(&b)).unwrap();
+        assert_eq!(values(&a), values(&b));
+
+        let mut wrong = values(&b);
+        wrong.insert("blocks.9.bias".into(), Values { shape: vec![1], values: vec![0.0] });
+        wrong.get_mut("label.table").unwrap().shape = vec![5, 96];
+        let text = replace(a, &wrong).unwrap_err().to_string();
+        assert!(text.contains("blocks.9.bias") && text.contains("[4, 96]"), "{text}");
+    }
+}
