@@ -37,7 +37,7 @@ pub enum Error {
         reason: String,
     },
     /// An image is larger than this crate will decode.
-    #[error("decode image {}: larger than the limit of {limit} pixels a side; scale it down first", path.display())]
+    #[error("decode image {}: more than {limit} pixels a side or 512 MiB when decoded; scale it down first", path.display())]
     ImageTooLarge {
         /// The image file.
         path: PathBuf,

@@ -181,3 +181,118 @@ fn luma(rgb: &[u8]) -> u8 {
     let weighted = 299 * u32::from(rgb[0]) + 587 * u32::from(rgb[1]) + 114 * u32::from(rgb[2]);
     ((weighted + 500) / 1000) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// The image of `formula` in tests/reference/centre_crop.py.
+    fn formula(width: u32, height: u32) -> Image {
+        let at = |x: u32, y: u32, c: u32| ((x * x * 7 + y * 13 + c * 91 + x * y * 3) % 256) as u8;
+        let pixels = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| at(x, y, c))))
+            .collect();
+        Image {
+            width,
+            height,
+            channels: 3,
+            pixels,
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Case {
+        width: u32,
+        height: u32,
+        size: u32,
+        pixels: Vec<u8>,
+    }
+
+    // Reference: Pillow 11.3.0 through tests/reference/centre_crop.py. Tolerance: none, equal to the byte.
+    #[test]
+    fn centre_crop_equals_pillow() {
+        let cases: Vec<Case> =
+            serde_json::from_str(include_str!("../tests/reference/centre_crop.json")).unwrap();
+        assert_eq!(cases.len(), 8);
+        for Case {
+            width,
+            height,
+            size,
+            pixels,
+        } in cases
+        {
+            let cropped = formula(width, height).centre_crop(size);
+            assert_eq!([cropped.width, cropped.height], [size, size]);
+            assert_eq!(cropped.pixels, pixels, "{width}x{height} to {size}");
+        }
+    }
+
+    #[test]
+    fn crop_of_an_image_of_the_right_size_changes_nothing() {
+        let image = formula(16, 16);
+        assert_eq!(image.centre_crop(16), image);
+    }
+
+    #[test]
+    fn a_sliver_is_enlarged_without_the_parts_that_are_cut_off() {
+        let cropped = Image::filled(16_000, 1, &[9, 8, 7]).centre_crop(64);
+        assert_eq!(cropped, Image::filled(64, 64, &[9, 8, 7]));
+    }
+
+    #[test]
+    fn model_numbers_and_bytes_convert_without_loss() {
+        let image = Image {
+            width: 16,
+            height: 16,
+            channels: 1,
+            pixels: (0..=255).collect(),
+        };
+        let planes = image.to_chw();
+        assert_eq!((planes[0], planes[255]), (-1.0, 1.0));
+        assert_eq!(Image::from_chw(16, 16, 1, &planes), image);
+        let colour = formula(5, 3);
+        assert_eq!(Image::from_chw(5, 3, 3, &colour.to_chw()), colour);
+        // CHW: the second plane holds the second channel.
+        assert_eq!(
+            colour.to_chw()[15],
+            f32::from(colour.pixels[1]) / 127.5 - 1.0
+        );
+    }
+
+    #[test]
+    fn numbers_outside_the_range_are_clamped() {
+        let image = Image::from_chw(5, 1, 1, &[-7.0, 7.0, f32::NAN, f32::INFINITY, 0.0]);
+        assert_eq!(image.pixels, [0, 255, 0, 255, 128]);
+    }
+
+    #[test]
+    fn flip_mirrors_pixels_not_channels() {
+        let image = Image {
+            width: 2,
+            height: 1,
+            channels: 3,
+            pixels: vec![1, 2, 3, 4, 5, 6],
+        };
+        assert_eq!(image.flipped().pixels, [4, 5, 6, 1, 2, 3]);
+        let image = formula(7, 4);
+        let mut planes = vec![0.0; image.pixels.len()];
+        write_chw(&image.pixels, 7, 3, true, &mut planes);
+        assert_eq!(planes, image.flipped().to_chw());
+    }
+
+    #[test]
+    fn grey_and_colour_convert() {
+        let colour = Image {
+            width: 1,
+            height: 1,
+            channels: 3,
+            pixels: vec![10, 200, 50],
+        };
+        // 0.299 * 10 + 0.587 * 200 + 0.114 * 50 = 126.09
+        let grey = colour.with_channels(1);
+        assert_eq!(grey.pixels, [126]);
+        assert_eq!(grey.with_channels(3).pixels, [126; 3]);
+    }
+}

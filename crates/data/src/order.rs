@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use crate::random::{Purpose, Stream};
 use crate::split::Split;
 
+/// The largest batch, images.
+const MAX_BATCH: usize = 1 << 20;
+
 /// One sample of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draw {
@@ -257,28 +260,41 @@ fn check(order: BatchOrder, class_count: usize) -> Result<()> {
             expected,
         })
     };
-    match order {
-        BatchOrder::Stratified { per_class: 0, .. } => {
-            wrong("images per class", "0".to_owned(), "at least 1".to_owned())
-        }
+    let size = match order {
         BatchOrder::Stratified {
-            classes_per_step: Some(chosen),
-            ..
-        } if !(1..=class_count).contains(&chosen) => wrong(
-            "classes per step",
-            chosen.to_string(),
-            format!("1 to {class_count}, the number of classes"),
-        ),
-        BatchOrder::Plain { batch: 0, .. } => {
-            wrong("batch", "0".to_owned(), "at least 1".to_owned())
+            per_class,
+            null,
+            classes_per_step,
+        } => {
+            let chosen = classes_per_step.unwrap_or(class_count);
+            if per_class == 0 {
+                return wrong("images per class", "0".to_owned(), "at least 1".to_owned());
+            }
+            if !(1..=class_count).contains(&chosen) {
+                let expected = format!("1 to {class_count}, the number of classes");
+                return wrong("classes per step", chosen.to_string(), expected);
+            }
+            per_class.saturating_mul(chosen).saturating_add(null)
         }
-        BatchOrder::Plain { label_drop, .. } if !(0.0..=1.0).contains(&label_drop) => wrong(
-            "label drop",
-            label_drop.to_string(),
-            "a probability, 0 to 1".to_owned(),
-        ),
-        _ => Ok(()),
+        BatchOrder::Plain { batch, label_drop } => {
+            if !(0.0..=1.0).contains(&label_drop) {
+                return wrong(
+                    "label drop",
+                    label_drop.to_string(),
+                    "a probability, 0 to 1".to_owned(),
+                );
+            }
+            batch
+        }
+    };
+    if !(1..=MAX_BATCH).contains(&size) {
+        return wrong(
+            "batch",
+            size.to_string(),
+            format!("1 to {MAX_BATCH} images"),
+        );
     }
+    Ok(())
 }
 
 const fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -286,4 +302,180 @@ const fn gcd(mut a: u64, mut b: u64) -> u64 {
         (a, b) = (b, a % b);
     }
     a
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Batches over classes of these sizes, their images interleaved.
+    fn batches(sizes: &[usize], order: BatchOrder, seed: u64) -> Batches {
+        let longest = sizes.iter().copied().max().unwrap_or(0);
+        let classes: Vec<usize> = (0..longest)
+            .flat_map(|round| (0..sizes.len()).filter(move |class| round < sizes[*class]))
+            .collect();
+        let of = |class| {
+            classes
+                .iter()
+                .enumerate()
+                .filter(move |(_, c)| **c == class)
+                .map(|(i, _)| i)
+                .collect()
+        };
+        let by_class = (0..sizes.len()).map(of).collect();
+        Batches::over(classes, by_class, order, seed, true).unwrap()
+    }
+
+    fn sizes() -> impl Strategy<Value = Vec<usize>> {
+        prop::collection::vec(1..12usize, 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn any_step_may_be_resumed_at(sizes in sizes(), seed: u64, per_class in 1..4usize, null in 0..4usize, some: bool) {
+            let classes_per_step = some.then_some(sizes.len().div_ceil(2));
+            for order in [
+                BatchOrder::Stratified { per_class, null, classes_per_step },
+                BatchOrder::Plain { batch: per_class + null, label_drop: 0.3 },
+            ] {
+                let mut whole = batches(&sizes, order, seed);
+                let run: Vec<Vec<Draw>> = (0..20).map(|step| whole.batch(step)).collect();
+                for step in [19, 3, 11, 0] {
+                    let mut resumed = batches(&sizes, order, seed);
+                    prop_assert_eq!(&resumed.batch(step), &run[step as usize]);
+                    prop_assert_eq!(&whole.batch(step), &run[step as usize]);
+                }
+                let size = whole.batch_size();
+                prop_assert!(run.iter().all(|batch| batch.len() == size));
+                let indices = run.iter().flatten().map(|draw| draw.index);
+                prop_assert!(indices.eq(0..20 * size as u64));
+            }
+        }
+
+        #[test]
+        fn stratified_batches_are_equal_groups_then_null(sizes in sizes(), seed: u64, per_class in 1..4usize, null in 0..4usize, step in 0..1000u64) {
+            let mut plan = batches(&sizes, BatchOrder::Stratified { per_class, null, classes_per_step: None }, seed);
+            let batch = plan.batch(step);
+            let labels: Vec<Option<usize>> = batch.iter().map(|draw| draw.label).collect();
+            let groups = (0..sizes.len()).flat_map(|class| std::iter::repeat_n(Some(class), per_class));
+            let expected: Vec<Option<usize>> = groups.chain(std::iter::repeat_n(None, null)).collect();
+            prop_assert_eq!(labels, expected);
+            prop_assert!(batch.iter().all(|draw| draw.class == plan.classes[draw.sample]));
+        }
+
+        #[test]
+        fn every_epoch_of_a_class_visits_each_image_once(sizes in sizes(), seed: u64, per_class in 1..4usize) {
+            let chosen = sizes.len().div_ceil(2);
+            for classes_per_step in [None, Some(chosen)] {
+                let order = BatchOrder::Stratified { per_class, null: 2, classes_per_step };
+                let mut plan = batches(&sizes, order, seed);
+                let draws: Vec<Draw> = (0..60).flat_map(|step| plan.batch(step)).collect();
+                for (class, size) in sizes.iter().enumerate() {
+                    let visited: Vec<usize> = draws.iter().filter(|d| d.label == Some(class)).map(|d| d.sample).collect();
+                    for epoch in visited.chunks_exact(*size) {
+                        prop_assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), *size);
+                    }
+                }
+                let null: Vec<usize> = draws.iter().filter(|d| d.label.is_none()).map(|d| d.sample).collect();
+                let all = sizes.iter().sum();
+                for epoch in null.chunks_exact(all) {
+                    prop_assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), all);
+                }
+            }
+        }
+
+        #[test]
+        fn some_classes_a_step_come_equally_often(count in 1..9usize, seed: u64, pick in 0..8usize) {
+            let chosen = pick % count + 1;
+            let order = BatchOrder::Stratified { per_class: 1, null: 0, classes_per_step: Some(chosen) };
+            let mut plan = batches(&vec![3; count], order, seed);
+            let mut times = vec![0; count];
+            // In count steps every class comes exactly `chosen` times, whatever the common divisor.
+            for step in 0..count as u64 {
+                let classes: Vec<usize> = plan.batch(step).iter().map(|draw| draw.class).collect();
+                prop_assert!(classes.is_sorted_by(|a, b| a < b), "{:?}", classes);
+                classes.into_iter().for_each(|class| times[class] += 1);
+            }
+            prop_assert_eq!(times, vec![chosen; count]);
+        }
+
+        #[test]
+        fn plain_epochs_visit_each_image_once(sizes in sizes(), seed: u64, batch in 1..7usize) {
+            let mut plan = batches(&sizes, BatchOrder::Plain { batch, label_drop: 0.0 }, seed);
+            let all: usize = sizes.iter().sum();
+            let samples: Vec<usize> = (0..(3 * all) as u64).flat_map(|step| plan.batch(step)).map(|d| d.sample).collect();
+            for epoch in samples.chunks_exact(all) {
+                prop_assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), all);
+            }
+        }
+    }
+
+    // Standard error with 10,000 draws: 0.004 at 0.2 and 0.005 at 0.5.
+    #[test]
+    fn labels_drop_and_images_flip_as_often_as_asked() {
+        let mut plan = batches(
+            &[50, 50],
+            BatchOrder::Plain {
+                batch: 100,
+                label_drop: 0.2,
+            },
+            4,
+        );
+        let draws: Vec<Draw> = (0..100).flat_map(|step| plan.batch(step)).collect();
+        let share =
+            |of: fn(&Draw) -> bool| draws.iter().filter(|draw| of(draw)).count() as f64 / 1e4;
+        assert!((share(|draw| draw.label.is_none()) - 0.2).abs() < 0.016);
+        assert!((share(|draw| draw.flip) - 0.5).abs() < 0.02);
+    }
+
+    #[test]
+    fn epochs_and_seeds_differ() {
+        let order = BatchOrder::Plain {
+            batch: 40,
+            label_drop: 0.0,
+        };
+        let samples = |seed, step| {
+            batches(&[20, 20], order, seed)
+                .batch(step)
+                .iter()
+                .map(|d| d.sample)
+                .collect::<Vec<_>>()
+        };
+        assert_ne!(samples(1, 0), samples(1, 1));
+        assert_ne!(samples(1, 0), samples(2, 0));
+    }
+
+    #[test]
+    fn settings_that_make_no_batch_are_errors() {
+        let stratified = |per_class, chosen| BatchOrder::Stratified {
+            per_class,
+            null: 0,
+            classes_per_step: chosen,
+        };
+        for order in [
+            stratified(0, None),
+            stratified(1, Some(0)),
+            stratified(1, Some(3)),
+            stratified(usize::MAX, None),
+            BatchOrder::Plain {
+                batch: 0,
+                label_drop: 0.0,
+            },
+            BatchOrder::Plain {
+                batch: 1,
+                label_drop: f64::NAN,
+            },
+            BatchOrder::Plain {
+                batch: 1,
+                label_drop: 1.5,
+            },
+        ] {
+            let made = Batches::over(vec![0, 1], vec![vec![0], vec![1]], order, 0, false);
+            assert!(matches!(made, Err(Error::Setting { .. })), "{order:?}");
+        }
+    }
 }

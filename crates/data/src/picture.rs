@@ -2,6 +2,7 @@
 
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
+use crate::Sample;
 use crate::error::{Error, Result};
 use crate::image::{Image, MAX_SIDE, encode_png};
 
@@ -98,8 +99,9 @@ impl Grid {
                 0
             };
         // A column is never narrower than the longest word above it, nor a row lower than its label.
-        let column_step = u64::from(tile_width.max(head_width) + GAP);
-        let row_step = u64::from(tile_height.max(if label_width > 0 { LINE } else { 0 }) + GAP);
+        let column_step = u64::from(tile_width.max(head_width)) + u64::from(GAP);
+        let line = if label_width > 0 { LINE } else { 0 };
+        let row_step = u64::from(tile_height.max(line)) + u64::from(GAP);
         let width =
             u64::from(left) + columns as u64 * column_step - u64::from(GAP) + u64::from(MARGIN);
         let height =
@@ -151,6 +153,55 @@ impl Grid {
     /// As [`Grid::paint`].
     pub fn encode_png(&self) -> Result<Vec<u8>> {
         encode_png(&self.paint()?)
+    }
+}
+
+/// The first few images of each class of a source, one row for each class.
+#[derive(Debug, Clone)]
+pub struct ContactSheet {
+    classes: Vec<String>,
+    tiles: Vec<Vec<Image>>,
+    per_class: usize,
+    largest_tile: u32,
+}
+
+impl ContactSheet {
+    /// An empty sheet for `per_class` images of each class, those above `largest_tile` pixels (at least 1) cropped and
+    /// scaled down to it.
+    pub fn new(classes: &[String], per_class: usize, largest_tile: u32) -> Self {
+        let tiles = vec![Vec::new(); classes.len()];
+        Self {
+            classes: classes.to_vec(),
+            tiles,
+            per_class,
+            largest_tile: largest_tile.max(1),
+        }
+    }
+
+    /// Takes the image if its class has room.
+    pub fn add(&mut self, sample: &Sample) {
+        let Some(tiles) = self
+            .tiles
+            .get_mut(sample.class)
+            .filter(|tiles| tiles.len() < self.per_class)
+        else {
+            return;
+        };
+        let image = &sample.image;
+        tiles.push(if image.width.max(image.height) > self.largest_tile {
+            image.centre_crop(self.largest_tile)
+        } else {
+            image.clone()
+        });
+    }
+
+    /// The sheet as a grid, tiles enlarged `scale` times.
+    pub fn into_grid(self, scale: u32) -> Grid {
+        let mut grid = Grid::new(scale);
+        for (class, tiles) in self.classes.into_iter().zip(self.tiles) {
+            grid.push_row(class, tiles);
+        }
+        grid
     }
 }
 
@@ -211,5 +262,94 @@ fn set(canvas: &mut Image, x: u32, y: u32, pixel: [u8; 3]) {
     if x < canvas.width && y < canvas.height {
         let at = (y as usize * canvas.width as usize + x as usize) * 3;
         canvas.pixels[at..at + 3].copy_from_slice(&pixel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dark(canvas: &Image, left: u32, top: u32, width: u32, height: u32) -> usize {
+        canvas
+            .cropped(left, top, width, height)
+            .pixels
+            .iter()
+            .filter(|value| **value < 128)
+            .count()
+    }
+
+    #[test]
+    fn tiles_are_enlarged_and_stand_where_rows_and_columns_say() {
+        let mut grid = Grid::new(3);
+        grid.push_row(
+            "",
+            vec![Image::filled(2, 2, &[0]), Image::filled(2, 2, &[200, 0, 0])],
+        );
+        let canvas = grid.paint().unwrap();
+        // Margin, two tiles of 6 pixels with a gap, margin.
+        assert_eq!(
+            [canvas.width, canvas.height],
+            [6 + 6 + 2 + 6 + 6, 6 + 6 + 6]
+        );
+        assert!(
+            canvas
+                .cropped(6, 6, 6, 6)
+                .pixels
+                .iter()
+                .all(|value| *value == 0)
+        );
+        assert_eq!(
+            canvas.cropped(14, 6, 6, 6).pixels,
+            Image::filled(6, 6, &[200, 0, 0]).pixels
+        );
+        assert!(
+            canvas
+                .cropped(0, 0, 6, 18)
+                .pixels
+                .iter()
+                .all(|value| *value == 255)
+        );
+    }
+
+    #[test]
+    fn labels_are_written_beside_tiles_and_never_over_them() {
+        let tile = Image::filled(8, 8, &[255; 3]);
+        let mut grid = Grid::new(1).with_column_labels(["wrong tailor", "x"]);
+        grid.push_row("gesture-person", vec![tile.clone(), tile]);
+        let canvas = grid.paint().unwrap();
+        let left = MARGIN + text_width("gesture-person") + MARGIN;
+        let top = MARGIN + 2 * LINE + GAP;
+        assert!(
+            dark(&canvas, 0, top, left, LINE) > 100,
+            "the row label is there"
+        );
+        assert!(
+            dark(&canvas, left, MARGIN, 60, 2 * LINE) > 50,
+            "the column label is there, on two lines"
+        );
+        assert_eq!(
+            dark(&canvas, left, top, canvas.width - left, canvas.height - top),
+            0,
+            "tiles are clear of text"
+        );
+        let border = dark(&canvas, 0, 0, 1, canvas.height)
+            + dark(&canvas, canvas.width - 1, 0, 1, canvas.height);
+        assert_eq!(border, 0, "no label is cut");
+    }
+
+    #[test]
+    fn long_labels_break_between_words() {
+        assert_eq!(wrap("gesture-person", 64), ["gesture-", "person"]);
+        assert_eq!(wrap("right tailor", 1000), ["right tailor"]);
+        assert_eq!(wrap("unbreakable", 8), ["unbreakable"]);
+        assert!(wrap("", 8).is_empty());
+    }
+
+    #[test]
+    fn an_empty_or_monstrous_grid_is_an_error() {
+        assert!(matches!(Grid::new(1).paint(), Err(Error::Encode(_))));
+        let mut grid = Grid::new(u32::MAX);
+        grid.push_row("a", vec![Image::filled(2, 2, &[0])]);
+        assert!(matches!(grid.paint(), Err(Error::Encode(_))));
     }
 }

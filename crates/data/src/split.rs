@@ -47,15 +47,15 @@ pub(crate) struct Item<'a> {
 
 /// Gives every image its split.
 ///
-/// * An official split is kept; where there is an official test part but no validation part, a tenth of the training
-///   part becomes validation.
+/// * An official split is kept; where there is an official training part but no validation part, a tenth of the former
+///   becomes validation.
 /// * Without an official split, 80 % train, 10 % validate, 10 % test.
 /// * Both go by a hash of the image's id, so an image stays where it is when others come or go.
 /// * A class whose images without official split all fell outside train keeps the one with the smallest hash for
 ///   training: a class with a single image trains on it and has neither validation nor test images.
 pub(crate) fn assign(items: &[Item<'_>], classes: usize) -> Vec<Split> {
     let has = |split| items.iter().any(|item| item.official == Some(split));
-    let divide_train = has(Split::Test) && !has(Split::Val);
+    let divide_train = has(Split::Train) && !has(Split::Val);
     let mut has_train = vec![false; classes];
     let mut fallback: Vec<Option<(f64, usize)>> = vec![None; classes];
     let mut splits: Vec<Split> = Vec::with_capacity(items.len());
@@ -97,4 +97,87 @@ fn hash_fraction(id: &str) -> f64 {
         .iter()
         .fold(0u64, |value, byte| value << 8 | u64::from(*byte));
     head as f64 / (1u64 << 48) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assigned(
+        ids: &[String],
+        class_of: impl Fn(usize) -> usize,
+        official: Option<Split>,
+    ) -> Vec<Split> {
+        let items: Vec<Item<'_>> = ids
+            .iter()
+            .enumerate()
+            .map(|(n, id)| Item {
+                id,
+                class: class_of(n),
+                official,
+            })
+            .collect();
+        assign(&items, 2)
+    }
+
+    fn ids(count: usize) -> Vec<String> {
+        (0..count)
+            .map(|number| format!("class/{number}.png"))
+            .collect()
+    }
+
+    fn share(splits: &[Split], split: Split) -> f64 {
+        splits.iter().filter(|other| **other == split).count() as f64 / splits.len() as f64
+    }
+
+    // Standard errors with 10,000 images: 0.004 and 0.003.
+    #[test]
+    fn images_without_split_go_80_10_10() {
+        let splits = assigned(&ids(10_000), |_| 0, None);
+        assert!((share(&splits, Split::Train) - 0.8).abs() < 0.016);
+        assert!((share(&splits, Split::Val) - 0.1).abs() < 0.012);
+        assert!((share(&splits, Split::Test) - 0.1).abs() < 0.012);
+    }
+
+    #[test]
+    fn an_image_keeps_its_split_when_others_go() {
+        let ids = ids(100);
+        let all = assigned(&ids, |_| 0, None);
+        let even: Vec<String> = ids.iter().step_by(2).cloned().collect();
+        let some = assigned(&even, |_| 0, None);
+        assert_eq!(some, all.into_iter().step_by(2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn official_train_without_validation_is_divided() {
+        let splits = assigned(&ids(10_000), |_| 0, Some(Split::Train));
+        assert!((share(&splits, Split::Val) - 0.1).abs() < 0.012);
+        assert_eq!(share(&splits, Split::Test), 0.0);
+        let mut items = vec![Item {
+            id: "v",
+            class: 0,
+            official: Some(Split::Val),
+        }];
+        let ids = ids(1000);
+        items.extend(ids.iter().map(|id| Item {
+            id,
+            class: 0,
+            official: Some(Split::Train),
+        }));
+        assert!(
+            assign(&items, 1)[1..]
+                .iter()
+                .all(|split| *split == Split::Train)
+        );
+    }
+
+    #[test]
+    fn a_single_image_of_a_class_is_for_training() {
+        for number in 0..50 {
+            let ids = vec![format!("{number}")];
+            assert_eq!(assigned(&ids, |_| 1, None), [Split::Train]);
+        }
+        // An official test image is never trained on.
+        assert_eq!(assigned(&ids(1), |_| 0, Some(Split::Test)), [Split::Test]);
+    }
 }

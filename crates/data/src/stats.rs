@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::source::Source;
+use crate::source::{Sample, Source};
 use crate::split::{self, Item, Split};
 
 /// The images of one class.
@@ -67,11 +67,21 @@ impl Statistics {
     /// # Errors
     /// Whatever the source reports, and [`Error::EmptySource`] if it holds nothing.
     pub fn gather(source: &dyn Source) -> Result<Self> {
+        Self::gather_with(source, |_| {})
+    }
+
+    /// As [`Statistics::gather`], and shows every sample to `observe` on the way (for a
+    /// [`ContactSheet`](crate::picture::ContactSheet), say), so that a stream is read once for both.
+    ///
+    /// # Errors
+    /// As [`Statistics::gather`].
+    pub fn gather_with(source: &dyn Source, mut observe: impl FnMut(&Sample)) -> Result<Self> {
         let mut entries: Vec<(String, usize, Option<Split>, blake3::Hash)> = Vec::new();
         let mut sizes: BTreeMap<(u32, u32, u32), usize> = BTreeMap::new();
         let mut moments = Moments::default();
         for sample in source.samples() {
             let sample = sample?;
+            observe(&sample);
             let image = &sample.image;
             *sizes
                 .entry((image.width, image.height, image.channels))

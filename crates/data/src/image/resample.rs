@@ -2,7 +2,7 @@
 //!
 //! Each output pixel is a weighted mean of the input pixels its filter covers; when shrinking, the filter is stretched
 //! by the factor of reduction. Weights are rounded to 22 fractional bits and the image to bytes between the horizontal
-//! and the vertical pass, which is what `PIL.Image.resize` does: the published statistics that generated images are
+//! and the vertical pass, which is what `PIL.Image.resize` does (up to Pillow 12; 13 swaps the passes for tall images): the published statistics that generated images are
 //! compared with were made from images resized that way, so the result has to agree to the byte.
 
 use std::ops::Range;
