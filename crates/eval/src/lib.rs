@@ -1,1 +1,24 @@
 //! Feature extractors, the class probe and the pictures and reports made of their results.
+//!
+//! *In*: 8-bit images ([`ImageView`]), class labels, and numbers and PNG bytes that others computed.
+//! *Out*: feature vectors ([`Lite0`]), a classifier on them ([`Probe`]), rates with their uncertainty
+//! ([`Rates`]) and one self-contained HTML page ([`Report`]).
+//!
+//! This crate must not know what made the images, or how: no diffusion model, gate or factor, no data set
+//! and no file. It decides nothing from the numbers that a report shows.
+
+mod error;
+mod lite0;
+mod matrix;
+mod probe;
+mod rates;
+pub mod report;
+mod resize;
+
+pub use error::EvalError;
+pub use lite0::Lite0;
+pub use matrix::RowMatrix;
+pub use probe::{Labelled, Probe, Selection};
+pub use rates::{Rate, Rates};
+pub use report::Report;
+pub use resize::ImageView;

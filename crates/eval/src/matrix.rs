@@ -1,0 +1,97 @@
+//! Rows of numbers, one per image: features, scores or logits.
+
+use crate::error::EvalError;
+
+/// A dense `[rows, columns]` matrix of `f32`, stored row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowMatrix {
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl RowMatrix {
+    /// Forms rows of `columns` values from `values`, which are laid out row after row.
+    ///
+    /// # Errors
+    /// [`EvalError::RaggedRows`] if the values do not fill whole rows.
+    pub fn new(columns: usize, values: Vec<f32>) -> Result<Self, EvalError> {
+        if columns == 0 || !values.len().is_multiple_of(columns) {
+            return Err(EvalError::RaggedRows {
+                columns,
+                values: values.len(),
+            });
+        }
+        Ok(Self { columns, values })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.values.len() / self.columns
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// All values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Rows from first to last.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.values.chunks_exact(self.columns)
+    }
+
+    /// The rows at `indices`, in that order; indices past the end are left out.
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let rows = indices.iter().filter_map(|&row| {
+            let start = row.checked_mul(self.columns)?;
+            self.values.get(start..start + self.columns)
+        });
+        Self {
+            columns: self.columns,
+            values: rows.flatten().copied().collect(),
+        }
+    }
+
+    /// Position of the largest value of each row (the first of equals).
+    pub fn argmax(&self) -> Vec<usize> {
+        self.iter()
+            .map(|row| {
+                let mut best = 0;
+                for (column, value) in row.iter().enumerate() {
+                    if *value > row[best] {
+                        best = column;
+                    }
+                }
+                best
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_selected_and_ranked() {
+        let matrix = RowMatrix::new(3, vec![0.0, 2.0, 1.0, 5.0, 5.0, 4.0]).unwrap();
+        assert_eq!((matrix.rows(), matrix.columns()), (2, 3));
+        assert_eq!(matrix.argmax(), [1, 0]);
+        assert_eq!(
+            matrix.select(&[1, 0]).values(),
+            [5.0, 5.0, 4.0, 0.0, 2.0, 1.0]
+        );
+        assert_eq!(matrix.select(&[7, usize::MAX]).rows(), 0);
+    }
+
+    #[test]
+    fn an_incomplete_row_is_refused() {
+        assert!(RowMatrix::new(3, vec![0.0; 4]).is_err());
+        assert!(RowMatrix::new(0, vec![]).is_err());
+    }
+}

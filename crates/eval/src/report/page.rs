@@ -1,0 +1,261 @@
+//! The page around the blocks, and the escaping of every text.
+
+use super::{Block, Figure, Gallery, Picture, Png, Report, Section};
+
+/// Pictures narrower than this are enlarged, by a whole factor, to at most twice this width.
+const NARROW: u32 = 320;
+
+/// Nothing may be loaded and no script may run, whatever a text contains.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+pub(super) fn render(report: &Report) -> String {
+    let title = escape(&report.title);
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
+         <link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n",
+        include_str!("style.css")
+    );
+    html += &paragraphs(&report.summary, " class=\"lead\"");
+    html += &figures(&report.figures);
+    html += "</header>\n<main>\n";
+    for section in &report.sections {
+        html += &self::section(section);
+    }
+    if !report.how_to_read.is_empty() {
+        html += "<section class=\"note\">\n<h2>How to read this</h2>\n";
+        html += &paragraphs(&report.how_to_read, "");
+        html += "</section>\n";
+    }
+    html += &settings(&report.settings);
+    html + &format!(
+        "</main>\n<footer>{}</footer>\n</body>\n</html>\n",
+        escape(&report.machine)
+    )
+}
+
+/// The text with the five characters replaced that could end a text or an attribute value.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+fn paragraphs(texts: &[String], attributes: &str) -> String {
+    texts
+        .iter()
+        .map(|text| format!("<p{attributes}>{}</p>\n", escape(text)))
+        .collect()
+}
+
+fn figures(figures: &[Figure]) -> String {
+    if figures.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from("<ul class=\"figures\">\n");
+    for Figure { value, label, note } in figures {
+        html += &format!(
+            "<li><strong>{}</strong><span>{}</span><small>{}</small></li>\n",
+            escape(value),
+            escape(label),
+            escape(note)
+        );
+    }
+    html + "</ul>\n"
+}
+
+fn section(section: &Section) -> String {
+    let mut html = format!("<section>\n<h2>{}</h2>\n", escape(&section.heading));
+    html += &paragraphs(&section.paragraphs, "");
+    for block in &section.blocks {
+        html += &match block {
+            Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
+            Block::Picture(picture) => self::picture(picture),
+            Block::Gallery(gallery) => self::gallery(gallery),
+            Block::Table(table) => table.html(),
+            Block::Curve(curve) => curve.html(),
+        };
+    }
+    html + "</section>\n"
+}
+
+fn picture(Picture { png, alt, caption }: &Picture) -> String {
+    let (width, _) = png.size();
+    let factor = if width < NARROW {
+        2 * NARROW / width
+    } else {
+        1
+    };
+    let image = image(png, factor, alt);
+    format!(
+        "<figure class=\"picture\">\n{image}\n<figcaption>{}</figcaption>\n</figure>\n",
+        escape(caption)
+    )
+}
+
+fn gallery(
+    Gallery {
+        caption,
+        columns,
+        rows,
+    }: &Gallery,
+) -> String {
+    let mut html = String::from("<figure class=\"gallery\">\n<div class=\"table\"><table>\n");
+    if !columns.is_empty() {
+        html += "<thead><tr><td></td>";
+        for column in columns {
+            html += &format!("<th scope=\"col\">{}</th>", escape(column));
+        }
+        html += "</tr></thead>\n";
+    }
+    html += "<tbody>\n";
+    for (label, pictures) in rows {
+        html += &format!("<tr><th scope=\"row\">{}</th>", escape(label));
+        for (index, png) in pictures.iter().enumerate() {
+            let column = columns.get(index).map_or("", String::as_str);
+            let alt = [label.as_str(), column]
+                .into_iter()
+                .filter(|part| !part.is_empty());
+            let alt = alt.collect::<Vec<_>>().join(", ");
+            let factor = (96 / png.size().0).max(1);
+            html += &format!("<td>{}</td>", image(png, factor, &alt));
+        }
+        html += "</tr>\n";
+    }
+    html + &format!(
+        "</tbody></table></div>\n<figcaption>{}</figcaption>\n</figure>\n",
+        escape(caption)
+    )
+}
+
+fn image(png: &Png, factor: u32, alt: &str) -> String {
+    let (width, height) = png.size();
+    let class = if factor > 1 { " class=\"pixels\"" } else { "" };
+    format!(
+        "<img{class} src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
+        png.data_url(),
+        u64::from(width) * u64::from(factor),
+        u64::from(height) * u64::from(factor),
+        escape(alt)
+    )
+}
+
+fn settings(settings: &[(String, String)]) -> String {
+    if settings.is_empty() {
+        return String::new();
+    }
+    let mut html = String::from("<section>\n<h2>Settings</h2>\n<dl class=\"settings\">\n");
+    for (name, value) in settings {
+        html += &format!(
+            "<div><dt>{}</dt><dd>{}</dd></div>\n",
+            escape(name),
+            escape(value)
+        );
+    }
+    html + "</dl>\n</section>\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Curve, Series, Table};
+
+    const EVIL: &str = "<script>alert('\"&')</script>";
+
+    fn evil_report() -> Report {
+        let text = || EVIL.to_owned();
+        let png = Png::new(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01".to_vec()).unwrap();
+        let series = Series {
+            name: text(),
+            points: vec![(0.0, 1.0), (1.0, 2.0)],
+            smooth: false,
+        };
+        let curve = Curve {
+            caption: text(),
+            x_label: text(),
+            y_label: text(),
+            series: vec![series],
+            ..Curve::default()
+        };
+        let table = Table {
+            caption: text(),
+            columns: vec![text()],
+            rows: vec![vec![text()]],
+        };
+        let gallery = Gallery {
+            caption: text(),
+            columns: vec![text()],
+            rows: vec![(text(), vec![png.clone()])],
+        };
+        Report {
+            title: text(),
+            summary: vec![text()],
+            figures: vec![Figure {
+                value: text(),
+                label: text(),
+                note: text(),
+            }],
+            sections: vec![Section {
+                heading: text(),
+                paragraphs: vec![text()],
+                blocks: vec![
+                    Block::Text(text()),
+                    Block::Picture(Picture {
+                        png,
+                        alt: text(),
+                        caption: text(),
+                    }),
+                    Block::Gallery(gallery),
+                    Block::Table(table),
+                    Block::Curve(curve),
+                ],
+            }],
+            how_to_read: vec![text()],
+            settings: vec![(text(), text())],
+            machine: text(),
+        }
+    }
+
+    #[test]
+    fn no_text_can_become_markup() {
+        let html = evil_report().to_html();
+        assert!(!html.contains("<script"));
+        assert!(!html.contains("alert('"));
+        // Every text of the report, the title and the names of the chart more than once.
+        assert_eq!(
+            html.matches("&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;")
+                .count(),
+            35
+        );
+    }
+
+    #[test]
+    fn nothing_is_requested() {
+        let html = evil_report().to_html();
+        for forbidden in [
+            "http://", "https://", "//cdn", "@import", "url(", "<iframe", "<object",
+        ] {
+            assert!(!html.contains(forbidden), "{forbidden}");
+        }
+        assert!(html.contains(POLICY));
+    }
+
+    #[test]
+    fn equal_reports_give_equal_pages_also_after_a_round_trip() {
+        let report = evil_report();
+        let json = serde_json::to_string(&report).unwrap();
+        let back: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(back.to_html(), report.to_html());
+    }
+}
