@@ -140,7 +140,7 @@ mod tests {
         let image: Tensor<4> =
             Tensor::<1, Int>::arange(0..2 * 16, &device).float().reshape([1, 2, 4, 4]);
         let tokens = patchify(image, 2).into_data();
-        let first: Vec<f32> = tokens.to_vec().unwrap();
+        let first: Vec<f32> = tokens.try_to_vec().unwrap();
         assert_eq!(&first[..8], &[0., 1., 4., 5., 16., 17., 20., 21.]);
     }
 

@@ -7,7 +7,7 @@ use crate::{
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use faer::{Mat, MatRef};
-use learngene_data::random::{Purpose, Stream};
+use learngene_data::{Purpose, Stream};
 use serde::{Deserialize, Serialize};
 
 /// How factors start.

@@ -208,7 +208,7 @@ pub fn values(model: &Dit) -> BTreeMap<String, Values> {
 pub fn to_vec<const D: usize>(value: Tensor<D>) -> Vec<f32> {
     let data = value.into_data().convert::<f32>();
     #[expect(clippy::expect_used, reason = "converted to f32 in the line above")]
-    data.into_vec().expect("f32 values")
+    data.try_into_vec().expect("f32 values")
 }
 
 /// The model with the given parameters replaced; names it lacks and wrong shapes are listed in one error.
