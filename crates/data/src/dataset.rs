@@ -82,7 +82,7 @@ impl Dataset {
             .iter()
             .map(|name| classes.iter().position(|class| class == name))
             .collect();
-        let loaded = read(source, &renumbered, options)?;
+        let loaded = read(source, &renumbered, options, MAX_BYTES)?;
         let items: Vec<Item<'_>> = loaded
             .iter()
             .map(|one| Item {
@@ -229,6 +229,7 @@ fn read(
     source: &dyn Source,
     renumbered: &[Option<usize>],
     options: &LoadOptions,
+    max_bytes: u64,
 ) -> Result<Vec<Loaded>> {
     let size = options.image_size.map(checked_size).transpose()?;
     let channels = options.channels.map(checked_channels).transpose()?;
@@ -262,10 +263,11 @@ fn read(
             }
         }
         bytes += image.byte_count() as u64;
-        if bytes > MAX_BYTES {
+        if bytes > max_bytes {
+            let origin = source.name().to_owned();
             return Err(Error::TooMuchMemory {
-                origin: source.name().to_owned(),
-                limit_mib: MAX_BYTES >> 20,
+                origin,
+                limit_mib: max_bytes >> 20,
             });
         }
         loaded.push(Loaded {
@@ -323,4 +325,47 @@ fn fingerprint(classes: &[String], shape: [usize; 3], parts: &[Part; 3]) -> Stri
         hasher.update(&part.pixels);
     }
     hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_stops_when_the_memory_set_aside_is_full() {
+        let source = source::open("builtin:emoji", None).unwrap();
+        let renumbered: Vec<_> = (0..20).map(Some).collect();
+        let read = |limit| read(&*source, &renumbered, &LoadOptions::default(), limit);
+        assert!(matches!(
+            read(1 << 20),
+            Err(Error::TooMuchMemory { limit_mib: 1, .. })
+        ));
+        assert_eq!(read(8 << 20).unwrap().len(), 2368);
+    }
+
+    #[test]
+    fn the_fingerprint_tells_names_labels_splits_and_pixels_apart() {
+        let part = |labels: &[usize], pixels: &[u8]| Part {
+            labels: labels.to_vec(),
+            pixels: pixels.to_vec(),
+            ..Part::default()
+        };
+        let of = |names: [&str; 2], train: Part, val: Part| {
+            fingerprint(
+                &names.map(str::to_owned),
+                [1, 1, 1],
+                &[train, val, Part::default()],
+            )
+        };
+        let prints = [
+            of(["a", "b"], part(&[0, 1], &[5, 6]), Part::default()),
+            of(["ab", ""], part(&[0, 1], &[5, 6]), Part::default()),
+            of(["a", "b"], part(&[1, 0], &[5, 6]), Part::default()),
+            of(["a", "b"], part(&[0, 1], &[5, 7]), Part::default()),
+            of(["a", "b"], part(&[0], &[5]), part(&[1], &[6])),
+        ];
+        for (number, print) in prints.iter().enumerate() {
+            assert!(!prints[..number].contains(print), "{number}");
+        }
+    }
 }

@@ -127,9 +127,11 @@ impl Grid {
         }
         for ((label, tiles), row) in self.row_labels.iter().zip(&self.rows).zip(0..) {
             let y = top + row * row_step;
+            // Right-aligned, so that a short label stands beside its row.
+            let x = MARGIN + label_width - text_width(label);
             write_text(
                 &mut canvas,
-                MARGIN,
+                x,
                 y + (row_step - GAP).saturating_sub(LINE) / 2,
                 label,
             );

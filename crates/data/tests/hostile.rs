@@ -1,0 +1,277 @@
+//! Broken, hostile and mistyped input: a clear error that names the file and the next step, never a panic, never a huge
+//! allocation.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use learngene_data::image::encode_png;
+use learngene_data::source;
+use learngene_data::{
+    BatchOrder, Batches, ClassMap, ClassSelection, Dataset, Error, Image, LoadOptions, Split,
+};
+
+fn load(path: &Path) -> Result<Dataset, Error> {
+    load_text(path.to_str().unwrap(), "all")
+}
+
+fn load_text(spec: &str, classes: &str) -> Result<Dataset, Error> {
+    Dataset::load(spec, &classes.parse()?, &LoadOptions::default())
+}
+
+fn png() -> Vec<u8> {
+    encode_png(&Image::filled(8, 8, &[1, 2, 3])).unwrap()
+}
+
+/// The error's text, which must hold all of `parts`.
+fn assert_says<T>(result: Result<T, Error>, parts: &[&str]) {
+    let text = result.err().expect("an error").to_string();
+    for part in parts {
+        assert!(text.contains(part), "`{text}` does not say `{part}`");
+    }
+}
+
+#[test]
+fn unknown_sources_list_what_is_accepted() {
+    assert_says(
+        load_text("builtin:emojy", "all"),
+        &["did you mean `emoji`", "builtin:emoji-fluent3d", "idx"],
+    );
+    assert_says(
+        load_text("/no/such/folder", "all"),
+        &["/no/such/folder", "no such file", "CIFAR-10"],
+    );
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("notes.txt");
+    fs::write(&file, "hello").unwrap();
+    assert_says(load(&file), &["notes.txt", "no known kind"]);
+}
+
+#[test]
+fn a_truncated_image_among_good_ones_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("a")).unwrap();
+    fs::write(root.path().join("a/good.png"), png()).unwrap();
+    fs::write(root.path().join("a/cut.png"), &png()[..40]).unwrap();
+    assert_says(
+        load(root.path()),
+        &["cut.png", "replace the file or remove it"],
+    );
+    fs::write(root.path().join("a/cut.png"), "text in a PNG's clothing").unwrap();
+    assert_says(
+        load(root.path()),
+        &["cut.png", "neither PNG nor JPEG nor WebP"],
+    );
+}
+
+#[test]
+fn empty_folders_and_empty_classes_are_errors() {
+    let root = tempfile::tempdir().unwrap();
+    assert_says(
+        load(root.path()),
+        &["holds no image", "one sub-folder for each class"],
+    );
+    fs::create_dir_all(root.path().join("full")).unwrap();
+    fs::create_dir_all(root.path().join("void")).unwrap();
+    assert_says(load(root.path()), &["holds no image"]);
+    fs::write(root.path().join("full/1.png"), png()).unwrap();
+    assert_says(load(root.path()), &["`void`", "no training image"]);
+    assert!(load_text(root.path().to_str().unwrap(), "full").is_ok());
+}
+
+#[test]
+fn a_class_with_one_image_trains_on_it() {
+    let root = tempfile::tempdir().unwrap();
+    for class in ["one", "two"] {
+        fs::create_dir(root.path().join(class)).unwrap();
+        fs::write(root.path().join(class).join("1.png"), png()).unwrap();
+    }
+    let data = load(root.path()).unwrap();
+    assert_eq!(Split::ALL.map(|split| data.len(split)), [2, 0, 0]);
+    let order = BatchOrder::Stratified {
+        per_class: 3,
+        null: 2,
+        classes_per_step: None,
+    };
+    let mut batches = Batches::new(&data, order, 0, false).unwrap();
+    assert_eq!(batches.batch(7).len(), batches.batch_size());
+    assert_eq!(batches.batch_size(), 8);
+}
+
+fn idx_folder(images: &[u8], labels: &[u8], suffix: &str) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(
+        root.path().join(format!("train-images-idx3-ubyte{suffix}")),
+        images,
+    )
+    .unwrap();
+    fs::write(
+        root.path().join(format!("train-labels-idx1-ubyte{suffix}")),
+        labels,
+    )
+    .unwrap();
+    root
+}
+
+fn header(numbers: &[u32]) -> Vec<u8> {
+    numbers
+        .iter()
+        .flat_map(|number| number.to_be_bytes())
+        .collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn broken_idx_files_are_errors() {
+    let labels = [header(&[0x0801, 2]), vec![0, 1]].concat();
+    let whole = [header(&[0x0803, 2, 2, 2]), vec![0; 8]].concat();
+    assert!(load(idx_folder(&whole, &labels, "").path()).is_ok());
+    let images = "train-images-idx3-ubyte";
+    for (bytes, said) in [
+        (whole[..whole.len() - 1].to_vec(), "24 bytes"),
+        (whole[..10].to_vec(), "no whole header"),
+        (Vec::new(), "no whole header"),
+        ([whole.clone(), vec![0]].concat(), "24 bytes"),
+        (header(&[0x0803, 1 << 31, 28, 28]), "at most"),
+        (header(&[0x0803, u32::MAX, u32::MAX, u32::MAX]), "at most"),
+        (header(&[0x0803, 0, 28, 28]), "at least one"),
+        (header(&[0x0d03, 2, 2, 2]), "0x00000d03"),
+    ] {
+        assert_says(
+            load(idx_folder(&bytes, &labels, "").path()),
+            &[images, said],
+        );
+    }
+    let three = [header(&[0x0801, 3]), vec![0, 1, 1]].concat();
+    assert_says(
+        load(idx_folder(&whole, &three, "").path()),
+        &["train-labels-idx1-ubyte", "2 labels"],
+    );
+    let root = idx_folder(&whole, &labels, "");
+    fs::remove_file(root.path().join("train-labels-idx1-ubyte")).unwrap();
+    assert_says(load(root.path()), &[images, "its labels beside it"]);
+}
+
+#[test]
+fn gzip_bombs_are_unpacked_no_further_than_the_header_claims() {
+    let labels = gzip(&[header(&[0x0801, 2]), vec![0, 1]].concat());
+    // 256 MiB of zeros in 256 kB, behind a header that claims 8 bytes.
+    let bomb = gzip(&[header(&[0x0803, 2, 2, 2]), vec![0; 256 << 20]].concat());
+    assert_says(
+        load(idx_folder(&bomb, &labels, ".gz").path()),
+        &["8 bytes after the header", "more"],
+    );
+    let claims = gzip(&header(&[0x0803, 1 << 31, 28, 28]));
+    assert_says(
+        load(idx_folder(&claims, &labels, ".gz").path()),
+        &["at most"],
+    );
+    let whole = gzip(&[header(&[0x0803, 2, 2, 2]), vec![0; 8]].concat());
+    assert_says(
+        load(idx_folder(&whole[..whole.len() - 9], &labels, ".gz").path()),
+        &["train-images-idx3-ubyte.gz"],
+    );
+    assert_says(
+        load(idx_folder(b"no gzip at all, really", &labels, ".gz").path()),
+        &["train-images-idx3-ubyte.gz"],
+    );
+}
+
+#[test]
+fn class_lists_that_make_no_sense_are_errors() {
+    assert_says(
+        load_text("builtin:emoji", "face,brid"),
+        &["`brid`", "did you mean `bird`", "portrait"],
+    );
+    assert_says(
+        load_text("builtin:emoji", "face,face"),
+        &["`face` stands there twice"],
+    );
+    assert_says(
+        load_text("builtin:emoji", "face,,bird"),
+        &["a name is empty"],
+    );
+    assert_says(load_text("builtin:emoji", ""), &["a name is empty"]);
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("a")).unwrap();
+    fs::write(root.path().join("a/1.png"), png()).unwrap();
+    let spec = root.path().to_str().unwrap();
+    for which in ["base", "novel"] {
+        assert_says(
+            load_text(spec, which),
+            &[&format!("select the {which} classes"), "class map"],
+        );
+    }
+}
+
+#[test]
+fn class_maps_that_make_no_sense_are_errors() {
+    let read = |text: &str| ClassMap::parse(text, Path::new("map.toml"));
+    assert_says(
+        read("bsae = ['face']"),
+        &["map.toml", "unknown key `bsae`", "did you mean `base`"],
+    );
+    assert_says(read("base = ["), &["map.toml"]);
+    assert_says(read("base = 'face'"), &["`base` must be a list"]);
+    assert_says(read("[classes]\na = []"), &["`a` must be a list"]);
+    assert_says(read("classes = ['a']"), &["`classes` must be a table"]);
+    assert_says(
+        read("[classes]\na = ['x']\nb = ['x']"),
+        &["`x` is used twice"],
+    );
+    assert_says(read("base = ['x']\nnovel = ['x']"), &["`x` stands twice"]);
+    let apply = |text: &str| {
+        read(text)
+            .unwrap()
+            .apply(source::open("builtin:emoji", None).unwrap())
+    };
+    assert_says(
+        apply("[classes]\na = ['clocks']"),
+        &["`clocks`", "did you mean `clock`", "map.toml"],
+    );
+    assert_says(
+        apply("base = ['b']\n[classes]\na = ['clock']"),
+        &["`b`", "map.toml"],
+    );
+    let missing = source::open("builtin:emoji", Some(Path::new("/no/map.toml")));
+    assert_says(missing, &["/no/map.toml"]);
+}
+
+#[test]
+fn sizes_and_channels_out_of_range_are_errors() {
+    for (options, said) in [
+        (
+            LoadOptions {
+                image_size: Some(0),
+                ..LoadOptions::default()
+            },
+            "image size",
+        ),
+        (
+            LoadOptions {
+                image_size: Some(1 << 40),
+                ..LoadOptions::default()
+            },
+            "image size",
+        ),
+        (
+            LoadOptions {
+                channels: Some(4),
+                ..LoadOptions::default()
+            },
+            "channels",
+        ),
+    ] {
+        assert_says(
+            Dataset::load("builtin:emoji", &ClassSelection::All, &options),
+            &[said],
+        );
+    }
+}
