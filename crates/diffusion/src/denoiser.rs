@@ -126,3 +126,118 @@ impl<M> Guided<M> {
         conditional * self.scale + null * (1.0 - self.scale)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    /// Says 3 under its condition and 1 under none; its variance channel says 30 and 10.
+    #[derive(Debug)]
+    struct Constant {
+        variances: bool,
+        null_allowed: bool,
+    }
+
+    impl Constant {
+        fn say(&self, x: &Tensor<4>, value: f64) -> Tensor<4> {
+            let [b, c, h, w] = x.dims();
+            let mean = Tensor::full([b, c, h, w], value, &x.device());
+            if !self.variances {
+                return mean;
+            }
+            Tensor::cat(vec![mean.clone(), mean * 10.0], 1)
+        }
+    }
+
+    impl Conditional for Constant {
+        fn conditional(&self, x: Tensor<4>, _: f64) -> Tensor<4> {
+            self.say(&x, 3.0)
+        }
+
+        fn both(&self, x: Tensor<4>, _: f64) -> (Tensor<4>, Tensor<4>) {
+            assert!(self.null_allowed, "the null branch was evaluated");
+            (self.say(&x, 3.0), self.say(&x, 1.0))
+        }
+    }
+
+    fn predict(guided: &Guided<&Constant>, t: f64) -> Vec<f32> {
+        let x = Tensor::zeros([1, 1, 1, 1], &Device::flex());
+        guided.predict(x, t).try_into_vec_as::<f32>().unwrap()
+    }
+
+    #[test]
+    fn scale_one_is_the_condition_alone() {
+        let inner = Constant {
+            variances: true,
+            null_allowed: false,
+        };
+        assert_eq!(
+            predict(&Guided::new(&inner, 1.0).unwrap(), 0.0),
+            [3.0, 30.0]
+        );
+    }
+
+    #[test]
+    fn guidance_is_linear_in_its_scale_and_leaves_variances_alone() {
+        let inner = Constant {
+            variances: true,
+            null_allowed: true,
+        };
+        for (scale, expected) in [
+            (0.0, 1.0),
+            (0.5, 2.0),
+            (2.0, 5.0),
+            (7.5, 16.0),
+            (-1.0, -1.0),
+        ] {
+            let guided = Guided::new(&inner, scale).unwrap();
+            assert_eq!(predict(&guided, 500.0), [expected, 30.0], "scale {scale}");
+        }
+        let inner = Constant {
+            variances: false,
+            null_allowed: true,
+        };
+        assert_eq!(predict(&Guided::new(&inner, 2.0).unwrap(), 0.0), [5.0]);
+    }
+
+    #[test]
+    fn outside_the_interval_the_condition_is_alone() {
+        let inner = Constant {
+            variances: false,
+            null_allowed: true,
+        };
+        let guided = Guided::new(&inner, 2.0)
+            .unwrap()
+            .within(100.0, 700.0)
+            .unwrap();
+        for (t, expected) in [(99.9, 3.0), (100.0, 5.0), (700.0, 5.0), (700.1, 3.0)] {
+            assert_eq!(predict(&guided, t), [expected], "t {t}");
+        }
+        let inner = Constant {
+            variances: false,
+            null_allowed: false,
+        };
+        let guided = Guided::new(&inner, 2.0)
+            .unwrap()
+            .within(100.0, 700.0)
+            .unwrap();
+        assert_eq!(predict(&guided, 800.0), [3.0]);
+    }
+
+    #[test]
+    fn senseless_settings_are_refused() {
+        let inner = Constant {
+            variances: false,
+            null_allowed: true,
+        };
+        assert!(Guided::new(&inner, f64::NAN).is_err());
+        let guided = Guided::new(&inner, 2.0).unwrap();
+        let error = guided.clone().within(7.0, 3.0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "guidance interval is 7 to 3, expected two times, the smaller one first"
+        );
+        assert!(guided.within(f64::NAN, 3.0).is_err());
+    }
+}

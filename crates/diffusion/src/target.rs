@@ -183,3 +183,88 @@ impl Target {
 }
 
 crate::name::named!(Target, "target");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleKind;
+    use burn::tensor::{DType, Device};
+    use proptest::prelude::*;
+
+    fn tensor(values: &[f64]) -> Tensor<4> {
+        let data = TensorData::new(values.to_vec(), [values.len() / 2, 2, 1, 1]);
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    }
+
+    fn gap(a: Tensor<4>, b: Tensor<4>) -> f64 {
+        (a - b).abs().max().into_scalar::<f64>()
+    }
+
+    #[test]
+    fn timesteps_outside_the_schedule_are_refused() {
+        let schedule = Schedule::new(ScheduleKind::Cosine, 10).unwrap();
+        let error = NoiseLevels::at(&schedule, &[0, 9, 10]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "timestep 10 of sample 2 is outside the schedule; expected 0 to 9"
+        );
+    }
+
+    #[test]
+    fn each_sample_has_its_own_level() {
+        let schedule = Schedule::new(ScheduleKind::Linear, 1000).unwrap();
+        let levels = NoiseLevels::at(&schedule, &[0, 999]).unwrap();
+        let x = levels.diffuse(tensor(&[1.0; 4]), tensor(&[0.0, 1.0, 0.0, 1.0]));
+        let found = x.try_into_vec_as::<f64>().unwrap();
+        let [a, b] = [schedule.alpha_bars()[0], schedule.alpha_bars()[999]];
+        let expected = [
+            a.sqrt(),
+            a.sqrt() + (1.0 - a).sqrt(),
+            b.sqrt(),
+            b.sqrt() + (1.0 - b).sqrt(),
+        ];
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-15);
+        }
+    }
+
+    proptest! {
+        /// From the truth of either target, image, noise and velocity all come back.
+        #[test]
+        fn conversions_round_trip(
+            x0 in prop::collection::vec(-2.0..2.0f64, 6),
+            noise in prop::collection::vec(-3.0..3.0f64, 6),
+            alpha_bars in prop::collection::vec(1e-4..0.9999f64, 3),
+        ) {
+            let levels = NoiseLevels { alpha_bars };
+            let (x0, noise) = (tensor(&x0), tensor(&noise));
+            let x_t = levels.diffuse(x0.clone(), noise.clone());
+            let v = Target::Velocity.truth(x0.clone(), noise.clone(), &levels);
+            for target in [Target::Velocity, Target::Epsilon] {
+                let said = target.truth(x0.clone(), noise.clone(), &levels);
+                let (said, x_t) = (|| said.clone(), || x_t.clone());
+                // Epsilon divides by alpha, at least 0.01 here.
+                prop_assert!(gap(target.x0(said(), x_t(), &levels), x0.clone()) < 1e-12);
+                prop_assert!(gap(target.epsilon(said(), x_t(), &levels), noise.clone()) < 1e-12);
+                prop_assert!(gap(target.velocity(said(), x_t(), &levels), v.clone()) < 1e-12);
+            }
+        }
+
+        /// A wrong prediction is converted to a wrong image that explains the same x_t.
+        #[test]
+        fn conversions_of_any_prediction_explain_x_t(
+            said in prop::collection::vec(-2.0..2.0f64, 4),
+            x_t in prop::collection::vec(-3.0..3.0f64, 4),
+            alpha_bar in 1e-4..0.9999f64,
+        ) {
+            let levels = NoiseLevels::uniform(alpha_bar);
+            let (said, x_t) = (tensor(&said), tensor(&x_t));
+            for target in [Target::Velocity, Target::Epsilon] {
+                let x0 = target.x0(said.clone(), x_t.clone(), &levels);
+                let noise = target.epsilon(said.clone(), x_t.clone(), &levels);
+                prop_assert!(gap(levels.diffuse(x0.clone(), noise.clone()), x_t.clone()) < 1e-12);
+                prop_assert!(gap(target.truth(x0, noise, &levels), said.clone()) < 1e-10);
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Each sampler is a plain function of a [`Predictor`], a respaced [`Schedule`], the starting noise and an
 //! observer; [`sample`] picks one by its [`Sampling`]. All walk the times of the schedule from the last
-//! to the first and end with the clean image that the network predicts at the first.
+//! to the first and end with the clean image that the network predicts there.
 
 mod ddim;
 mod ddpm;
@@ -35,7 +35,9 @@ pub type Observer<'a> = dyn FnMut(usize, &Tensor<4>) + 'a;
 /// Draws images from the noise `x_bchw`.
 ///
 /// `schedule` is the one of training; `sampling` says how many of its steps to take and how.
-/// The step count is that of network evaluations, except for Heun's `2 n - 1`.
+/// The step count is that of network evaluations, except for Heun's `2 n - 1`. DDPM and DDIM take whole
+/// timesteps ([`Schedule::respace`]), Euler and Heun fractional ones ([`Schedule::respace_evenly`]),
+/// DPM-Solver++ fractional ones without the first ([`Schedule::respace_intervals`]).
 ///
 /// # Shapes
 /// `x_bchw` and the result `[b, c, h, w]`.

@@ -111,3 +111,47 @@ impl<'a> Predictor<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    #[test]
+    fn clipping_keeps_images_in_range() {
+        // 1000 magnitudes from 0.002 to 2: the 99.5th percentile is the 996th.
+        let ramp: Vec<f32> = (1..=1000)
+            .map(|k| if k % 2 == 0 { 2.0 } else { -2.0 } * k as f32 / 1000.0)
+            .collect();
+        let small: Vec<f32> = ramp.iter().map(|x| x / 4.0).collect();
+        let data = TensorData::new([ramp.clone(), small.clone()].concat(), [2, 1, 25, 40]);
+        let x = Tensor::<4>::from_data(data, &Device::flex());
+        let values = |clip: Clip| clip.apply(x.clone()).try_into_vec_as::<f32>().unwrap();
+
+        assert_eq!(values(Clip::Off)[..1000], ramp);
+        let range = values(Clip::Range);
+        assert_eq!((range[399], range[999], range[998]), (0.8, 1.0, -1.0));
+        let dynamic = values(Clip::Dynamic);
+        for (k, (found, was)) in dynamic.iter().zip(&ramp).enumerate() {
+            let expected = (was / 1.992).clamp(-1.0, 1.0);
+            assert!((found - expected).abs() < 1e-6, "{k}: {found} {expected}");
+        }
+        assert_eq!(
+            dynamic[1000..],
+            small,
+            "an image within range is left alone"
+        );
+    }
+
+    #[test]
+    fn outputs_of_another_shape_are_refused() {
+        let network = |x: Tensor<4>, _: f64| x.repeat_dim(1, 3);
+        let predictor = Predictor::new(&network, Target::Velocity, Clip::Off);
+        let x = Tensor::zeros([2, 3, 4, 4], &Device::flex());
+        let error = predictor.estimate(&x, 0.0, 0.5).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "network output has shape [2, 9, 4, 4], expected [2, 3, 4, 4]"
+        );
+    }
+}

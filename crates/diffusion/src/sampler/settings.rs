@@ -82,3 +82,35 @@ impl Default for Sampling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sampler_is_read_back_from_its_name() {
+        for name in SamplerKind::names() {
+            assert_eq!(name.parse::<SamplerKind>().unwrap().to_string(), name);
+        }
+        let error = "dpm++".parse::<SamplerKind>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown sampler 'dpm++', did you mean 'dpm++2m'?; known: ddpm, ddim, dpm++2m, euler, heun"
+        );
+    }
+
+    #[test]
+    fn a_configuration_holds_deviations_from_the_defaults() {
+        let read: Sampling =
+            serde_json::from_str(r#"{"kind": "heun", "clip": "dynamic"}"#).unwrap();
+        let expected = Sampling {
+            kind: SamplerKind::Heun,
+            clip: Clip::Dynamic,
+            ..Sampling::default()
+        };
+        assert_eq!(read, expected);
+        let text = serde_json::to_string(&expected).unwrap();
+        assert_eq!(serde_json::from_str::<Sampling>(&text).unwrap(), expected);
+        assert!(serde_json::from_str::<Sampling>(r#"{"kinds": "heun"}"#).is_err());
+    }
+}

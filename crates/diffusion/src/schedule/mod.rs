@@ -129,3 +129,69 @@ impl Schedule {
 pub(crate) fn log_snr(alpha_bar: f64) -> f64 {
     alpha_bar.ln() - (-alpha_bar).ln_1p()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn interpolation_is_exact_at_whole_times_and_held_outside() {
+        let schedule = Schedule::new(ScheduleKind::Cosine, 1000).unwrap();
+        for (t, &alpha_bar) in schedule.alpha_bars().iter().enumerate() {
+            assert_eq!(schedule.alpha_bar_at(t as f64), alpha_bar);
+        }
+        let (first, last) = (schedule.alpha_bars()[0], schedule.alpha_bars()[999]);
+        assert!((schedule.alpha_bar_at(-3.0) - first).abs() < 1e-12);
+        assert!((schedule.alpha_bar_at(2000.0) - last).abs() < 1e-20);
+        assert_eq!(schedule.time_at_log_snr(f64::INFINITY), 0.0);
+        assert_eq!(schedule.time_at_log_snr(f64::NEG_INFINITY), 999.0);
+    }
+
+    /// The closed form of the cosine is smooth, so interpolation in log-SNR must come near it half-way.
+    #[test]
+    fn interpolation_follows_the_closed_form() {
+        let schedule = Schedule::new(ScheduleKind::Cosine, 1000).unwrap();
+        let cosine = |t: f64| {
+            ((t / 1000.0 + 0.008) / 1.008 * std::f64::consts::PI / 2.0)
+                .cos()
+                .powi(2)
+        };
+        for t in [20.5, 300.25, 777.75, 950.5] {
+            let exact = cosine(t + 1.0) / cosine(0.0);
+            let found = schedule.alpha_bar_at(t);
+            assert!((found - exact).abs() < 3e-6, "{t}: {found} {exact}");
+        }
+    }
+
+    #[test]
+    fn names_are_read_and_slips_are_met_with_a_suggestion() {
+        assert_eq!("Cosine".parse(), Ok(ScheduleKind::Cosine));
+        assert_eq!(
+            serde_json::to_string(&ScheduleKind::Linear).unwrap(),
+            "\"linear\""
+        );
+        let error = "cosin".parse::<ScheduleKind>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "unknown noise schedule 'cosin', did you mean 'cosine'?; known: linear, cosine"
+        );
+        let error = serde_json::from_str::<ScheduleKind>("\"zzz\"")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("unknown noise schedule 'zzz'; known: linear, cosine"),
+            "{error}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn time_and_log_snr_are_inverse(time in 0.0..999.0f64, linear: bool) {
+            let kind = if linear { ScheduleKind::Linear } else { ScheduleKind::Cosine };
+            let schedule = Schedule::new(kind, 1000).unwrap();
+            let back = schedule.time_at_log_snr(schedule.log_snr_at(time));
+            prop_assert!((back - time).abs() < 1e-8, "{} {}", back, time);
+        }
+    }
+}

@@ -30,6 +30,18 @@ impl Schedule {
         self.keep(&self.evenly_spaced(steps)?)
     }
 
+    /// Cuts the time into `steps` equal intervals and keeps the upper end of each, unrounded, so that the first
+    /// time is left out: for multistep solvers in log signal-to-noise, whose stride to the first time would be
+    /// many times the one before it.
+    ///
+    /// # Errors
+    /// Zero steps, or more than the schedule has.
+    pub fn respace_intervals(&self, steps: usize) -> Result<Self, DiffusionError> {
+        self.check_steps(steps)?;
+        let times: Vec<_> = (1..=steps).map(|i| self.time_at_share(i, steps)).collect();
+        self.keep(&times)
+    }
+
     /// Keeps the given times, which may be fractional.
     ///
     /// # Errors
@@ -39,7 +51,7 @@ impl Schedule {
         if times.is_empty() {
             return Err(DiffusionError::NoSteps { what: "a schedule" });
         }
-        let last = self.times[self.len() - 1];
+        let last = self.last_time();
         let mut floor = self.times[0];
         for (position, &time) in times.iter().enumerate() {
             let rises = if position == 0 {
@@ -70,6 +82,17 @@ impl Schedule {
     }
 
     fn evenly_spaced(&self, steps: usize) -> Result<Vec<f64>, DiffusionError> {
+        self.check_steps(steps)?;
+        if steps == 1 {
+            return Ok(vec![self.last_time()]);
+        }
+        let intervals = steps - 1;
+        Ok((0..steps)
+            .map(|i| self.time_at_share(i, intervals))
+            .collect())
+    }
+
+    fn check_steps(&self, steps: usize) -> Result<(), DiffusionError> {
         if steps == 0 {
             return Err(DiffusionError::NoSteps { what: "sampling" });
         }
@@ -79,16 +102,130 @@ impl Schedule {
                 training: self.len(),
             });
         }
-        let (first, last) = (self.times[0], self.times[self.len() - 1]);
-        if steps == 1 {
-            return Ok(vec![last]);
+        Ok(())
+    }
+
+    /// The time after `part` of `whole` equal intervals; exact at both ends.
+    fn time_at_share(&self, part: usize, whole: usize) -> f64 {
+        let weighted = self.times[0] * (whole - part) as f64 + self.last_time() * part as f64;
+        weighted / whole as f64
+    }
+
+    fn last_time(&self) -> f64 {
+        self.times[self.len() - 1]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleKind;
+    use proptest::prelude::*;
+
+    fn schedule(kind: ScheduleKind) -> Schedule {
+        Schedule::new(kind, 1000).unwrap()
+    }
+
+    /// numpy's `linspace(0, T - 1, n).round()`: tests/reference/schedules.py
+    #[test]
+    fn kept_times_equal_numpys() {
+        let kept = schedule(ScheduleKind::Linear).respace(7).unwrap();
+        assert_eq!(
+            kept.times(),
+            [0.0, 166.0, 333.0, 500.0, 666.0, 832.0, 999.0]
+        );
+        let tie = Schedule::new(ScheduleKind::Cosine, 10)
+            .unwrap()
+            .respace(3)
+            .unwrap();
+        assert_eq!(tie.times(), [0.0, 4.0, 9.0]);
+    }
+
+    #[test]
+    fn all_steps_kept_is_the_schedule_itself() {
+        for kind in [ScheduleKind::Linear, ScheduleKind::Cosine] {
+            let full = schedule(kind);
+            for kept in [
+                full.respace(1000).unwrap(),
+                full.respace_evenly(1000).unwrap(),
+            ] {
+                assert_eq!(kept.times(), full.times());
+                assert_eq!(kept.alpha_bars(), full.alpha_bars());
+                for (kept, beta) in kept.betas().iter().zip(full.betas()) {
+                    assert!((kept - beta).abs() < 1e-13, "{kept} {beta}");
+                }
+            }
         }
-        let intervals = (steps - 1) as f64;
-        Ok((0..steps)
-            .map(|i| {
-                let i = i as f64;
-                (first * (intervals - i) + last * i) / intervals
-            })
-            .collect())
+    }
+
+    #[test]
+    fn one_step_starts_from_noise() {
+        let full = schedule(ScheduleKind::Cosine);
+        for one in [
+            full.respace(1),
+            full.respace_evenly(1),
+            full.respace_intervals(1),
+        ] {
+            assert_eq!(one.unwrap().times(), [999.0]);
+        }
+    }
+
+    #[test]
+    fn intervals_leave_the_first_time_out() {
+        let kept = schedule(ScheduleKind::Cosine).respace_intervals(3).unwrap();
+        assert_eq!(kept.times(), [333.0, 666.0, 999.0]);
+        assert_eq!(
+            schedule(ScheduleKind::Cosine)
+                .respace_intervals(1000)
+                .unwrap()
+                .len(),
+            1000
+        );
+    }
+
+    #[test]
+    fn impossible_step_counts_are_refused() {
+        let full = schedule(ScheduleKind::Linear);
+        let none = DiffusionError::NoSteps { what: "sampling" };
+        let many = DiffusionError::TooManySteps {
+            steps: 1001,
+            training: 1000,
+        };
+        assert_eq!(full.respace(0), Err(none.clone()));
+        assert_eq!(full.respace_intervals(0), Err(none));
+        assert_eq!(full.respace_evenly(1001), Err(many.clone()));
+        assert!(full.respace_intervals(usize::MAX).is_err());
+        assert_eq!(
+            many.to_string(),
+            "sampling in 1001 steps, but the schedule has 1000; give at most 1000"
+        );
+    }
+
+    #[test]
+    fn kept_times_must_rise_within_the_schedule() {
+        let full = schedule(ScheduleKind::Linear);
+        let bad: [&[f64]; 6] = [
+            &[],
+            &[5.0, 5.0],
+            &[9.0, 3.0],
+            &[-1.0],
+            &[0.0, 999.5],
+            &[0.0, f64::NAN],
+        ];
+        for times in bad {
+            assert!(full.keep(times).is_err(), "{times:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn kept_levels_are_those_of_the_full_schedule(steps in 1usize..=1000) {
+            let full = schedule(ScheduleKind::Cosine);
+            let kept = full.respace(steps).unwrap();
+            prop_assert_eq!(kept.len(), steps);
+            for (&time, &alpha_bar) in kept.times().iter().zip(kept.alpha_bars()) {
+                prop_assert_eq!(alpha_bar, full.alpha_bars()[time as usize]);
+            }
+        }
     }
 }
