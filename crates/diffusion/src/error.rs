@@ -110,3 +110,15 @@ pub(crate) fn expect_shape(
         found: found.to_vec(),
     })
 }
+
+/// Refuses images without a single value, of which no mean exists.
+pub(crate) fn expect_values(tensor: &'static str, found: [usize; 4]) -> Result<(), DiffusionError> {
+    if !found.contains(&0) {
+        return Ok(());
+    }
+    Err(DiffusionError::Shape {
+        tensor,
+        expected: "at least one of everything".to_owned(),
+        found: found.to_vec(),
+    })
+}

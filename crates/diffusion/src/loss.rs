@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::error::expect_shape;
+use crate::error::{expect_shape, expect_values};
 use crate::variance::{bound_bits, per_sample_mean, split};
 use crate::{DiffusionError, NoiseLevels, Schedule, Target};
 
@@ -68,6 +68,7 @@ impl Objective {
         t: &[usize],
     ) -> Result<Losses, DiffusionError> {
         let [b, c, h, w] = x0_bchw.dims();
+        expect_values("x0", [b, c, h, w])?;
         expect_shape("output", output.dims(), [b, self.output_channels(c), h, w])?;
         expect_shape("noise", noise_bchw.dims(), x0_bchw.dims())?;
         expect_shape(
@@ -139,4 +140,203 @@ fn vector(values: impl IntoIterator<Item = f64>, like: &Tensor<1>) -> Tensor<1> 
     let len = values.len();
     let data = TensorData::new(values, [len]);
     Tensor::from_data(data, (&like.device().without_autodiff(), like.dtype()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleKind;
+    use burn::tensor::{DType, Device};
+
+    const T: [usize; 3] = [3, 400, 950];
+
+    fn schedule() -> Schedule {
+        Schedule::new(ScheduleKind::Cosine, 1000).unwrap()
+    }
+
+    /// `[3, channels, 2, 2]` of some wave.
+    fn wave(channels: usize, frequency: f64) -> Tensor<4> {
+        let values: Vec<f64> = (0..3 * channels * 4)
+            .map(|k| (frequency * k as f64 + 0.3).sin())
+            .collect();
+        let data = TensorData::new(values, [3, channels, 2, 2]);
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    }
+
+    fn values<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+        x.try_into_vec_as::<f64>().unwrap()
+    }
+
+    fn assert_close(found: &[f64], expected: &[f64], relative: f64) {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!(
+                (a - b).abs() <= relative * b.abs(),
+                "{found:?}, expected {expected:?}"
+            );
+        }
+    }
+
+    fn losses(objective: Objective, output: Tensor<4>) -> Losses {
+        let (x0, noise) = (wave(2, 0.7), wave(2, 1.9));
+        objective
+            .losses(&schedule(), output, x0, noise, &T)
+            .unwrap()
+    }
+
+    /// The factor that turns one loss into the other, against converting the images themselves.
+    #[test]
+    fn both_losses_equal_explicit_conversion() {
+        let levels = NoiseLevels::at(&schedule(), &T).unwrap();
+        let (x0, noise, said) = (wave(2, 0.7), wave(2, 1.9), wave(2, 0.2));
+        let x_t = levels.diffuse(x0.clone(), noise.clone());
+        for target in [Target::Velocity, Target::Epsilon] {
+            let found = losses(
+                Objective {
+                    target,
+                    ..Objective::default()
+                },
+                said.clone(),
+            );
+            let v = Target::Velocity.truth(x0.clone(), noise.clone(), &levels);
+            let v_error = target.velocity(said.clone(), x_t.clone(), &levels) - v;
+            let noise_error = target.epsilon(said.clone(), x_t.clone(), &levels) - noise.clone();
+            let velocity = values(per_sample_mean(v_error.square()));
+            let epsilon = values(per_sample_mean(noise_error.square()));
+            assert_close(&values(found.velocity), &velocity, 1e-11);
+            assert_close(&values(found.epsilon), &epsilon, 1e-11);
+            let own = if target == Target::Velocity {
+                velocity
+            } else {
+                epsilon
+            };
+            assert_close(
+                &values(found.trained),
+                &[own.iter().sum::<f64>() / 3.0],
+                1e-12,
+            );
+        }
+    }
+
+    /// Whatever the target, the weighted loss is `min(snr, gamma)` times the squared error of the image.
+    #[test]
+    fn min_snr_weighs_the_error_of_the_image() {
+        let levels = NoiseLevels::at(&schedule(), &T).unwrap();
+        let (x0, noise, said) = (wave(2, 0.7), wave(2, 1.9), wave(2, 0.2));
+        let x_t = levels.diffuse(x0.clone(), noise);
+        for target in [Target::Velocity, Target::Epsilon] {
+            let error = target.x0(said.clone(), x_t.clone(), &levels) - x0.clone();
+            let errors = values(per_sample_mean(error.square()));
+            let bars = levels.alpha_bars().iter();
+            let expected: f64 = bars
+                .zip(errors)
+                .map(|(a, e)| (a / (1.0 - a)).min(5.0) * e)
+                .sum();
+            let objective = Objective {
+                target,
+                min_snr_gamma: Some(5.0),
+                learned_variance: false,
+            };
+            let found = losses(objective, said.clone());
+            assert_close(&values(found.trained), &[expected / 3.0], 1e-11);
+        }
+    }
+
+    /// Central differences of the trained loss in every output, for every kind of objective. The bound must
+    /// not reach the prediction, so its part is differenced in the variance channels only.
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let step = 1e-6;
+        for target in [Target::Velocity, Target::Epsilon] {
+            for (min_snr_gamma, learned_variance) in
+                [(None, false), (Some(5.0), false), (Some(5.0), true)]
+            {
+                let objective = Objective {
+                    target,
+                    min_snr_gamma,
+                    learned_variance,
+                };
+                let output = wave(objective.output_channels(2), 0.2);
+                let leaf = output.clone().autodiff().require_grad();
+                let gradients = losses(objective, leaf.clone()).trained.backward();
+                let gradient = values(leaf.grad(&gradients).unwrap());
+                let base = values(output.clone());
+                let simple = Objective {
+                    learned_variance: false,
+                    ..objective
+                };
+                for k in 0..base.len() {
+                    let is_variance = learned_variance && (k / 8) % 2 == 1;
+                    let at = |shift: f64| {
+                        let mut moved = base.clone();
+                        moved[k] += shift;
+                        let data = TensorData::new(moved, output.dims());
+                        let moved = Tensor::from_data(data, (&output.device(), DType::F64));
+                        if is_variance {
+                            return values(losses(objective, moved).trained)[0];
+                        }
+                        values(losses(simple, moved.narrow(1, 0, 2)).trained)[0]
+                    };
+                    let slope = (at(step) - at(-step)) / (2.0 * step);
+                    let scale = slope.abs().max(1e-2);
+                    assert!(
+                        (gradient[k] - slope).abs() < 1e-6 * scale,
+                        "{objective:?} {k}: {} {slope}",
+                        gradient[k]
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn reported_losses_are_outside_the_graph() {
+        let objective = Objective {
+            learned_variance: true,
+            ..Objective::default()
+        };
+        let found = losses(objective, wave(4, 0.2).autodiff().require_grad());
+        assert!(found.trained.is_tracked());
+        for reported in [found.velocity, found.epsilon, found.bound_bits.unwrap()] {
+            assert!(!reported.is_autodiff());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (x0, said) = (wave(2, 0.7), wave(4, 0.2));
+        let simple = Objective::default();
+        let check = |objective: Objective, output: &Tensor<4>, t: &[usize]| {
+            let (x0, noise) = (x0.clone(), x0.clone());
+            objective
+                .losses(&schedule(), output.clone(), x0, noise, t)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            check(simple, &said, &T),
+            "output has shape [3, 4, 2, 2], expected [3, 2, 2, 2]"
+        );
+        let learned = Objective {
+            learned_variance: true,
+            ..simple
+        };
+        assert_eq!(
+            check(learned, &x0, &T),
+            "output has shape [3, 2, 2, 2], expected [3, 4, 2, 2]"
+        );
+        assert!(check(simple, &x0, &[1, 2]).contains("expected [2, 2, 2, 2]"));
+        assert!(check(simple, &x0, &[1, 2, 1000]).contains("timestep 1000 of sample 2"));
+        let negative = Objective {
+            min_snr_gamma: Some(-1.0),
+            ..simple
+        };
+        assert!(check(negative, &x0, &T).contains("min_snr_gamma is -1"));
+        let none = Tensor::zeros([0, 2, 2, 2], &Device::flex());
+        let empty = simple.losses(&schedule(), none.clone(), none.clone(), none, &[]);
+        assert_eq!(
+            empty.unwrap_err().to_string(),
+            "x0 has shape [0, 2, 2, 2], expected at least one of everything"
+        );
+    }
 }

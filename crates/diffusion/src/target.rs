@@ -171,7 +171,7 @@ impl Target {
         }
     }
 
-    /// Min-SNR weight (Hang et al. 2023, section 3.4): `min(snr, gamma)` on the error in `x_0`, carried over
+    /// Min-SNR weight (Hang et al. 2023): `min(snr, gamma)` on the error in `x_0`, carried over
     /// to this target's own error.
     pub(crate) fn min_snr_weight(self, alpha_bar: f64, gamma: f64) -> f64 {
         let snr = alpha_bar / (1.0 - alpha_bar);

@@ -109,3 +109,50 @@ pub(crate) fn per_sample_mean(x: Tensor<4>) -> Tensor<1> {
     let [b, c, h, w] = x.dims();
     x.reshape([b, c * h * w]).mean_dim(1).reshape([b])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ScheduleKind;
+    use burn::tensor::{DType, Device};
+
+    fn full(shape: [usize; 4], value: f64) -> Tensor<4> {
+        Tensor::full(shape, value, (&Device::flex(), DType::F64))
+    }
+
+    /// However the Gaussian lies, one of the 256 grey levels must occur.
+    #[test]
+    fn probabilities_of_all_grey_levels_sum_to_one() {
+        for (mean, log_variance) in [(0.0, -1.0), (0.93, -4.0), (-1.4, 0.5), (0.2, -11.0)] {
+            let total: f64 = (0..256)
+                .map(|level| {
+                    let x0 = full([1, 1, 1, 1], f64::from(level) / 127.5 - 1.0);
+                    let mean = full([1, 1, 1, 1], mean);
+                    let log_variance = full([1, 1, 1, 1], log_variance);
+                    let likelihood = gaussian_bin_log_likelihood(x0, mean, log_variance);
+                    likelihood.into_scalar::<f64>().exp()
+                })
+                .sum();
+            assert!((total - 1.0).abs() < 1e-6, "{mean} {log_variance}: {total}");
+        }
+    }
+
+    #[test]
+    fn raw_values_span_posterior_variance_to_beta() {
+        let schedule = Schedule::new(ScheduleKind::Cosine, 1000).unwrap();
+        let ends = [-1.0, 1.0].map(|raw| {
+            let found = log_variance(full([1, 1, 1, 1], raw), &schedule, &[300]);
+            found.into_scalar::<f64>().exp()
+        });
+        assert!((ends[0] / schedule.posterior(300).variance - 1.0).abs() < 1e-12);
+        assert!((ends[1] / schedule.betas()[300] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn equal_gaussians_do_not_diverge() {
+        let known = full([1, 1, 1, 2], -3.0);
+        let zero = known.zeros_like();
+        let found = gaussian_divergence(known.clone(), zero, known);
+        assert!(found.abs().max().into_scalar::<f64>() < 1e-15);
+    }
+}

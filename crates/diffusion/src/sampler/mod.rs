@@ -22,7 +22,7 @@ pub use settings::{FixedVariance, SamplerKind, Sampling};
 
 use burn::tensor::Tensor;
 
-use crate::error::expect_shape;
+use crate::error::{expect_shape, expect_values};
 use crate::{Denoiser, DiffusionError, Schedule, Target};
 
 /// Standard normal noise for a step (0 is the first one taken) in the shape given, in the type of the
@@ -34,16 +34,14 @@ pub type Observer<'a> = dyn FnMut(usize, &Tensor<4>) + 'a;
 
 /// Draws images from the noise `x_bchw`.
 ///
-/// `schedule` is the one of training; `sampling` says how many of its steps to take and how.
-/// The step count is that of network evaluations, except for Heun's `2 n - 1`. DDPM and DDIM take whole
-/// timesteps ([`Schedule::respace`]), Euler and Heun fractional ones ([`Schedule::respace_evenly`]),
-/// DPM-Solver++ fractional ones without the first ([`Schedule::respace_intervals`]).
+/// `schedule` is the one of training; `sampling` says which of its times to visit ([`Sampling::times`]) and how.
+/// A step is one evaluation of the network, except that Heun evaluates `2 n - 1` times.
 ///
 /// # Shapes
 /// `x_bchw` and the result `[b, c, h, w]`.
 ///
 /// # Errors
-/// Settings outside their range, and outputs of the network or the noise source of another shape.
+/// Settings outside their range, an empty `x_bchw`, and outputs of the network or the noise source of another shape.
 pub fn sample(
     denoiser: &dyn Denoiser,
     schedule: &Schedule,
@@ -53,42 +51,16 @@ pub fn sample(
     noise: &mut NoiseSource<'_>,
     observer: &mut Observer<'_>,
 ) -> Result<Tensor<4>, DiffusionError> {
+    expect_values("x", x_bchw.dims())?;
     let predictor = Predictor::new(denoiser, target, sampling.clip);
-    let steps = sampling.steps;
+    let kept = sampling.times(schedule)?;
+    let Sampling { eta, variance, .. } = *sampling;
     match sampling.kind {
-        SamplerKind::Ddpm => {
-            let schedule = schedule.respace(steps)?;
-            ddpm(
-                &predictor,
-                &schedule,
-                sampling.variance,
-                x_bchw,
-                noise,
-                observer,
-            )
-        }
-        SamplerKind::Ddim => {
-            let schedule = schedule.respace(steps)?;
-            ddim(&predictor, &schedule, sampling.eta, x_bchw, noise, observer)
-        }
-        SamplerKind::DpmSolver2M => dpm_solver_2m(
-            &predictor,
-            &schedule.respace_evenly(steps)?,
-            x_bchw,
-            observer,
-        ),
-        SamplerKind::Euler => euler(
-            &predictor,
-            &schedule.respace_evenly(steps)?,
-            x_bchw,
-            observer,
-        ),
-        SamplerKind::Heun => heun(
-            &predictor,
-            &schedule.respace_evenly(steps)?,
-            x_bchw,
-            observer,
-        ),
+        SamplerKind::Ddpm => ddpm(&predictor, &kept, variance, x_bchw, noise, observer),
+        SamplerKind::Ddim => ddim(&predictor, &kept, eta, x_bchw, noise, observer),
+        SamplerKind::DpmSolver2M => dpm_solver_2m(&predictor, &kept, x_bchw, observer),
+        SamplerKind::Euler => euler(&predictor, &kept, x_bchw, observer),
+        SamplerKind::Heun => heun(&predictor, &kept, x_bchw, observer),
     }
 }
 

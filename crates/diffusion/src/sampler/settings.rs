@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Clip;
+use crate::{DiffusionError, Schedule};
 
 /// Which sampler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,6 +69,22 @@ pub struct Sampling {
     pub variance: FixedVariance,
     /// What keeps predicted images within range.
     pub clip: Clip,
+}
+
+impl Sampling {
+    /// The times of the training schedule that this visits: whole ones for DDPM and DDIM
+    /// ([`Schedule::respace`]), fractional ones for Euler and Heun ([`Schedule::respace_evenly`]), fractional ones
+    /// without the first for DPM-Solver++ ([`Schedule::respace_intervals`]).
+    ///
+    /// # Errors
+    /// Zero steps, or more than the schedule has.
+    pub fn times(&self, training: &Schedule) -> Result<Schedule, DiffusionError> {
+        match self.kind {
+            SamplerKind::Ddpm | SamplerKind::Ddim => training.respace(self.steps),
+            SamplerKind::Euler | SamplerKind::Heun => training.respace_evenly(self.steps),
+            SamplerKind::DpmSolver2M => training.respace_intervals(self.steps),
+        }
+    }
 }
 
 impl Default for Sampling {

@@ -24,6 +24,13 @@ impl ScheduleKind {
         if steps == 0 {
             return Err(DiffusionError::NoSteps { what: "a schedule" });
         }
+        if steps > MOST_STEPS {
+            return Err(DiffusionError::Setting {
+                setting: "number of training timesteps",
+                found: steps.to_string(),
+                expected: "at most 100000 (1000 is usual)",
+            });
+        }
         match self {
             Self::Linear => linear(steps),
             Self::Cosine => Ok(cosine(steps)),
@@ -32,6 +39,9 @@ impl ScheduleKind {
 }
 
 crate::name::named!(ScheduleKind, "noise schedule");
+
+/// Far above any use; keeps a slip in a configuration from filling the memory.
+const MOST_STEPS: usize = 100_000;
 
 /// Number of steps for which DDPM chose its betas.
 const LINEAR_REFERENCE_STEPS: f64 = 1000.0;
@@ -181,6 +191,8 @@ mod tests {
     fn impossible_lengths_are_refused() {
         for kind in [ScheduleKind::Linear, ScheduleKind::Cosine] {
             assert!(matches!(kind.betas(0), Err(DiffusionError::NoSteps { .. })));
+            let huge = kind.betas(usize::MAX);
+            assert!(matches!(huge, Err(DiffusionError::Setting { .. })));
         }
         let error = Schedule::new(ScheduleKind::Linear, 20).unwrap_err();
         assert_eq!(

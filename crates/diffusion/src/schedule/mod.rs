@@ -25,7 +25,7 @@ impl Schedule {
     /// The training schedule over `steps` timesteps (the field's usual number is 1000).
     ///
     /// # Errors
-    /// Zero steps; a linear schedule of fewer than 21 steps, whose betas would reach 1.
+    /// Zero steps or more than 100000; a linear schedule of fewer than 21 steps, whose betas would reach 1.
     pub fn new(kind: ScheduleKind, steps: usize) -> Result<Self, DiffusionError> {
         let betas = kind.betas(steps)?;
         let alpha_bars = betas

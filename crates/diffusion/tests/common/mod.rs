@@ -1,5 +1,6 @@
 //! A Gaussian whose every score, flow and posterior is known in closed form.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use learngene_diffusion::{Schedule, Target};
@@ -104,7 +105,7 @@ impl Affine {
         let batch = x.dims()[0];
         let moved = x
             .reshape([batch, 2])
-            .matmul(Tensor::<2>::from_data(matrix, options.clone()))
+            .matmul(Tensor::<2>::from_data(matrix, options))
             + Tensor::<2>::from_data(shift, options);
         moved.reshape([batch, 2, 1, 1])
     }
