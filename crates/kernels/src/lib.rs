@@ -1,1 +1,20 @@
 //! Fused operators as a Burn backend extension, each with a composition of plain operators beside it.
+//!
+//! * In: tensors of 32-bit floats on any device, tracked by automatic differentiation or not.
+//! * Out: tensors on the same device. On the CPU (`Flex`) one pass over memory, vectorised and on all threads, with a
+//!   hand-written backward pass; on every other device, and for other element types, the composition in [`reference`].
+//! * Must not know: models, layers, configurations. This is the only crate that names a concrete backend.
+//!
+//! Shapes carry suffixes: `b` samples, `t` tokens, `d` features.
+//!
+//! Results on the CPU do not depend on the number of threads: work is cut into pieces of fixed size, a row is reduced
+//! within one piece, and sums over pieces are added in the order of the pieces. The elementwise loops use no fused
+//! multiply-add, so they do not depend on the instruction set either.
+
+mod activation;
+mod flex;
+pub mod reference;
+mod simd;
+
+pub use activation::{gelu_tanh, silu};
+pub use reference::{attention, gated_residual, modulated_layer_norm};

@@ -1,0 +1,57 @@
+//! Between Burn's CPU tensors and plain slices of floats.
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{Bytes, DType, Shape, Tensor};
+use burn_flex::{FlexTensor, Layout};
+
+/// Elements per task of an elementwise loop: 64 KiB, so one task's input and output stay in a core's second-level cache.
+pub(crate) const TASK: usize = 16 * 1024;
+
+/// Whether the fused implementation can take this tensor: on the CPU backend, 32-bit floats.
+pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let device = tensor.device();
+    let on_cpu = match device.as_dispatch() {
+        DispatchDevice::Autodiff(tracked) => matches!(**tracked, DispatchDevice::Flex(_)),
+        DispatchDevice::Flex(_) => true,
+        #[allow(
+            unreachable_patterns,
+            reason = "other backends are features of the binary"
+        )]
+        _ => false,
+    };
+    on_cpu && tensor.dtype() == DType::F32
+}
+
+/// A row-major view of a tensor's elements; copies only if the tensor is not contiguous.
+pub(crate) struct Values(FlexTensor);
+
+impl Values {
+    pub(crate) fn new(tensor: FlexTensor) -> Self {
+        Self(if tensor.is_contiguous() {
+            tensor
+        } else {
+            tensor.to_contiguous()
+        })
+    }
+}
+
+impl std::ops::Deref for Values {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        #[expect(
+            clippy::expect_used,
+            reason = "made contiguous by `new`, element type checked by `is_fused`"
+        )]
+        self.0.as_slice().expect("contiguous 32-bit floats")
+    }
+}
+
+/// A tensor from row-major elements.
+pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
+    FlexTensor::new(
+        Bytes::from_elems(values),
+        Layout::contiguous(shape),
+        DType::F32,
+    )
+}

@@ -1,0 +1,51 @@
+//! The operators as compositions of ordinary Burn operators.
+//!
+//! They define what the fused ones compute: every device other than the CPU runs these, and the tests compare with them.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
+
+/// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
+pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let two_z = (x.clone().square() * GELU_CUBIC + 1.0) * x.clone() * TWO_SQRT_2_OVER_PI;
+    x * activation::sigmoid(two_z)
+}
+
+/// See [`crate::silu`].
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.clone() * activation::sigmoid(x)
+}
+
+/// See [`crate::modulated_layer_norm`].
+pub fn modulated_layer_norm(
+    x_btd: Tensor<3>,
+    shift_bd: Tensor<2>,
+    scale_bd: Tensor<2>,
+    eps: f64,
+) -> Tensor<3> {
+    let centred = x_btd.clone() - x_btd.mean_dim(2);
+    let variance = centred.clone().square().mean_dim(2);
+    let normal = centred / (variance + eps).sqrt();
+    normal * (scale_bd.unsqueeze_dim::<3>(1) + 1.0) + shift_bd.unsqueeze_dim::<3>(1)
+}
+
+/// See [`crate::gated_residual`].
+pub fn gated_residual(x_btd: Tensor<3>, y_btd: Tensor<3>, gate_bd: Tensor<2>) -> Tensor<3> {
+    x_btd + y_btd * gate_bd.unsqueeze_dim::<3>(1)
+}
+
+/// See [`crate::attention`].
+pub fn attention(q_btd: Tensor<3>, k_btd: Tensor<3>, v_btd: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [b, t, d] = q_btd.dims();
+    let split = |x: Tensor<3>| {
+        let [_, tokens, _] = x.dims();
+        x.reshape([b, tokens, heads, d / heads]).swap_dims(1, 2)
+    };
+    let scale = 1.0 / ((d / heads) as f64).sqrt();
+    let weights = activation::softmax(split(q_btd * scale).matmul(split(k_btd).swap_dims(2, 3)), 3);
+    weights
+        .matmul(split(v_btd))
+        .swap_dims(1, 2)
+        .reshape([b, t, d])
+}

@@ -1,0 +1,67 @@
+//! Scalar building blocks that the compiler turns into vector instructions.
+//!
+//! They are branch-free and always inlined, so a plain loop over slices inside a [`pulp::WithSimd`] implementation is
+//! compiled once per instruction set (baseline, AVX2, AVX-512) and picked at run time by [`run`].
+
+use pulp::{Arch, WithSimd};
+
+/// Runs `kernel` with the widest vector instructions this CPU has.
+pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
+    Arch::new().dispatch(kernel)
+}
+
+/// `1.5 * 2^23`: adding it to a float below `2^22` rounds that float to an integer, kept in the low mantissa bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// `ln 2` in two parts; the first has so few bits that its products with `-126..=128` are exact.
+const LN_2_HIGH: f32 = 0.693_359_4;
+const LN_2_LOW: f32 = -2.121_944_4e-4;
+
+/// `e^x`, relative error below `2e-7`; infinite above 88.73, zero below -87, NaN for NaN.
+///
+/// `e^x = 2^n e^r` with `|r| <= ln 2 / 2`: the Taylor polynomial of degree 7 leaves `r^8 / 8! < 6e-9`, and `2^n` is made
+/// of exponent bits as `2 * 2^(n - 1)`, so that `n = 128` overflows to infinity and `n = -126` gives zero.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    let x = x.clamp(-87.6, 88.9);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let mut p = 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    // The low mantissa bits of `shifted` hold n; shifted left by 23 they become the exponent.
+    let power = f32::from_bits(shifted.to_bits().wrapping_add(126) << 23);
+    2.0 * p * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_agrees_with_double_precision() {
+        let mut worst = 0.0f64;
+        for i in -869_000..=887_000 {
+            let x = i as f32 * 1e-4;
+            let exact = (x as f64).exp();
+            worst = worst.max((exp(x) as f64 - exact).abs() / exact);
+        }
+        assert!(worst < 2e-7, "{worst}");
+    }
+
+    #[test]
+    fn exp_ends_in_zero_infinity_and_nan() {
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(-88.0), 0.0);
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(88.8), f32::INFINITY);
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan());
+    }
+}
