@@ -50,7 +50,11 @@ impl Axis {
     /// At most about `most` round values inside the range, with their labels.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         if self.scale == Scale::Log {
-            for mantissas in [[1.0, 2.0, 3.0, 5.0].as_slice(), &[1.0, 2.0, 5.0], &[1.0]] {
+            for mantissas in [
+                [1.0, 1.5, 2.0, 3.0, 5.0, 7.0].as_slice(),
+                &[1.0, 2.0, 5.0],
+                &[1.0],
+            ] {
                 let ticks = self.log_ticks(mantissas);
                 if (3..=most.max(3)).contains(&ticks.len()) {
                     return ticks.into_iter().map(|tick| (tick, plain(tick))).collect();
@@ -170,8 +174,8 @@ mod tests {
             ["\u{2212}0.10", "\u{2212}0.05", "0.00", "0.05", "0.10"]
         );
         assert_eq!(
-            labels([0.1, 1.0], Scale::Log, 6),
-            ["0.1", "0.2", "0.3", "0.5", "1"]
+            labels([0.1, 1.0], Scale::Log, 7),
+            ["0.1", "0.15", "0.2", "0.3", "0.5", "0.7", "1"]
         );
         assert_eq!(
             labels([1e-4, 1.0], Scale::Log, 6),

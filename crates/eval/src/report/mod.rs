@@ -75,7 +75,7 @@ pub enum Block {
     Curve(Curve),
 }
 
-/// A picture. Narrow ones are shown enlarged by a whole factor, without blurring.
+/// A picture. One narrower than the page is shown enlarged by a whole factor, without blurring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
     /// The picture.

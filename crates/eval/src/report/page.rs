@@ -2,8 +2,9 @@
 
 use super::{Block, Figure, Gallery, Picture, Png, Report, Section};
 
-/// Pictures narrower than this are enlarged, by a whole factor, to at most twice this width.
-const NARROW: u32 = 320;
+/// Pictures are enlarged by the largest whole factor that stays within this width, at most [`MAGNIFIED`] times.
+const COLUMN: u32 = 720;
+const MAGNIFIED: u32 = 8;
 
 /// Nothing may be loaded and no script may run, whatever a text contains.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
@@ -92,11 +93,7 @@ fn section(section: &Section) -> String {
 
 fn picture(Picture { png, alt, caption }: &Picture) -> String {
     let (width, _) = png.size();
-    let factor = if width < NARROW {
-        2 * NARROW / width
-    } else {
-        1
-    };
+    let factor = (COLUMN / width).clamp(1, MAGNIFIED);
     let image = image(png, factor, alt);
     format!(
         "<figure class=\"picture\">\n{image}\n<figcaption>{}</figcaption>\n</figure>\n",
@@ -192,6 +189,7 @@ mod tests {
             caption: text(),
             columns: vec![text()],
             rows: vec![vec![text()]],
+            total: false,
         };
         let gallery = Gallery {
             caption: text(),

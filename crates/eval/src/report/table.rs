@@ -9,12 +9,14 @@ use crate::rates::{Rate, Rates};
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Table {
-    /// Text above the table.
+    /// Text above the table; may be empty.
     pub caption: String,
     /// Header.
     pub columns: Vec<String>,
     /// Cells; a short row is filled up, cells past the header are not shown.
     pub rows: Vec<Vec<String>>,
+    /// Sets off the last row, as a sum or a mean of those above.
+    pub total: bool,
 }
 
 impl Table {
@@ -45,6 +47,7 @@ impl Table {
             caption: caption.to_owned(),
             columns,
             rows,
+            total: true,
         }
     }
 
@@ -59,10 +62,12 @@ impl Table {
                 ""
             }
         };
-        let mut html = String::from("<div class=\"table\"><table>\n");
+        let mut html = String::from("<figure class=\"numbers\">\n");
         if !self.caption.is_empty() {
-            html += &format!("<caption>{}</caption>\n", escape(&self.caption));
+            html += &format!("<figcaption>{}</figcaption>\n", escape(&self.caption));
         }
+        let total = if self.total { " class=\"total\"" } else { "" };
+        html += &format!("<div class=\"table\"><table{total}>\n");
         html += "<thead><tr>";
         for (column, name) in self.columns.iter().enumerate() {
             html += &format!("<th scope=\"col\"{}>{}</th>", class(column), escape(name));
@@ -79,7 +84,7 @@ impl Table {
             }
             html += "</tr>\n";
         }
-        html + "</tbody>\n</table></div>\n"
+        html + "</tbody>\n</table></div>\n</figure>\n"
     }
 
     /// Whether the column holds at least one number and no other text.

@@ -123,6 +123,7 @@ pub fn example() -> Report {
             strings(["learngene alone", "1,078,656", "127", "4.3 MB"]),
             strings(["dense, same size", "3,104,640", "170", "12.4 MB"]),
         ],
+        total: false,
     };
     let sheet = png(640, 256, |x, y| {
         tile_pixel(64, colour(x / 64 + 10 * (y / 64)), x % 64, y % 64)
@@ -162,7 +163,7 @@ pub fn example() -> Report {
             ]),
             section("Size and cost", "Assembling chooses components; nothing is trained.", vec![
                 Block::Table(cost),
-                Block::Picture(Picture { png: tile(32, colour(3)), alt: "one sample, enlarged".into(), caption: "One sample at 20 times its size.".into() }),
+                Block::Picture(Picture { png: tile(32, colour(3)), alt: "one sample, enlarged".into(), caption: "One sample at 8 times its size.".into() }),
             ]),
         ],
         how_to_read: strings([
