@@ -3,6 +3,7 @@
 //! diffusers' "leading" timesteps 0, 20, ..., 980 are the only ones at which its DDIM and DDPM step to the
 //! very timestep they visit next; its DPM-Solver++ uses 20, 40, ..., 999 and ends at sigma 0. Both are
 //! given here as kept times. diffusers rounds its betas to f32, hence the tolerance.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 
