@@ -20,7 +20,7 @@ use crate::{reference, simd};
 /// Coefficient of the cubic term (Hendrycks and Gimpel, arXiv 1606.08415).
 pub(crate) const GELU_CUBIC: f32 = 0.044_715;
 /// `2 sqrt(2 / pi)`.
-pub(crate) const TWO_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+pub(crate) const TWO_SQRT_2_OVER_PI: f32 = 1.595_769;
 
 /// GELU in its tanh form, elementwise: `0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {

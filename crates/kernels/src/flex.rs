@@ -7,7 +7,7 @@ use burn_flex::{FlexTensor, Layout};
 /// Elements per task of an elementwise loop: 64 KiB, so one task's input and output stay in a core's second-level cache.
 pub(crate) const TASK: usize = 16 * 1024;
 
-/// Whether the fused implementation can take this tensor: on the CPU backend, 32-bit floats.
+/// Whether the fused implementation can take this tensor: on the CPU backend, 32-bit floats, not empty.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device();
     let on_cpu = match device.as_dispatch() {
@@ -19,7 +19,7 @@ pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
         )]
         _ => false,
     };
-    on_cpu && tensor.dtype() == DType::F32
+    on_cpu && tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
 }
 
 /// A row-major view of a tensor's elements; copies only if the tensor is not contiguous.
@@ -54,4 +54,23 @@ pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
         Layout::contiguous(shape),
         DType::F32,
     )
+}
+
+/// Tokens of one sample per task of a row-wise loop.
+pub(crate) const TOKENS: usize = 32;
+
+/// Adds what the tasks of one sample found, in the order of the tasks.
+pub(crate) fn add_parts<const N: usize>(parts: Vec<[Vec<f32>; N]>) -> [Vec<f32>; N] {
+    let mut parts = parts.into_iter();
+    let mut total = parts
+        .next()
+        .unwrap_or_else(|| std::array::from_fn(|_| Vec::new()));
+    for part in parts {
+        for (total, part) in total.iter_mut().zip(part) {
+            for (sum, value) in total.iter_mut().zip(part) {
+                *sum += value;
+            }
+        }
+    }
+    total
 }

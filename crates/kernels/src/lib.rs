@@ -13,8 +13,12 @@
 
 mod activation;
 mod flex;
+mod layer_norm;
 pub mod reference;
+mod residual;
 mod simd;
 
 pub use activation::{gelu_tanh, silu};
-pub use reference::{attention, gated_residual, modulated_layer_norm};
+pub use layer_norm::modulated_layer_norm;
+pub use reference::attention;
+pub use residual::gated_residual;

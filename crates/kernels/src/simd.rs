@@ -40,9 +40,85 @@ pub(crate) fn exp(x: f32) -> f32 {
     2.0 * p * power
 }
 
+/// Partial sums kept side by side: enough for two vectors of AVX-512. Fixed, so that every CPU adds in the same order.
+const LANES: usize = 32;
+
+/// `sum of f(x_i)` in a fixed order: `LANES` interleaved sums, then halves added to halves.
+#[inline(always)]
+pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for block in blocks {
+        for (lane, &x) in lanes.iter_mut().zip(block) {
+            *lane += f(x);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane += f(x);
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+/// `sum of x_i y_i`, in the order of [`sum`].
+#[inline(always)]
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane += x * y;
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
+        *lane += x * y;
+    }
+    fold(lanes, |a, b| a + b)
+}
+
+/// The largest element; minus infinity for none. NaN is passed over.
+#[inline(always)]
+pub(crate) fn max(x: &[f32]) -> f32 {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for block in blocks {
+        for (lane, &x) in lanes.iter_mut().zip(block) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = if x > *lane { x } else { *lane };
+    }
+    fold(lanes, |a, b| if a > b { a } else { b })
+}
+
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = f(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reductions_take_every_length() {
+        for n in 0..100 {
+            let x: Vec<f32> = (1..=n).map(|i| i as f32).collect();
+            let total = (n * (n + 1) / 2) as f32;
+            assert_eq!(sum(&x, |x| x), total);
+            assert_eq!(sum(&x, |x| x * x), dot(&x, &x));
+            assert_eq!(dot(&x, &vec![1.0; n]), total);
+            assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { n as f32 });
+        }
+    }
 
     #[test]
     fn exp_agrees_with_double_precision() {
