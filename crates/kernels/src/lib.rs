@@ -12,13 +12,15 @@
 //! multiply-add, so they do not depend on the instruction set either.
 
 mod activation;
+mod attention;
 mod flex;
 mod layer_norm;
+mod matmul;
 pub mod reference;
 mod residual;
 mod simd;
 
 pub use activation::{gelu_tanh, silu};
+pub use attention::attention;
 pub use layer_norm::modulated_layer_norm;
-pub use reference::attention;
 pub use residual::gated_residual;

@@ -1,0 +1,194 @@
+//! One head of one sample, a block of queries at a time.
+//!
+//! Inputs start at the head's first feature of the first token; tokens are `d` apart. Results are given as one slice per
+//! token. The block bounds the memory: weights of [`QUERIES`] queries, for however many keys.
+
+use pulp::{Simd, WithSimd};
+
+use crate::matmul::{Matrix, Packed};
+use crate::simd;
+
+/// Queries per block: with 64 features per head, a block of any operand is 16 KiB.
+const QUERIES: usize = 64;
+
+/// What turns a row of scores into weights: `exp((score - max) / sqrt(head features)) * inverse`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RowSoftmax {
+    max: f32,
+    inverse: f32,
+}
+
+pub(super) struct Forward<'a, 'b> {
+    pub(super) q: &'a [f32],
+    pub(super) k: &'a [f32],
+    pub(super) v: &'a [f32],
+    pub(super) d: usize,
+    pub(super) keys: usize,
+    pub(super) out: &'a mut [&'b mut [f32]],
+    pub(super) rows: &'a mut [RowSoftmax],
+}
+
+impl WithSimd for Forward<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            q,
+            k,
+            v,
+            d,
+            keys,
+            out,
+            rows,
+        } = self;
+        let width = out.first().map_or(0, |row| row.len());
+        let scale = 1.0 / (width as f32).sqrt();
+        let keys_across = Packed::new(simd, Matrix::new(k, d).transposed(), width, keys);
+        let values = Packed::new(simd, Matrix::new(v, d), keys, width);
+        let mut weights = vec![0.0; QUERIES * keys];
+        let blocks = out.chunks_mut(QUERIES).zip(rows.chunks_mut(QUERIES));
+        for ((out, rows), q) in blocks.zip(q.chunks(QUERIES * d)) {
+            write(
+                simd,
+                &keys_across,
+                Matrix::new(q, d),
+                rows.len(),
+                &mut weights,
+                keys,
+            );
+            for (row, softmax) in weights.chunks_exact_mut(keys).zip(&mut *rows) {
+                let max = simd::max(row);
+                for x in &mut *row {
+                    *x = simd::exp((*x - max) * scale);
+                }
+                *softmax = RowSoftmax {
+                    max,
+                    inverse: 1.0 / simd::sum(row, |x| x),
+                };
+            }
+            values.multiply(
+                simd,
+                Matrix::new(&weights, keys),
+                rows.len(),
+                |i, j, values| {
+                    for (out, &value) in out[i][j..].iter_mut().zip(values) {
+                        *out = value * rows[i].inverse;
+                    }
+                },
+            );
+        }
+    }
+}
+
+pub(super) struct Back<'a, 'b> {
+    pub(super) q: &'a [f32],
+    pub(super) k: &'a [f32],
+    pub(super) v: &'a [f32],
+    pub(super) grad: &'a [f32],
+    pub(super) d: usize,
+    pub(super) rows: &'a [RowSoftmax],
+    pub(super) dq: &'a mut [&'b mut [f32]],
+    /// Zero at the start.
+    pub(super) dk: &'a mut [&'b mut [f32]],
+    /// Zero at the start.
+    pub(super) dv: &'a mut [&'b mut [f32]],
+}
+
+impl WithSimd for Back<'_, '_> {
+    type Output = ();
+
+    /// With P the weights and S the scaled scores: `dP = dO V^T`, `dS = P (dP - sum over keys of P dP)`,
+    /// `dQ = dS K`, `dK = dS^T Q`, `dV = P^T dO` (Dao et al., arXiv 2205.14135, section 3.1 and appendix B).
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            q,
+            k,
+            v,
+            grad,
+            d,
+            rows,
+            dq,
+            dk,
+            dv,
+        } = self;
+        let keys = dk.len();
+        let width = dq.first().map_or(0, |row| row.len());
+        let scale = 1.0 / (width as f32).sqrt();
+        let keys_across = Packed::new(simd, Matrix::new(k, d).transposed(), width, keys);
+        let values_across = Packed::new(simd, Matrix::new(v, d).transposed(), width, keys);
+        let keys_down = Packed::new(simd, Matrix::new(k, d), keys, width);
+        let mut block = Packed::default();
+        let mut weights = vec![0.0; QUERIES * keys];
+        let mut slopes = vec![0.0; QUERIES * keys];
+        let results = dq.chunks_mut(QUERIES).zip(rows.chunks(QUERIES));
+        let inputs = q.chunks(QUERIES * d).zip(grad.chunks(QUERIES * d));
+        for ((dq, rows), (q, grad)) in results.zip(inputs) {
+            let queries = rows.len();
+            write(
+                simd,
+                &keys_across,
+                Matrix::new(q, d),
+                queries,
+                &mut weights,
+                keys,
+            );
+            write(
+                simd,
+                &values_across,
+                Matrix::new(grad, d),
+                queries,
+                &mut slopes,
+                keys,
+            );
+            let both = weights
+                .chunks_exact_mut(keys)
+                .zip(slopes.chunks_exact_mut(keys));
+            for ((weights, slopes), row) in both.zip(rows) {
+                for x in &mut *weights {
+                    *x = simd::exp((*x - row.max) * scale) * row.inverse;
+                }
+                let mean = simd::dot(weights, slopes);
+                for (slope, &weight) in slopes.iter_mut().zip(&*weights) {
+                    *slope = weight * (*slope - mean) * scale;
+                }
+            }
+            let slopes = Matrix::new(&slopes, keys);
+            keys_down.multiply(simd, slopes, queries, |i, j, values| {
+                dq[i][j..][..values.len()].copy_from_slice(values);
+            });
+            block.pack(simd, Matrix::new(q, d), queries, width);
+            block.multiply(simd, slopes.transposed(), keys, |i, j, values| {
+                add(&mut dk[i][j..], values)
+            });
+            block.pack(simd, Matrix::new(grad, d), queries, width);
+            let weights = Matrix::new(&weights, keys).transposed();
+            block.multiply(simd, weights, keys, |i, j, values| {
+                add(&mut dv[i][j..], values)
+            });
+        }
+    }
+}
+
+/// `a b` into consecutive rows of `out`.
+#[inline(always)]
+fn write<S: Simd>(
+    simd: S,
+    b: &Packed,
+    a: Matrix<'_>,
+    rows: usize,
+    out: &mut [f32],
+    columns: usize,
+) {
+    b.multiply(simd, a, rows, |i, j, values| {
+        out[i * columns + j..][..values.len()].copy_from_slice(values);
+    });
+}
+
+#[inline(always)]
+fn add(sums: &mut [f32], values: &[f32]) {
+    for (sum, &value) in sums.iter_mut().zip(values) {
+        *sum += value;
+    }
+}
