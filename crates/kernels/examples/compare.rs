@@ -1,4 +1,5 @@
-//! Times each operator, forward and backward, beside its composition: `cargo run --release -p learngene-kernels --example compare`.
+//! Times each operator, forward and backward, beside its composition:
+//! `cargo run --release -p learngene-kernels --example compare [NAME]`.
 //!
 //! Prints the faster of several rounds and the ratio. The sizes are those of a small transformer's training step.
 
@@ -15,7 +16,7 @@ const SAMPLES: usize = 39;
 const TOKENS: usize = 64;
 const FEATURES: usize = 192;
 const HEADS: usize = 3;
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 20;
 
 /// The fastest of some rounds of `f`, forward and backward.
 fn best(inputs: &[Tensor<3>], f: impl Fn(&[Tensor<3>]) -> Tensor<3>) -> [Duration; 2] {
@@ -26,7 +27,7 @@ fn best(inputs: &[Tensor<3>], f: impl Fn(&[Tensor<3>]) -> Tensor<3>) -> [Duratio
         let y = f(&leaves);
         let forward = start.elapsed();
         let start = Instant::now();
-        black_box(y.sum().backward());
+        black_box(y.backward());
         let backward = start.elapsed();
         best = [best[0].min(forward), best[1].min(backward)];
     }
@@ -39,6 +40,12 @@ fn compare(
     f: impl Fn(&[Tensor<3>]) -> Tensor<3>,
     g: impl Fn(&[Tensor<3>]) -> Tensor<3>,
 ) {
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|wanted| !name.contains(&wanted))
+    {
+        return;
+    }
     let [ours, theirs] = [best(inputs, f), best(inputs, g)];
     let total = |times: [Duration; 2]| times.iter().map(Duration::as_secs_f64).sum::<f64>();
     println!(

@@ -206,3 +206,28 @@ impl<A: Activation> Backward<Flex, 1> for Step<A> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same_everywhere<A: Activation>() {
+        let x: Vec<f32> = (-2000..2000).map(|i| i as f32 * 0.0123).collect();
+        let mut results = [vec![0.0; x.len()], vec![0.0; x.len()]];
+        let mut slopes = [vec![1.0; x.len()], vec![1.0; x.len()]];
+        let [wide, scalar] = &mut results;
+        simd::run(Map::<A> { x: &x, y: wide, activation: PhantomData });
+        Map::<A> { x: &x, y: scalar, activation: PhantomData }.with_simd(pulp::Scalar);
+        let [wide, scalar] = &mut slopes;
+        simd::run(Scale::<A> { x: &x, grad: wide, activation: PhantomData });
+        Scale::<A> { x: &x, grad: scalar, activation: PhantomData }.with_simd(pulp::Scalar);
+        assert_eq!(results[0], results[1]);
+        assert_eq!(slopes[0], slopes[1]);
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        same_everywhere::<Gelu>();
+        same_everywhere::<Silu>();
+    }
+}

@@ -2,14 +2,15 @@
 //!
 //! * In: tensors of 32-bit floats on any device, tracked by automatic differentiation or not.
 //! * Out: tensors on the same device. On the CPU (`Flex`) one pass over memory, vectorised and on all threads, with a
-//!   hand-written backward pass; on every other device, and for other element types, the composition in [`reference`].
+//!   hand-written backward pass; on every other device, and for other element types, the composition in [`mod@reference`].
 //! * Must not know: models, layers, configurations. This is the only crate that names a concrete backend.
 //!
 //! Shapes carry suffixes: `b` samples, `t` tokens, `d` features.
 //!
 //! Results on the CPU do not depend on the number of threads: work is cut into pieces of fixed size, a row is reduced
-//! within one piece, and sums over pieces are added in the order of the pieces. The elementwise loops use no fused
-//! multiply-add, so they do not depend on the instruction set either.
+//! within one piece, and sums over pieces are added in the order of the pieces. They do not depend on the instruction set
+//! either (sums have a fixed number of lanes, and nothing is contracted into a fused multiply-add), except for the matrix
+//! products of attention.
 
 mod activation;
 mod attention;

@@ -65,12 +65,7 @@ impl Packed {
         {
             let used = width.min(columns - first);
             if b.transposed {
-                for j in 0..used {
-                    let column = &b.data[(first + j) * b.stride..][..inner];
-                    for (row, &value) in panel.chunks_exact_mut(width).zip(column) {
-                        row[j] = value;
-                    }
-                }
+                transpose(&b.data[first * b.stride..], b.stride, used, panel, width);
             } else {
                 for (p, row) in panel.chunks_exact_mut(width).enumerate() {
                     row[..used].copy_from_slice(&b.data[p * b.stride + first..][..used]);
@@ -118,6 +113,27 @@ impl Packed {
                     store(first + i, first_column, &values[..used]);
                 }
             }
+        }
+    }
+}
+
+/// Rows of `from`, `stride` apart, become the first `rows` columns of `to`; four at a time, which the compiler turns into
+/// shuffles where one at a time would be scattered stores.
+#[inline(always)]
+fn transpose(from: &[f32], stride: usize, rows: usize, to: &mut [f32], width: usize) {
+    let inner = to.len() / width;
+    let mut first = 0;
+    while first + 4 <= rows {
+        let [r0, r1, r2, r3] = [0, 1, 2, 3].map(|i| &from[(first + i) * stride..][..inner]);
+        for (p, out) in to.chunks_exact_mut(width).enumerate() {
+            out[first..][..4].copy_from_slice(&[r0[p], r1[p], r2[p], r3[p]]);
+        }
+        first += 4;
+    }
+    for row in first..rows {
+        let values = &from[row * stride..][..inner];
+        for (out, &value) in to.chunks_exact_mut(width).zip(values) {
+            out[row] = value;
         }
     }
 }
