@@ -1,3 +1,44 @@
-//! The `learngene` program.
+//! The `learngene` program: parse, plan, call. Exit codes: 0 done, 1 ran but a check failed, 2 usage or configuration,
+//! 3 data or file, 4 numerical, 5 interrupted and checkpointed.
 
-fn main() {}
+mod args;
+mod failure;
+mod model;
+mod output;
+mod quickstart;
+mod training;
+mod verbs;
+
+use args::{Args, Verb};
+use clap::{CommandFactory, Parser};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(threads) = args.threads {
+        // fails only if a pool exists already, and none does yet
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    }
+    let result = match args.verb {
+        Verb::Quickstart(quickstart) => quickstart::run(&quickstart, &args.device),
+        Verb::Data(data) => verbs::data(&data),
+        Verb::Pretrain(pretrain) => verbs::pretrain(&pretrain, &args.device),
+        Verb::Resume(resume) => verbs::resume(&resume, &args.device),
+        Verb::Inspect(inspect) => verbs::inspect(&inspect),
+        Verb::Assemble(assemble) => verbs::assemble(&assemble, &args.device),
+        Verb::Transfer(transfer) => verbs::transfer(&transfer, &args.device),
+        Verb::Sample(sample) => verbs::sample(&sample, &args.device),
+        Verb::Plan(plan) => verbs::plan(&plan),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "learngene", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&format!("error: {failure}"));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Shift, scale and gate from the condition vector (adaLN-Zero, Peebles & Xie, arXiv 2212.09748).
 
-use crate::{config::AdaLn, init::Init, ops};
+use crate::{config::AdaLn, init::Init};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -71,5 +71,5 @@ impl Modulation {
 
 /// Layer norm without affine parameters, then `x (1 + scale) + shift`.
 pub(crate) fn modulate(x_btd: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>) -> Tensor<3> {
-    ops::modulated_layer_norm(x_btd, shift, scale, NORM_EPS)
+    learngene_kernels::modulated_layer_norm(x_btd, shift, scale, NORM_EPS)
 }

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     gate::GatePlan,
     init::Init,
-    ops,
+
     projection::{Form, Projection},
 };
 use burn::module::Module;
@@ -50,7 +50,7 @@ impl Attention {
         let q = project(&self.q, x.clone());
         let k = project(&self.k, x.clone());
         let v = project(&self.v, x);
-        let mixed = ops::attention(q, k, v, self.heads);
+        let mixed = learngene_kernels::attention(q, k, v, self.heads);
         project(&self.o, mixed.reshape([b * t, d]))
     }
 

@@ -8,7 +8,7 @@ use crate::{
     gate::GatePlan,
     init::Init,
     mlp::Mlp,
-    ops,
+
     projection::Form,
 };
 use burn::module::Module;
@@ -46,9 +46,9 @@ impl Block {
         let [shift_a, scale_a, gate_a, shift_m, scale_m, gate_m] =
             self.modulation.forward(condition, shared);
         let attended = self.attention.forward(modulate(x.clone(), shift_a, scale_a), plan);
-        let x = ops::gated_residual(x, attended, gate_a);
+        let x = learngene_kernels::gated_residual(x, attended, gate_a);
         let refined = self.mlp.forward(modulate(x.clone(), shift_m, scale_m), plan);
-        ops::gated_residual(x, refined, gate_m)
+        learngene_kernels::gated_residual(x, refined, gate_m)
     }
 
     pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     gate::{ClassGate, GatePlan},
     init::{FactorInit, Init},
-    ops,
+
     projection::{Form, ProjectionShape},
 };
 use burn::module::Module;
@@ -99,7 +99,7 @@ impl Dit {
         let null = config.null_label();
         let labels: Vec<usize> = conditions.labels.iter().map(|l| l.unwrap_or(null)).collect();
 
-        let condition = ops::silu(
+        let condition = learngene_kernels::silu(
             self.time.forward(&conditions.times, &device) + self.label.forward(&labels, &device),
         );
         let shared = self.modulation.as_ref().map(|m| m.forward(condition.clone()));

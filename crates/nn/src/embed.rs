@@ -1,6 +1,6 @@
 //! Patches, positions, diffusion time and label as vectors.
 
-use crate::{adaln::Linear, init::Init, ops};
+use crate::{adaln::Linear, init::Init};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -32,7 +32,7 @@ impl TimeEmbedding {
     pub fn forward(&self, times: &[f64], device: &Device) -> Tensor<2> {
         let code: Vec<f32> = times.iter().flat_map(|&t| time_code(t)).collect();
         let code = Tensor::from_data(TensorData::new(code, [times.len(), TIME_FEATURES]), device);
-        self.output.forward(ops::silu(self.input.forward(code)))
+        self.output.forward(learngene_kernels::silu(self.input.forward(code)))
     }
 }
 

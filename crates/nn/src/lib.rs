@@ -19,7 +19,6 @@ mod error;
 mod gate;
 mod init;
 mod mlp;
-mod ops;
 pub mod params;
 mod projection;
 

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     gate::GatePlan,
     init::Init,
-    ops,
+
     projection::{Form, Projection},
 };
 use burn::module::Module;
@@ -37,7 +37,7 @@ impl Mlp {
     pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
         let [b, t, d] = x_btd.dims();
         let hidden = self.input.forward(x_btd.reshape([b * t, d]), plan, self.groups);
-        self.output.forward(ops::gelu_tanh(hidden), plan, self.groups).reshape([b, t, d])
+        self.output.forward(learngene_kernels::gelu_tanh(hidden), plan, self.groups).reshape([b, t, d])
     }
 
     pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {

@@ -1,1 +1,25 @@
 //! The training step, the loop around it, checkpoints and the record of a run.
+//!
+//! In: a [`RunConfig`], a data set, a model at its start or a run folder to go on with.
+//! Out: a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images.
+//! Must not know: file formats of other programs, how a method chose what trains, the terminal.
+
+pub mod checkpoint;
+pub mod config;
+mod error;
+pub mod evaluate;
+mod events;
+pub mod generate;
+mod optimiser;
+mod rate;
+pub mod run;
+mod step;
+pub mod tensorboard;
+pub mod weights;
+
+pub use config::{DataConfig, Decay, RunConfig, TrainConfig, Trainable};
+pub use error::{Error, Result};
+pub use evaluate::{Evaluation, Gating, evaluate};
+pub use events::Event;
+pub use generate::{Generation, Request, generate};
+pub use run::{Outcome, Run};

@@ -1,0 +1,41 @@
+//! A training run with a progress bar and an answer to Ctrl-C.
+
+use crate::failure::{Failure, Result};
+use crate::output;
+use indicatif::{ProgressBar, ProgressStyle};
+use learngene_data::Dataset;
+use learngene_train::{Event, Outcome, Run};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by Ctrl-C.
+fn stop() -> &'static AtomicBool {
+    static STOP: OnceLock<&'static AtomicBool> = OnceLock::new();
+    STOP.get_or_init(|| {
+        let flag: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        if let Err(error) = ctrlc::set_handler(|| flag.store(true, Ordering::Relaxed)) {
+            output::note(&format!("warning: Ctrl-C will not checkpoint ({error})"));
+        }
+        flag
+    })
+}
+
+/// Trains to the end. Interrupted runs are checkpointed and reported as such.
+pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -> Result<Outcome> {
+    let bar = ProgressBar::new(run.config().train.steps).with_position(run.done());
+    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(name.to_owned());
+    let mut observe = |event: &Event| {
+        if let Event::Step { step, velocity, images_per_second, .. } = event {
+            bar.set_position(*step);
+            bar.set_message(format!("v loss {velocity:.4}, {images_per_second:.0} images/s,"));
+        }
+        events.push(event.clone());
+    };
+    let outcome = run.train(dataset, stop(), &mut observe)?;
+    bar.finish_and_clear();
+    if outcome.interrupted { Err(Failure::Interrupted(outcome.step)) } else { Ok(outcome) }
+}

@@ -1,0 +1,366 @@
+//! The resolved configuration of a run: what `config.toml` holds.
+
+use crate::error::{Error, Result};
+use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions};
+use learngene_diffusion::{Objective, ScheduleKind};
+use learngene_nn::{DitConfig, FactorInit, params::Part};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that decides what a run computes, but for the data themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Where the images come from.
+    pub data: DataConfig,
+    /// How to train.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// The model.
+    pub model: DitConfig,
+    /// How factors start.
+    #[serde(default)]
+    pub init: FactorInit,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+}
+
+/// Where the images come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A built-in pack or a path, as `learngene data inspect` takes.
+    pub source: String,
+    /// `base`, `novel`, `all` or a list of names with commas.
+    #[serde(default = "all")]
+    pub classes: String,
+    /// Side to crop and resize to; the images' own size if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// 1 or 3; the images' own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// A TOML that merges and picks classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_map: Option<PathBuf>,
+}
+
+fn all() -> String {
+    "all".into()
+}
+
+impl DataConfig {
+    /// Reads the data set.
+    pub fn load(&self) -> Result<Dataset> {
+        let selection: ClassSelection = self.classes.parse()?;
+        let options = LoadOptions {
+            image_size: self.image_size,
+            channels: self.channels,
+            class_map: self.class_map.clone(),
+        };
+        Ok(Dataset::load(&self.source, &selection, &options)?)
+    }
+}
+
+/// How the learning rate falls after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// It stays.
+    None,
+    /// Linearly to zero over the last [`TrainConfig::decay_share`] of the steps.
+    #[default]
+    Linear,
+    /// Along half a cosine to zero over the last [`TrainConfig::decay_share`] of the steps.
+    Cosine,
+}
+
+/// Learning-rate factors of the parts of a model; zero freezes a part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Trainable {
+    /// Learngene components.
+    pub learngene: f64,
+    /// Tailors.
+    pub tailors: f64,
+    /// Label rows.
+    pub labels: f64,
+    /// Biases, adaLN, embeddings, dense matrices, output.
+    pub rest: f64,
+}
+
+impl Default for Trainable {
+    fn default() -> Self {
+        Self { learngene: 1.0, tailors: 1.0, labels: 1.0, rest: 1.0 }
+    }
+}
+
+impl Trainable {
+    /// New tailors and label rows on a frozen model.
+    pub fn tailors_only() -> Self {
+        Self { learngene: 0.0, rest: 0.0, ..Self::default() }
+    }
+
+    /// The factor of a parameter.
+    pub fn factor(&self, name: &str) -> f64 {
+        match Part::of(name) {
+            Part::Learngene => self.learngene,
+            Part::Tailors => self.tailors,
+            Part::Labels => self.labels,
+            Part::Rest => self.rest,
+        }
+    }
+}
+
+/// How to train. The defaults are those that worked at small scale for `dit-nano/4`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Steps over which the learning rate rises from zero.
+    pub warmup: u64,
+    /// How it falls at the end.
+    pub decay: Decay,
+    /// Share of the steps over which it falls.
+    pub decay_share: f64,
+    /// AdamW's decay of the two moments.
+    pub betas: [f64; 2],
+    /// AdamW's epsilon.
+    pub eps: f64,
+    /// AdamW's decoupled weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of the whole gradient; 0 for none.
+    pub clip: f64,
+    /// Decay of the moving average of the weights.
+    pub ema: f64,
+    /// Images of each class in a batch; 0 for plain shuffled batches.
+    pub per_class: usize,
+    /// Images with the null label in a stratified batch.
+    pub null: usize,
+    /// Classes in a stratified batch; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes_per_step: Option<usize>,
+    /// Images in a plain batch.
+    pub batch: usize,
+    /// Share of a plain batch that gets the null label.
+    pub label_drop: f64,
+    /// Parts a batch is computed in, to save memory; the sum is that of the whole batch.
+    pub accumulate: usize,
+    /// Whether images are mirrored at random.
+    pub flip: bool,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Noise schedule.
+    pub schedule: ScheduleKind,
+    /// Steps of the noise schedule.
+    pub diffusion_steps: usize,
+    /// What is predicted and how errors are weighed.
+    pub objective: Objective,
+    /// What trains, and how fast.
+    pub trainable: Trainable,
+    /// Steps between validations; 0 for the end only.
+    pub evaluate_every: u64,
+    /// Steps between checkpoints; 0 for the end only.
+    pub checkpoint_every: u64,
+    /// Steps between sample grids; 0 for none.
+    pub sample_every: u64,
+    /// Checkpoints kept besides the best.
+    pub keep_last: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            steps: 1000,
+            lr: 1.5e-3,
+            warmup: 50,
+            decay: Decay::Linear,
+            decay_share: 0.3,
+            betas: [0.9, 0.99],
+            eps: 1e-8,
+            weight_decay: 0.0,
+            clip: 1.0,
+            ema: 0.995,
+            per_class: 3,
+            null: 3,
+            classes_per_step: None,
+            batch: 32,
+            label_drop: 0.1,
+            accumulate: 1,
+            flip: false,
+            seed: 0,
+            schedule: ScheduleKind::Cosine,
+            diffusion_steps: 1000,
+            objective: Objective::default(),
+            trainable: Trainable::default(),
+            evaluate_every: 250,
+            checkpoint_every: 250,
+            sample_every: 0,
+            keep_last: 2,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// How batches are put together.
+    pub fn order(&self) -> BatchOrder {
+        match self.per_class {
+            0 => BatchOrder::Plain { batch: self.batch, label_drop: self.label_drop },
+            per_class => BatchOrder::Stratified {
+                per_class,
+                null: self.null,
+                classes_per_step: self.classes_per_step,
+            },
+        }
+    }
+
+    /// Refuses settings nothing could be trained with.
+    pub fn validate(&self) -> Result<()> {
+        let unit = |x: f64| (0.0..1.0).contains(&x);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        for (good, name, found, expected) in [
+            (self.steps > 0, "steps", self.steps as f64, "at least 1"),
+            (positive(self.lr), "lr", self.lr, "a positive number such as 1.5e-3"),
+            (unit(self.betas[0]), "betas[0]", self.betas[0], "from 0 to below 1"),
+            (unit(self.betas[1]), "betas[1]", self.betas[1], "from 0 to below 1"),
+            (positive(self.eps), "eps", self.eps, "a positive number"),
+            (unit(self.ema), "ema", self.ema, "from 0 to below 1"),
+            (self.clip >= 0.0, "clip", self.clip, "0 (none) or a positive norm"),
+            (self.weight_decay >= 0.0, "weight_decay", self.weight_decay, "0 or more"),
+            (self.accumulate > 0, "accumulate", self.accumulate as f64, "at least 1"),
+            (self.keep_last > 0, "keep_last", self.keep_last as f64, "at least 1"),
+            ((0.0..=1.0).contains(&self.decay_share), "decay_share", self.decay_share, "0 to 1"),
+        ] {
+            if !good {
+                let message = format!("`train.{name}` is {found}, expected {expected}");
+                return Err(Error::Config { path: None, message });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RunConfig {
+    /// Reads a `config.toml`.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::Folder {
+            path: path.into(),
+            message: format!("cannot be read ({e}); a run folder holds one"),
+        })?;
+        parse(&text, Some(path))
+    }
+
+    /// The text of `config.toml`.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string_pretty(self)
+            .map_err(|e| Error::Config { path: None, message: e.to_string() })
+    }
+
+    /// This configuration with `section.key=value` settings laid over it; an unknown key is an error that names the
+    /// nearest known one.
+    pub fn with_settings<'a>(&self, settings: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut text = self.to_toml()?;
+        for setting in settings {
+            text = lay_over(&text, setting)?;
+        }
+        parse(&text, None)
+    }
+
+    /// This configuration with the sections of a TOML file laid over it.
+    pub fn with_file(&self, path: &Path) -> Result<Self> {
+        let bad = |message: String| Error::Config { path: Some(path.into()), message };
+        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        let over: toml::Table = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
+        let mut base: toml::Table =
+            toml::from_str(&self.to_toml()?).map_err(|e| bad(e.to_string()))?;
+        merge(&mut base, over);
+        parse(&base.to_string(), Some(path))
+    }
+}
+
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(over)) => merge(inner, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn lay_over(text: &str, setting: &str) -> Result<String> {
+    let bad = |message: String| Error::Config { path: None, message };
+    let (key, value) = setting
+        .split_once('=')
+        .ok_or_else(|| bad(format!("`{setting}` is not of the form section.key=value")))?;
+    let as_is = format!("{key} = {value}");
+    let over: toml::Table = toml::from_str(&as_is)
+        .or_else(|_| toml::from_str(&format!("{key} = {value:?}")))
+        .map_err(|e| bad(format!("`{setting}`: {e}")))?;
+    let mut base: toml::Table = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
+    merge(&mut base, over);
+    Ok(base.to_string())
+}
+
+fn parse(text: &str, path: Option<&Path>) -> Result<RunConfig> {
+    let config: RunConfig = toml::from_str(text).map_err(|e| Error::Config {
+        path: path.map(Into::into),
+        message: with_nearest(&e.to_string()),
+    })?;
+    config.model.validate()?;
+    config.train.validate()?;
+    Ok(config)
+}
+
+/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_nearest(message: &str) -> String {
+    let Some(at) = message.find("unknown field") else { return message.into() };
+    let names: Vec<&str> = message[at..].split('`').skip(1).step_by(2).collect();
+    let Some((unknown, known)) = names.split_first() else { return message.into() };
+    let nearest = known.iter().min_by_key(|k| strsim::levenshtein(unknown, k));
+    match nearest {
+        Some(nearest) => format!("{}; did you mean `{nearest}`?", message.trim_end()),
+        None => message.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> RunConfig {
+        RunConfig {
+            data: DataConfig {
+                source: "builtin:emoji".into(),
+                classes: "base".into(),
+                image_size: None,
+                channels: None,
+                class_map: None,
+            },
+            train: TrainConfig::default(),
+            model: DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap(),
+            init: FactorInit::default(),
+            classes: vec!["a".into()],
+        }
+    }
+
+    #[test]
+    fn a_config_is_read_back_as_written() {
+        let text = config().to_toml().unwrap();
+        assert_eq!(parse(&text, None).unwrap(), config());
+    }
+
+    #[test]
+    fn settings_override_and_unknown_keys_name_the_nearest() {
+        let set = config().with_settings(["train.lr=3e-4", "train.decay=cosine"]).unwrap();
+        assert_eq!((set.train.lr, set.train.decay), (3e-4, Decay::Cosine));
+        let text = config().with_settings(["train.warmpu=3"]).unwrap_err().to_string();
+        assert!(text.contains("did you mean `warmup`"), "{text}");
+        let text = config().with_settings(["train.steps=0"]).unwrap_err().to_string();
+        assert!(text.contains("`train.steps` is 0, expected at least 1"), "{text}");
+    }
+}

@@ -1,0 +1,71 @@
+//! What can go wrong while training.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting out of range or unknown.
+    #[error("invalid configuration{}: {message}", path.as_ref().map(|p| format!(" in {}", p.display())).unwrap_or_default())]
+    Config {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A loss or gradient that is not finite; nothing was updated.
+    #[error(
+        "step {step}: {what} is not finite; nothing was updated and the last checkpoint{} is whole. \
+         Lower the learning rate, or resume with a smaller `train.clip`",
+        checkpoint.map(|s| format!(" (step {s})")).unwrap_or_default()
+    )]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// The first bad tensor.
+        what: String,
+        /// Step of the last checkpoint.
+        checkpoint: Option<u64>,
+    },
+    /// A run folder that is not one, or already holds a run.
+    #[error("{}: {message}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A file of the run that cannot be read or written.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// From the model.
+    #[error(transparent)]
+    Model(#[from] learngene_nn::Error),
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] learngene_data::Error),
+    /// From losses and samplers.
+    #[error(transparent)]
+    Diffusion(#[from] learngene_diffusion::DiffusionError),
+    /// From weight files and checkpoints.
+    #[error(transparent)]
+    Format(#[from] learngene_formats::FormatError),
+    /// From the TensorBoard file.
+    #[error(transparent)]
+    Events(#[from] crate::tensorboard::EventError),
+}
+
+impl Error {
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// Result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

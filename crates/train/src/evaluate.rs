@@ -1,0 +1,104 @@
+//! Losses on images the model was not trained on, with times and noise that never change.
+
+use crate::error::Result;
+use burn::tensor::{Tensor, TensorData};
+use learngene_data::{Dataset, Purpose, Split, Stream};
+use learngene_diffusion::{NoiseLevels, Objective, Schedule};
+use learngene_nn::{ClassGate, Conditions, Dit, params};
+use serde::Serialize;
+
+/// Seed of the evaluation's draws: the same for every model, so that losses can be compared.
+const SEED: u64 = 0;
+/// Images evaluated at once.
+const BATCH: usize = 48;
+
+/// Which tailor runs for an image of class `c`; the label always stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gating {
+    /// That of `c`.
+    Right,
+    /// None: the learngene alone.
+    None,
+    /// That of another class, cycling through all others.
+    Wrong,
+}
+
+/// Mean squared errors over a split.
+#[derive(Clone, Debug, Serialize)]
+pub struct Evaluation {
+    /// (time, noise) draws, all images together.
+    pub draws: usize,
+    /// Error of v.
+    pub velocity: f64,
+    /// Error of the noise.
+    pub epsilon: f64,
+    /// Error of v by class; absent for a class without images in the split.
+    pub velocity_by_class: Vec<Option<f64>>,
+}
+
+/// Evaluates `repeats` fixed (time, noise) draws of every image; times are stratified over all draws.
+pub fn evaluate(
+    model: &Dit,
+    schedule: &Schedule,
+    objective: &Objective,
+    dataset: &Dataset,
+    split: Split,
+    gating: Gating,
+    repeats: usize,
+) -> Result<Evaluation> {
+    let [c, h, w] = dataset.shape();
+    let (size, classes) = (c * h * w, dataset.classes().len());
+    // sorted by class, so that the tailors run as few large products
+    let of_class = |class| dataset.of_class(split, class).iter().map(move |&i| (class, i));
+    let each = (0..classes).flat_map(of_class);
+    let draws: Vec<(usize, usize)> = each.flat_map(|d| std::iter::repeat_n(d, repeats)).collect();
+    let slices = Stream::new(SEED, draws.len() as u64, Purpose::EvaluationTimestep).permutation(draws.len());
+    let steps = schedule.len();
+    let device = model.device();
+    let (mut velocity, mut epsilon) = (vec![0.0; classes], vec![0.0; classes]);
+    let mut counts = vec![0usize; classes];
+    for (start, part) in draws.chunks(BATCH).enumerate().map(|(k, p)| (k * BATCH, p)) {
+        let mut images = vec![0.0; part.len() * size];
+        let mut noise = vec![0.0; part.len() * size];
+        let mut times = Vec::with_capacity(part.len());
+        for (k, &(_, i)) in part.iter().enumerate() {
+            dataset.write_chw(split, i, false, &mut images[k * size..][..size]);
+            Stream::new(SEED, (start + k) as u64, Purpose::EvaluationNoise)
+                .fill_normal(&mut noise[k * size..][..size]);
+            let middle = (slices[start + k] as f64 + 0.5) / draws.len() as f64;
+            times.push(((middle * steps as f64) as usize).min(steps - 1));
+        }
+        let tensor = |v| Tensor::from_data(TensorData::new(v, [part.len(), c, h, w]), &device);
+        let (x0, noise): (Tensor<4>, Tensor<4>) = (tensor(images), tensor(noise));
+        let group = |(k, &(class, _)): (usize, &(usize, usize))| match gating {
+            Gating::Right => Some(class),
+            Gating::None => None,
+            Gating::Wrong if classes < 2 => None,
+            Gating::Wrong => Some((class + 1 + (start + k) % (classes - 1)) % classes),
+        };
+        let has_tailors = model.config().groups > 0;
+        let conditions = Conditions {
+            times: times.iter().map(|&t| t as f64).collect(),
+            labels: part.iter().map(|d| Some(d.0)).collect(),
+            gate: ClassGate::one_hot(part.iter().enumerate().map(|d| group(d).filter(|_| has_tailors))),
+        };
+        let x_t = NoiseLevels::at(schedule, &times)?.diffuse(x0.clone(), noise.clone());
+        let found = objective.losses(schedule, model.forward(x_t, &conditions)?, x0, noise, &times)?;
+        let (v, e) = (params::to_vec(found.velocity), params::to_vec(found.epsilon));
+        for (k, &(class, _)) in part.iter().enumerate() {
+            velocity[class] += f64::from(v[k]);
+            epsilon[class] += f64::from(e[k]);
+            counts[class] += 1;
+        }
+    }
+    let total = draws.len().max(1) as f64;
+    Ok(Evaluation {
+        draws: draws.len(),
+        velocity: velocity.iter().sum::<f64>() / total,
+        epsilon: epsilon.iter().sum::<f64>() / total,
+        velocity_by_class: (0..classes)
+            .map(|k| (counts[k] > 0).then(|| velocity[k] / counts[k] as f64))
+            .collect(),
+    })
+}

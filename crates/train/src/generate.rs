@@ -1,0 +1,125 @@
+//! Images from a trained model: the place where labels and gates meet the samplers, which know neither.
+
+use crate::error::Result;
+use burn::tensor::{Tensor, TensorData};
+use learngene_data::{Image, Purpose, Stream};
+use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
+use learngene_nn::{ClassGate, Conditions, Dit, params};
+use std::cell::RefCell;
+
+/// Images generated at once.
+const BATCH: usize = 48;
+
+/// One image to generate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The label; `None` is the null label.
+    pub label: Option<usize>,
+    /// Tailors and their weights.
+    pub tailors: Vec<(usize, f32)>,
+    /// Number of the image: with the seed it decides all noise.
+    pub index: u64,
+}
+
+impl Request {
+    /// A label with its own tailor.
+    pub fn of_class(class: usize, index: u64) -> Self {
+        Self { label: Some(class), tailors: vec![(class, 1.0)], index }
+    }
+}
+
+/// How images are generated.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Sampler and steps.
+    pub sampling: Sampling,
+    /// Scale of classifier-free guidance; 1 is none.
+    pub guidance: f64,
+    /// Times within which guidance works; everywhere if absent.
+    pub interval: Option<(f64, f64)>,
+    /// Seed of all noise.
+    pub seed: u64,
+}
+
+/// A model under given labels and tailors; without them it is the learngene with the null label.
+struct Conditioned<'a> {
+    model: &'a Dit,
+    labels: Vec<Option<usize>>,
+    lists: Vec<Vec<(usize, f32)>>,
+    /// The first error of the model, which the sampler's interface has no place for.
+    fault: &'a RefCell<Option<learngene_nn::Error>>,
+}
+
+impl Conditioned<'_> {
+    fn run(&self, x: Tensor<4>, t: f64, labels: Vec<Option<usize>>, gate: ClassGate) -> Tensor<4> {
+        let conditions = Conditions { times: vec![t; labels.len()], labels, gate };
+        self.model.forward(x.clone(), &conditions).unwrap_or_else(|e| {
+            self.fault.borrow_mut().get_or_insert(e);
+            x
+        })
+    }
+}
+
+impl Conditional for Conditioned<'_> {
+    fn conditional(&self, x: Tensor<4>, t: f64) -> Tensor<4> {
+        self.run(x, t, self.labels.clone(), ClassGate::new(self.lists.clone()))
+    }
+
+    fn both(&self, x: Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>) {
+        let n = self.labels.len();
+        let labels = self.labels.iter().copied().chain(vec![None; n]).collect();
+        let lists = self.lists.iter().cloned().chain(vec![Vec::new(); n]).collect();
+        let out = self.run(Tensor::cat(vec![x.clone(), x], 0), t, labels, ClassGate::new(lists));
+        let [_, c, h, w] = out.dims();
+        (out.clone().slice([0..n, 0..c, 0..h, 0..w]), out.slice([n..2 * n, 0..c, 0..h, 0..w]))
+    }
+}
+
+/// Generates the requested images, in order. `model` must not be on an autodiff device.
+pub fn generate(
+    model: &Dit,
+    schedule: &Schedule,
+    target: Target,
+    how: &Generation,
+    requests: &[Request],
+) -> Result<Vec<Image>> {
+    let [c, h, w] = model.config().input;
+    let size = c * h * w;
+    let device = model.device();
+    let has_tailors = model.config().groups > 0;
+    let mut images = Vec::with_capacity(requests.len());
+    for part in requests.chunks(BATCH) {
+        let draw = |streams: &mut [Stream]| -> Tensor<4> {
+            let mut values = vec![0.0; streams.len() * size];
+            let each = values.chunks_mut(size).zip(streams);
+            each.for_each(|(image, stream)| stream.fill_normal(image));
+            Tensor::from_data(TensorData::new(values, [part.len(), c, h, w]), &device)
+        };
+        let streams = |purpose| -> Vec<Stream> {
+            part.iter().map(|r| Stream::new(how.seed, r.index, purpose)).collect()
+        };
+        let fault = RefCell::new(None);
+        let lists = |r: &Request| if has_tailors { r.tailors.clone() } else { Vec::new() };
+        let conditioned = Conditioned {
+            model,
+            labels: part.iter().map(|r| r.label).collect(),
+            lists: part.iter().map(lists).collect(),
+            fault: &fault,
+        };
+        let mut guided = Guided::new(conditioned, how.guidance)?;
+        if let Some((first, last)) = how.interval {
+            guided = guided.within(first, last)?;
+        }
+        let start = draw(&mut streams(Purpose::SampleNoise));
+        let mut on_the_way = streams(Purpose::SamplerNoise);
+        let mut noise = |_: usize, _: [usize; 4]| draw(&mut on_the_way);
+        let done = sample(&guided, schedule, target, &how.sampling, start, &mut noise, &mut |_, _| {})?;
+        if let Some(error) = fault.into_inner() {
+            return Err(error.into());
+        }
+        let planes = params::to_vec(done);
+        let (width, height, channels) = (w as u32, h as u32, c as u32);
+        images.extend(planes.chunks(size).map(|p| Image::from_chw(width, height, channels, p)));
+    }
+    Ok(images)
+}

@@ -1,0 +1,289 @@
+//! A run from its folder: start or go on, train, validate, checkpoint, stop.
+
+use crate::{
+    checkpoint,
+    config::RunConfig,
+    error::{Error, Result},
+    evaluate::{Evaluation, Gating, evaluate},
+    events::{Event, EventLog},
+    generate::{Generation, Request, generate},
+    optimiser::AdamW,
+    step::step,
+    tensorboard::EventWriter,
+    weights::Parameters,
+};
+use burn::module::Module;
+use burn::tensor::Device;
+use learngene_data::picture::Grid;
+use learngene_data::{Batches, Dataset, Split};
+use learngene_diffusion::{Sampling, Schedule};
+use learngene_formats::{CheckpointWriter, Checkpoints, Retention, write_atomically};
+use learngene_nn::{Dit, params};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// (time, noise) draws of each validation image.
+const VALIDATION_REPEATS: usize = 4;
+/// Steps between step events.
+const LOG_EVERY: u64 = 10;
+
+/// A run ready to train.
+pub struct Run {
+    folder: PathBuf,
+    config: RunConfig,
+    model: Dit,
+    optimiser: AdamW,
+    done: u64,
+    writer: CheckpointWriter,
+}
+
+/// How training ended.
+pub struct Outcome {
+    /// Steps done.
+    pub step: u64,
+    /// Whether it was asked to stop early; the state is checkpointed.
+    pub interrupted: bool,
+    /// The model with averaged weights, off the autodiff device.
+    pub model: Dit,
+    /// Its validation, if the data set has validation images.
+    pub validation: Option<Evaluation>,
+}
+
+impl Run {
+    /// Creates a run folder for a model at its start. A folder that already holds a run is refused.
+    pub fn create(folder: &Path, config: RunConfig, model: Dit) -> Result<Self> {
+        config.train.validate()?;
+        let file = folder.join("config.toml");
+        if file.exists() || folder.join("checkpoints").exists() {
+            return Err(Error::Folder {
+                path: folder.into(),
+                message: "already holds a run; go on with `learngene resume`, or choose another --out"
+                    .into(),
+            });
+        }
+        let checkpoints = folder.join("checkpoints");
+        let writer = CheckpointWriter::open(checkpoints, retention(&config))?;
+        let text = config.to_toml()?;
+        write_atomically(&file, |out| out.write_all(text.as_bytes()))?;
+        let model = trainable(model, &config);
+        let optimiser = AdamW::new(&model, &config.train);
+        Ok(Self { folder: folder.into(), config, model, optimiser, done: 0, writer })
+    }
+
+    /// Goes on from the newest complete checkpoint of a run folder. Also returns why newer ones were passed over.
+    pub fn resume(folder: &Path, device: &Device) -> Result<(Self, Vec<String>)> {
+        let config = RunConfig::read(&folder.join("config.toml"))?;
+        let writer = CheckpointWriter::open(folder.join("checkpoints"), retention(&config))?;
+        let found = Checkpoints::at(folder.join("checkpoints")).latest()?;
+        let rejected = found.rejected.iter().map(ToString::to_string).collect();
+        let device = device.clone().autodiff();
+        let (model, optimiser, done) = match found.checkpoint {
+            Some(newest) => {
+                let (_, model, optimiser) = checkpoint::load(&newest, &device)?;
+                (trainable(model, &config), optimiser, newest.step())
+            }
+            None => {
+                return Err(Error::Folder {
+                    path: folder.into(),
+                    message: "holds no complete checkpoint to go on from; start again with another --out"
+                        .into(),
+                });
+            }
+        };
+        Ok((Self { folder: folder.into(), config, model, optimiser, done, writer }, rejected))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Steps done so far.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// Trains to the end, or until `stop` is set; then the state is checkpointed.
+    pub fn train(
+        mut self,
+        dataset: &Dataset,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(&Event),
+    ) -> Result<Outcome> {
+        let config = self.config.clone();
+        let train = &config.train;
+        let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
+        let mut batches = Batches::new(dataset, train.order(), train.seed, train.flip)?;
+        let mut log = EventLog::open(&self.folder.join("events.jsonl"))?;
+        let mut board = EventWriter::create(&self.folder.join("tb"), self.done, now())?;
+        let mut record = |event: Event, png: Option<(u32, u32, Vec<u8>)>| -> Result<()> {
+            log.write(&event)?;
+            to_board(&mut board, &event, png)?;
+            observe(&event);
+            Ok(())
+        };
+        if self.done > 0 {
+            record(Event::Resumed { step: self.done }, None)?;
+        } else {
+            self.save(None)?;
+        }
+        let mut saved = self.done;
+        let mut validation = None;
+        let (mut since, mut at) = (Instant::now(), self.done);
+        while self.done < train.steps && !stop.load(Ordering::Relaxed) {
+            let draws = batches.batch(self.done);
+            let result =
+                step(self.model.clone(), &mut self.optimiser, train, &schedule, dataset, &draws, self.done);
+            let (model, losses) = result.map_err(|e| at_checkpoint(e, saved))?;
+            self.model = model;
+            self.done += 1;
+            let end = self.done == train.steps;
+            let due = |every: u64| end || (every > 0 && self.done % every == 0);
+            if self.done % LOG_EVERY == 0 || end {
+                let images = (self.done - at) * batches.batch_size() as u64;
+                let images_per_second = images as f64 / since.elapsed().as_secs_f64();
+                (since, at) = (Instant::now(), self.done);
+                let event = Event::Step {
+                    step: self.done,
+                    loss: losses.trained,
+                    velocity: losses.velocity,
+                    epsilon: losses.epsilon,
+                    grad_norm: losses.grad_norm,
+                    lr: losses.lr,
+                    images_per_second,
+                };
+                record(event, None)?;
+            }
+            if due(train.evaluate_every) {
+                validation = self.validate(&schedule, dataset)?;
+                if let Some(v) = &validation {
+                    let event = Event::Validation {
+                        step: self.done,
+                        velocity: v.velocity,
+                        epsilon: v.epsilon,
+                        draws: v.draws,
+                    };
+                    record(event, None)?;
+                }
+            }
+            if train.sample_every > 0 && due(train.sample_every) {
+                let (path, png) = self.sample_grid(&schedule, dataset.classes())?;
+                record(Event::Samples { step: self.done, path }, Some(png))?;
+            }
+            if due(train.checkpoint_every) {
+                self.save(validation.as_ref().map(|v| v.velocity))?;
+                saved = self.done;
+                record(Event::Checkpoint { step: saved }, None)?;
+            }
+        }
+        let interrupted = self.done < train.steps;
+        if interrupted && saved < self.done {
+            self.save(None)?;
+            record(Event::Checkpoint { step: self.done }, None)?;
+        }
+        if validation.is_none() {
+            validation = self.validate(&schedule, dataset)?;
+        }
+        Ok(Outcome { step: self.done, interrupted, model: self.averaged()?, validation })
+    }
+
+    fn save(&self, metric: Option<f64>) -> Result<()> {
+        checkpoint::save(&self.writer, &self.config, &self.model, &self.optimiser, self.done, metric)?;
+        Ok(())
+    }
+
+    /// The model with averaged weights, off the autodiff device.
+    fn averaged(&self) -> Result<Dit> {
+        let ema: Parameters = self.optimiser.ema();
+        Ok(params::replace(self.model.valid(), &ema)?)
+    }
+
+    fn validate(&self, schedule: &Schedule, dataset: &Dataset) -> Result<Option<Evaluation>> {
+        if dataset.is_empty(Split::Val) {
+            return Ok(None);
+        }
+        let (model, objective) = (self.averaged()?, &self.config.train.objective);
+        let repeats = VALIDATION_REPEATS;
+        evaluate(&model, schedule, objective, dataset, Split::Val, Gating::Right, repeats).map(Some)
+    }
+
+    fn sample_grid(
+        &self,
+        schedule: &Schedule,
+        classes: &[String],
+    ) -> Result<(PathBuf, (u32, u32, Vec<u8>))> {
+        let sampling = Sampling { steps: 25, ..Sampling::default() };
+        let how = Generation { sampling, guidance: 2.0, interval: None, seed: self.config.train.seed };
+        let columns = 4;
+        let request = |i: usize| Request::of_class(i / columns, i as u64);
+        let requests: Vec<_> = (0..classes.len() * columns).map(request).collect();
+        let target = self.config.train.objective.target;
+        let images = generate(&self.averaged()?, schedule, target, &how, &requests)?;
+        let mut grid = Grid::new(2);
+        for (class, row) in classes.iter().zip(images.chunks(columns)) {
+            grid.push_row(class, row.to_vec());
+        }
+        let painted = grid.paint()?;
+        let png = learngene_data::image::encode_png(&painted)?;
+        let folder = self.folder.join("samples");
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let path = folder.join(format!("step-{:08}.png", self.done));
+        write_atomically(&path, |out| out.write_all(&png))?;
+        Ok((path, (painted.width, painted.height, png)))
+    }
+}
+
+fn trainable(model: Dit, config: &RunConfig) -> Dit {
+    let trainable = config.train.trainable;
+    params::set_trainable(model, |name| trainable.factor(name) > 0.0)
+}
+
+fn retention(config: &RunConfig) -> Retention {
+    Retention { last: config.train.keep_last, best: true }
+}
+
+fn at_checkpoint(error: Error, saved: u64) -> Error {
+    match error {
+        Error::NotFinite { step, what, .. } => {
+            Error::NotFinite { step, what, checkpoint: Some(saved) }
+        }
+        other => other,
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+}
+
+fn to_board(
+    board: &mut EventWriter,
+    event: &Event,
+    png: Option<(u32, u32, Vec<u8>)>,
+) -> Result<()> {
+    let mut scalars: Vec<(&str, f64)> = Vec::new();
+    match event {
+        Event::Step { loss, velocity, epsilon, grad_norm, lr, images_per_second, .. } => {
+            scalars.extend([
+                ("train/loss", *loss),
+                ("train/v_loss", *velocity),
+                ("train/epsilon_loss", *epsilon),
+                ("train/grad_norm", *grad_norm),
+                ("train/lr", *lr),
+                ("train/images_per_second", *images_per_second),
+            ]);
+        }
+        Event::Validation { velocity, epsilon, .. } => {
+            scalars.extend([("validation/v_loss", *velocity), ("validation/epsilon_loss", *epsilon)]);
+        }
+        _ => {}
+    }
+    for (tag, value) in scalars {
+        board.scalar(tag, event.step(), value as f32, now())?;
+    }
+    if let Some((width, height, png)) = png {
+        board.image_png("samples", event.step(), width, height, &png, now())?;
+    }
+    board.flush()?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! One training step, top to bottom.
+
+use crate::{
+    config::TrainConfig,
+    error::{Error, Result},
+    optimiser::{self, AdamW, GradMap},
+    rate,
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use learngene_data::{Dataset, Draw, Purpose, Split, Stream};
+use learngene_diffusion::{NoiseLevels, Schedule};
+use learngene_nn::{Conditions, Dit};
+use rayon::prelude::*;
+
+/// What a step measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepLosses {
+    pub trained: f64,
+    pub velocity: f64,
+    pub epsilon: f64,
+    pub grad_norm: f64,
+    pub lr: f64,
+}
+
+/// One update of the model from the batch `draws`.
+pub(crate) fn step(
+    model: Dit,
+    optimiser: &mut AdamW,
+    config: &TrainConfig,
+    schedule: &Schedule,
+    dataset: &Dataset,
+    draws: &[Draw],
+    number: u64,
+) -> Result<(Dit, StepLosses)> {
+    let not_finite = |what: String| Error::NotFinite { step: number, what, checkpoint: None };
+    let device = model.device();
+    let times = timesteps(config.seed, number, draws, schedule.len());
+    let part = draws.len().div_ceil(config.accumulate);
+    let mut grads = GradMap::new();
+    let mut losses = StepLosses { trained: 0.0, velocity: 0.0, epsilon: 0.0, grad_norm: 0.0, lr: 0.0 };
+    for (draws_part, times_part) in draws.chunks(part).zip(times.chunks(part)) {
+        let share = draws_part.len() as f64 / draws.len() as f64;
+        let (x0, noise) = batch(dataset, Split::Train, draws_part, config.seed, &device);
+        let levels = NoiseLevels::at(schedule, times_part)?;
+        let x_t = levels.diffuse(x0.clone(), noise.clone());
+        let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
+        let conditions = Conditions::of_labels(times_part.iter().map(|&t| t as f64).collect(), labels);
+        let output = model.forward(x_t, &conditions)?;
+        let found = config.objective.losses(schedule, output, x0, noise, times_part)?;
+        losses.trained += share * mean(found.trained.clone());
+        losses.velocity += share * mean(found.velocity);
+        losses.epsilon += share * mean(found.epsilon);
+        if !losses.trained.is_finite() {
+            return Err(not_finite("the loss".into()));
+        }
+        optimiser::collect(&model, &mut found.trained.backward(), share as f32, &mut grads);
+    }
+    losses.grad_norm = optimiser::norm(&grads).map_err(not_finite)?;
+    losses.lr = config.lr * rate::factor(config, number);
+    let clip = config.clip > 0.0 && losses.grad_norm > config.clip;
+    let scale = if clip { (config.clip / losses.grad_norm) as f32 } else { 1.0 };
+    let mut used: Vec<usize> = draws.iter().filter_map(|d| d.label).collect();
+    used.sort_unstable();
+    used.dedup();
+    let model = optimiser.update(model, &grads, config, losses.lr, scale, &used);
+    Ok((model, losses))
+}
+
+/// Images and their noise, `[b, c, h, w]` each; noise is keyed by the global sample index.
+fn batch(
+    dataset: &Dataset,
+    split: Split,
+    draws: &[Draw],
+    seed: u64,
+    device: &Device,
+) -> (Tensor<4>, Tensor<4>) {
+    let [c, h, w] = dataset.shape();
+    let size = c * h * w;
+    let mut images = vec![0.0; draws.len() * size];
+    let mut noise = vec![0.0; draws.len() * size];
+    (images.par_chunks_mut(size), noise.par_chunks_mut(size), draws).into_par_iter().for_each(
+        |(image, noise, draw)| {
+            dataset.write_chw(split, draw.sample, draw.flip, image);
+            Stream::new(seed, draw.index, Purpose::Noise).fill_normal(noise);
+        },
+    );
+    let tensor = |values| Tensor::from_data(TensorData::new(values, [draws.len(), c, h, w]), device);
+    (tensor(images), tensor(noise))
+}
+
+/// A timestep per sample, stratified over the batch: each sample owns one of `b` equal slices of the schedule, dealt
+/// out anew each step, and falls somewhere within it.
+fn timesteps(seed: u64, step: u64, draws: &[Draw], steps: usize) -> Vec<usize> {
+    let slices = Stream::new(seed, step, Purpose::Step).permutation(draws.len());
+    let at = |(slice, draw): (usize, &Draw)| {
+        let within = Stream::new(seed, draw.index, Purpose::Timestep).uniform();
+        let t = (slice as f64 + within) / draws.len() as f64 * steps as f64;
+        (t as usize).min(steps - 1)
+    };
+    slices.into_iter().zip(draws).map(at).collect()
+}
+
+fn mean(values: Tensor<1>) -> f64 {
+    let values = learngene_nn::params::to_vec(values);
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64
+}

@@ -1,0 +1,64 @@
+//! Models as weight files.
+
+use crate::{config::RunConfig, error::Result};
+use burn::tensor::Device;
+use learngene_formats::{FormatError, Header, Kind, TensorEntry, WeightFile, fingerprint};
+use learngene_nn::{
+    Dit, FactorInit,
+    params::{self, Part, Values},
+};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Parameters by name.
+pub type Parameters = BTreeMap<String, Values>;
+
+/// Parameters as the tensors of a file.
+pub fn entries(parameters: &Parameters) -> BTreeMap<String, TensorEntry> {
+    let entry = |v: &Values| TensorEntry { shape: v.shape.clone(), values: v.values.clone() };
+    parameters.iter().map(|(n, v)| (n.clone(), entry(v))).collect()
+}
+
+/// Identity of what tailors are trained against: BLAKE3 of everything but tailors and label rows.
+pub fn learngene_hash(parameters: &Parameters) -> String {
+    let mut shared = entries(parameters);
+    shared.retain(|name, _| !matches!(Part::of(name), Part::Tailors | Part::Labels));
+    fingerprint(&shared)
+}
+
+/// A file of that kind that needs no side file: configuration, class names and the learngene's hash are in its header.
+pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFile {
+    let json = serde_json::to_value(config).unwrap_or_default();
+    let mut header = Header::new(kind, json);
+    header.class_names = config.classes.clone();
+    header.learngene = Some(learngene_hash(parameters));
+    WeightFile::new(header, entries(parameters))
+}
+
+/// The configuration in a file's header.
+pub fn config_of(header: &Header, path: &Path) -> Result<RunConfig> {
+    let config: RunConfig = serde_json::from_value(header.config.clone()).map_err(|e| {
+        FormatError::Metadata { path: path.into(), key: "config".into(), reason: e.to_string() }
+    })?;
+    config.model.validate()?;
+    Ok(config)
+}
+
+/// A model read from a file of kind model or moving average, strictly: every tensor, and nothing else.
+pub fn read(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
+    let file = WeightFile::read(path)?;
+    if file.header.kind != Kind::Ema {
+        file.require_kind(Kind::Model)?;
+    }
+    let config = config_of(&file.header, path)?;
+    file.check_strict(&params::layout(&config.model))?;
+    let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, device)?;
+    let model = params::replace(start, &parameters(file.tensors))?;
+    Ok((config, model))
+}
+
+/// The tensors of a file as parameters.
+pub fn parameters(tensors: BTreeMap<String, TensorEntry>) -> Parameters {
+    let value = |t: TensorEntry| Values { shape: t.shape, values: t.values };
+    tensors.into_iter().map(|(n, t)| (n, value(t))).collect()
+}
