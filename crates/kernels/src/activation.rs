@@ -216,11 +216,29 @@ mod tests {
         let mut results = [vec![0.0; x.len()], vec![0.0; x.len()]];
         let mut slopes = [vec![1.0; x.len()], vec![1.0; x.len()]];
         let [wide, scalar] = &mut results;
-        simd::run(Map::<A> { x: &x, y: wide, activation: PhantomData });
-        Map::<A> { x: &x, y: scalar, activation: PhantomData }.with_simd(pulp::Scalar);
+        simd::run(Map::<A> {
+            x: &x,
+            y: wide,
+            activation: PhantomData,
+        });
+        Map::<A> {
+            x: &x,
+            y: scalar,
+            activation: PhantomData,
+        }
+        .with_simd(pulp::Scalar);
         let [wide, scalar] = &mut slopes;
-        simd::run(Scale::<A> { x: &x, grad: wide, activation: PhantomData });
-        Scale::<A> { x: &x, grad: scalar, activation: PhantomData }.with_simd(pulp::Scalar);
+        simd::run(Scale::<A> {
+            x: &x,
+            grad: wide,
+            activation: PhantomData,
+        });
+        Scale::<A> {
+            x: &x,
+            grad: scalar,
+            activation: PhantomData,
+        }
+        .with_simd(pulp::Scalar);
         assert_eq!(results[0], results[1]);
         assert_eq!(slopes[0], slopes[1]);
     }

@@ -272,18 +272,37 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
-        let wave = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
+        let wave =
+            |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>();
         let (x, shift, scale) = (wave(3 * 77, 0.7), wave(77, 1.1), wave(77, 0.3));
         let outcome = |wide: bool| {
             let mut y = vec![0.0; x.len()];
             let mut moments = vec![Moments::default(); 3];
             let forward = Forward {
-                x: &x, shift: &shift, scale: &scale, eps: 1e-6, y: &mut y, moments: &mut moments,
+                x: &x,
+                shift: &shift,
+                scale: &scale,
+                eps: 1e-6,
+                y: &mut y,
+                moments: &mut moments,
             };
-            if wide { simd::run(forward) } else { forward.with_simd(pulp::Scalar) }
+            if wide {
+                simd::run(forward)
+            } else {
+                forward.with_simd(pulp::Scalar)
+            }
             let mut grad = wave(x.len(), 0.5);
-            let back = Back { x: &x, scale: &scale, moments: &moments, grad: &mut grad };
-            let rows = if wide { simd::run(back) } else { back.with_simd(pulp::Scalar) };
+            let back = Back {
+                x: &x,
+                scale: &scale,
+                moments: &moments,
+                grad: &mut grad,
+            };
+            let rows = if wide {
+                simd::run(back)
+            } else {
+                back.with_simd(pulp::Scalar)
+            };
             (y, grad, rows)
         };
         assert_eq!(outcome(true), outcome(false));
