@@ -120,13 +120,6 @@ pub enum EvalError {
         lambda: f64,
     },
 
-    /// The device failed to hand back a result.
-    #[error("read a result from the device: {reason}")]
-    Device {
-        /// What the device said.
-        reason: String,
-    },
-
     /// A picture for a report that is not PNG.
     #[error(
         "use a picture of {length} bytes: they are not a PNG file; encode the picture as PNG first"

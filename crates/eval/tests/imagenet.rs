@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use burn::tensor::Device;
 use learngene_eval::{ImageView, Lite0};
 
 fn folder() -> Option<PathBuf> {
@@ -54,7 +53,7 @@ fn at_least_17_of_20_photographs_are_recognised() {
             pixels: photograph.as_raw(),
         })
         .collect();
-    let lite0 = Lite0::load(&Device::flex()).unwrap();
+    let lite0 = Lite0::load().unwrap();
     let features = lite0.features(&views, Lite0::INPUT, |_, _| ()).unwrap();
     let answers = lite0.logits(&features).unwrap().argmax();
     let right = answers

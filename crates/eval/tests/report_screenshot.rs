@@ -1,6 +1,11 @@
 //! The report in a real browser: headless Chromium, when one is installed, takes pictures of the example
 //! page at the width of a desktop and of a phone. `LEARNGENE_SCREENSHOTS` names a folder to keep them in.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test fails as the test does"
+)]
+
 mod common;
 
 use std::path::{Path, PathBuf};

@@ -9,15 +9,14 @@
 mod conv;
 mod weights;
 
-use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use self::conv::Conv;
+use self::conv::{Depthwise, Map, Pointwise, Stem, Then};
 use self::weights::Weights;
 use crate::error::EvalError;
 use crate::matrix::RowMatrix;
-use crate::resize::{ImageView, push_planes};
+use crate::resize::{ImageView, resized};
 
 /// The built-in weights: float16, ImageNet-1K, see `assets/lite0/README.md`.
 const BUILT_IN: &[u8] = include_bytes!(concat!(
@@ -37,27 +36,30 @@ const STAGES: [(usize, usize, usize, usize, usize); 7] = [
 ];
 const STEM_CHANNELS: usize = 32;
 
-/// Images that go through the network together; several such batches run side by side.
-const BATCH: usize = 8;
-
-/// The feature extractor, its weights on one device.
+/// The feature extractor. It runs on the CPU, whatever device a model is trained on.
 #[derive(Debug)]
 pub struct Lite0 {
-    device: Device,
-    stem: Conv,
+    stem: Stem,
     blocks: Vec<Block>,
-    head: Conv,
-    /// `[features, classes]`.
-    classifier: Tensor<2>,
-    classifier_bias: Tensor<1>,
+    head: Pointwise,
+    classifier: Pointwise,
 }
 
 #[derive(Debug)]
 struct Block {
-    expand: Option<Conv>,
-    depthwise: Conv,
-    project: Conv,
+    expand: Option<Pointwise>,
+    depthwise: Depthwise,
+    project: Pointwise,
     residual: bool,
+}
+
+/// Layers of one image on its way through the network; one set per thread, used again for the next image.
+#[derive(Debug, Default)]
+struct Scratch {
+    input: Map,
+    wide: Map,
+    filtered: Map,
+    output: Map,
 }
 
 impl Lite0 {
@@ -74,8 +76,8 @@ impl Lite0 {
     ///
     /// # Errors
     /// None in practice: the file is a part of the program.
-    pub fn load(device: &Device) -> Result<Self, EvalError> {
-        Self::from_safetensors(BUILT_IN, device)
+    pub fn load() -> Result<Self, EvalError> {
+        Self::from_safetensors(BUILT_IN)
     }
 
     /// Loads weights of the same layout from the bytes of a safetensors file (float16 or float32).
@@ -83,94 +85,88 @@ impl Lite0 {
     /// # Errors
     /// [`EvalError::WeightsUnreadable`] for a damaged file, [`EvalError::WeightsMismatch`] with every
     /// missing, unexpected, mis-shaped or non-finite tensor.
-    pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<Self, EvalError> {
-        let mut weights = Weights::read(bytes, device)?;
-        let stem = Conv::read(&mut weights, "stem", [STEM_CHANNELS, 3, 3, 3], 2, 1);
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, EvalError> {
+        let mut weights = Weights::read(bytes)?;
+        let stem = Stem::read(&mut weights, STEM_CHANNELS);
         let mut blocks = Vec::new();
         let mut channels = STEM_CHANNELS;
         for (repeats, kernel, first_stride, expansion, out) in STAGES {
             for repeat in 0..repeats {
                 let stride = if repeat == 0 { first_stride } else { 1 };
                 let name = format!("blocks.{}", blocks.len());
-                blocks.push(Block::read(
-                    &mut weights,
-                    &name,
-                    channels,
-                    expansion,
-                    kernel,
-                    stride,
-                    out,
-                ));
+                let wide = channels * expansion;
+                let expand = (expansion != 1).then(|| {
+                    Pointwise::read(
+                        &mut weights,
+                        &format!("{name}.expand"),
+                        &[wide, channels, 1, 1],
+                    )
+                });
+                blocks.push(Block {
+                    expand,
+                    depthwise: Depthwise::read(
+                        &mut weights,
+                        &format!("{name}.depthwise"),
+                        wide,
+                        kernel,
+                        stride,
+                    ),
+                    project: Pointwise::read(
+                        &mut weights,
+                        &format!("{name}.project"),
+                        &[out, wide, 1, 1],
+                    ),
+                    residual: stride == 1 && channels == out,
+                });
                 channels = out;
             }
         }
-        let head = Conv::read(&mut weights, "head", [Self::FEATURES, channels, 1, 1], 1, 1);
-        let classifier = weights.take("classifier.weight", [Self::CLASSES, Self::FEATURES]);
-        let classifier_bias = weights.take("classifier.bias", [Self::CLASSES]);
+        let head = Pointwise::read(&mut weights, "head", &[Self::FEATURES, channels, 1, 1]);
+        let classifier =
+            Pointwise::read(&mut weights, "classifier", &[Self::CLASSES, Self::FEATURES]);
         weights.finish()?;
         Ok(Self {
-            device: device.clone(),
             stem,
             blocks,
             head,
-            classifier: classifier.transpose(),
-            classifier_bias,
+            classifier,
         })
     }
 
     /// Feature vectors, one row of [`Self::FEATURES`] values per image: the global average after the last
     /// convolution. Every image is resized to `input_size` x `input_size` (bicubic).
     ///
-    /// Batches run in parallel on the threads of the current rayon pool. `progress` is called with
-    /// (images done, images in all) after every batch, from any of these threads.
+    /// Images run in parallel on the threads of the current rayon pool; a row does not depend on their number.
+    /// `progress` is called with (images done, images in all) after every image, from any of these threads.
     ///
     /// # Errors
     /// [`EvalError::InputSize`] outside [`Self::INPUT_RANGE`], [`EvalError::ImageSize`] for the first image
-    /// whose bytes do not fit its dimensions, [`EvalError::Device`] if a result cannot be read back.
+    /// whose bytes do not fit its dimensions.
     pub fn features(
         &self,
         images: &[ImageView<'_>],
         input_size: usize,
         progress: impl Fn(usize, usize) + Sync,
     ) -> Result<RowMatrix, EvalError> {
-        check(images, input_size)?;
-        let done = AtomicUsize::new(0);
-        let batches: Vec<Vec<f32>> = images
-            .par_chunks(BATCH)
-            .map(|batch| {
-                let rows = read_back(self.forward(self.planes(batch, input_size)))?;
-                progress(
-                    done.fetch_add(batch.len(), Ordering::Relaxed) + batch.len(),
-                    images.len(),
-                );
-                Ok(rows)
-            })
-            .collect::<Result<_, EvalError>>()?;
-        RowMatrix::new(Self::FEATURES, batches.concat())
-    }
-
-    /// The input of [`Self::forward`]: `[images, 3, input_size, input_size]`, values in [-1, 1].
-    ///
-    /// # Errors
-    /// As [`Self::features`].
-    pub fn prepare(
-        &self,
-        images: &[ImageView<'_>],
-        input_size: usize,
-    ) -> Result<Tensor<4>, EvalError> {
-        check(images, input_size)?;
-        Ok(self.planes(images, input_size))
-    }
-
-    fn planes(&self, images: &[ImageView<'_>], size: usize) -> Tensor<4> {
-        let mut planes = Vec::with_capacity(images.len() * 3 * size * size);
-        for image in images {
-            push_planes(image, size, &mut planes);
+        if !Self::INPUT_RANGE.contains(&input_size) {
+            return Err(EvalError::InputSize {
+                found: input_size,
+                lowest: *Self::INPUT_RANGE.start(),
+                highest: *Self::INPUT_RANGE.end(),
+            });
         }
-        Tensor::from_data(
-            TensorData::new(planes, [images.len(), 3, size, size]),
-            &self.device,
-        )
+        for (index, image) in images.iter().enumerate() {
+            image.check(index)?;
+        }
+        let done = AtomicUsize::new(0);
+        let mut values = vec![0.0; images.len() * Self::FEATURES];
+        let rows = values.par_chunks_exact_mut(Self::FEATURES).zip(images);
+        rows.for_each_init(Scratch::default, |scratch, (row, image)| {
+            scratch.input.set(input_size, 3, resized(image, input_size));
+            self.forward(scratch, row);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len());
+        });
+        RowMatrix::new(Self::FEATURES, values)
     }
 
     /// ImageNet logits, one row of [`Self::CLASSES`] values per row of `features`.
@@ -184,104 +180,45 @@ impl Lite0 {
                 found: features.columns(),
             });
         }
-        if features.rows() == 0 {
-            return RowMatrix::new(Self::CLASSES, Vec::new());
-        }
-        let data = TensorData::new(
-            features.values().to_vec(),
-            [features.rows(), Self::FEATURES],
-        );
-        let features = Tensor::<2>::from_data(data, &self.device);
-        let logits =
-            features.matmul(self.classifier.clone()) + self.classifier_bias.clone().unsqueeze();
-        RowMatrix::new(Self::CLASSES, read_back(logits)?)
+        let mut values = vec![0.0; features.rows() * Self::CLASSES];
+        self.classifier.rows(features.values(), &mut values);
+        RowMatrix::new(Self::CLASSES, values)
     }
 
-    /// Features of prepared images: `[batch, 3, size, size]` with values in [-1, 1] to `[batch, 1280]`.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let mut x = relu6(self.stem.forward(images));
+    /// Sends `scratch.input` (`[size, size, 3]`, values in [-1, 1]) through the network into `features`.
+    fn forward(&self, scratch: &mut Scratch, features: &mut [f32]) {
+        let Scratch {
+            input,
+            wide,
+            filtered,
+            output,
+        } = scratch;
+        self.stem.forward(input, wide, output);
+        std::mem::swap(input, output);
         for block in &self.blocks {
-            x = block.forward(x);
+            match &block.expand {
+                Some(expand) => {
+                    expand.forward(input, &Then::Relu6, wide);
+                    block.depthwise.forward(wide, filtered);
+                }
+                None => block.depthwise.forward(input, filtered),
+            }
+            let then = if block.residual {
+                Then::Add(input)
+            } else {
+                Then::Nothing
+            };
+            block.project.forward(filtered, &then, output);
+            std::mem::swap(input, output);
         }
-        let x = relu6(self.head.forward(x));
-        x.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2)
-    }
-}
-
-impl Block {
-    fn read(
-        weights: &mut Weights<'_>,
-        name: &str,
-        channels: usize,
-        expansion: usize,
-        kernel: usize,
-        stride: usize,
-        out: usize,
-    ) -> Self {
-        let wide = channels * expansion;
-        let expand = (expansion != 1).then(|| {
-            Conv::read(
-                weights,
-                &format!("{name}.expand"),
-                [wide, channels, 1, 1],
-                1,
-                1,
-            )
-        });
-        let depthwise = [wide, 1, kernel, kernel];
-        Self {
-            expand,
-            depthwise: Conv::read(
-                weights,
-                &format!("{name}.depthwise"),
-                depthwise,
-                stride,
-                wide,
-            ),
-            project: Conv::read(weights, &format!("{name}.project"), [out, wide, 1, 1], 1, 1),
-            residual: stride == 1 && channels == out,
+        self.head.forward(input, &Then::Relu6, wide);
+        let pixels = wide.values().chunks_exact(Self::FEATURES);
+        let share = 1.0 / pixels.len() as f32;
+        features.fill(0.0);
+        for pixel in pixels {
+            for (feature, value) in features.iter_mut().zip(pixel) {
+                *feature += value * share;
+            }
         }
     }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let skip = self.residual.then(|| x.clone());
-        let x = match &self.expand {
-            Some(expand) => relu6(expand.forward(x)),
-            None => x,
-        };
-        let x = relu6(self.depthwise.forward(x));
-        let x = self.project.forward(x);
-        match skip {
-            Some(skip) => x + skip,
-            None => x,
-        }
-    }
-}
-
-fn check(images: &[ImageView<'_>], input_size: usize) -> Result<(), EvalError> {
-    if !Lite0::INPUT_RANGE.contains(&input_size) {
-        return Err(EvalError::InputSize {
-            found: input_size,
-            lowest: *Lite0::INPUT_RANGE.start(),
-            highest: *Lite0::INPUT_RANGE.end(),
-        });
-    }
-    images
-        .iter()
-        .enumerate()
-        .try_for_each(|(index, image)| image.check(index))
-}
-
-fn relu6(x: Tensor<4>) -> Tensor<4> {
-    x.clamp(0.0, 6.0)
-}
-
-fn read_back(tensor: Tensor<2>) -> Result<Vec<f32>, EvalError> {
-    let data = tensor.try_into_data().map_err(|error| EvalError::Device {
-        reason: error.to_string(),
-    })?;
-    data.try_into_vec_as::<f32>()
-        .map_err(|error| EvalError::Device {
-            reason: error.to_string(),
-        })
 }
