@@ -76,7 +76,9 @@ pub struct Data {
 #[derive(Subcommand)]
 pub enum DataVerb {
     /// Print counts, sizes and statistics, and write a contact sheet.
-    #[command(after_help = "Examples:\n  learngene data inspect builtin:emoji\n  learngene data inspect photos/ --contact-sheet sheet.png --json")]
+    #[command(
+        after_help = "Examples:\n  learngene data inspect builtin:emoji\n  learngene data inspect photos/ --contact-sheet sheet.png --json"
+    )]
     Inspect {
         /// builtin:emoji, builtin:emoji-fluent3d, a folder of class folders, or an idx or CIFAR path.
         source: String,
@@ -94,7 +96,9 @@ pub enum DataVerb {
 
 /// Options of `pretrain`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3")]
+#[command(
+    after_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3"
+)]
 pub struct Pretrain {
     /// Where the images come from.
     #[arg(long)]
@@ -165,7 +169,9 @@ pub struct Inspect {
 
 /// Options of `assemble`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors")]
+#[command(
+    after_help = "Example:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors"
+)]
 pub struct Assemble {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
@@ -182,7 +188,9 @@ pub struct Assemble {
 
 /// Options of `transfer`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel")]
+#[command(
+    after_help = "Example:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel"
+)]
 pub struct Transfer {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
@@ -217,7 +225,9 @@ pub struct Transfer {
 
 /// Options of `sample`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png")]
+#[command(
+    after_help = "Example:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png"
+)]
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
@@ -246,7 +256,9 @@ pub struct Sample {
 
 /// Options of `plan`.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  learngene plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma\n  learngene plan --size dit-nano/4 --rank-split 96,8 --num-classes 12 --json")]
+#[command(
+    after_help = "Examples:\n  learngene plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma\n  learngene plan --size dit-nano/4 --rank-split 96,8 --num-classes 12 --json"
+)]
 pub struct Plan {
     /// Size of the model.
     #[arg(long)]

@@ -49,7 +49,11 @@ impl Failure {
             Self::Usage(_) | Self::Model(_) | Self::Diffusion(_) | Self::Transfer(_) => 2,
             Self::Train(Train::NotFinite { .. }) => 4,
             Self::Train(Train::Config { .. } | Train::Model(_) | Train::Diffusion(_)) => 2,
-            Self::Train(_) | Self::Data(_) | Self::Format(_) | Self::Write { .. } | Self::Eval(_) => 3,
+            Self::Train(_)
+            | Self::Data(_)
+            | Self::Format(_)
+            | Self::Write { .. }
+            | Self::Eval(_) => 3,
         }
     }
 }

@@ -17,7 +17,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(threads) = args.threads {
         // fails only if a pool exists already, and none does yet
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
     }
     let result = match args.verb {
         Verb::Quickstart(quickstart) => quickstart::run(&quickstart, &args.device),
@@ -30,7 +32,12 @@ fn main() -> ExitCode {
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
         Verb::Plan(plan) => verbs::plan(&plan),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "learngene", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "learngene",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };

@@ -1,6 +1,10 @@
 //! The only place that writes to the terminal: results to stdout, everything else to stderr.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the terminal's place")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the terminal's place"
+)]
 
 use crate::failure::{Failure, Result};
 use learngene_formats::atomic::write_bytes_atomically;
@@ -35,13 +39,17 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) {
         say(padded.collect::<Vec<_>>().join("  ").trim_end());
     };
     line(columns.to_vec());
-    rows.iter().for_each(|r| line(r.iter().map(String::as_str).collect()));
+    rows.iter()
+        .for_each(|r| line(r.iter().map(String::as_str).collect()));
 }
 
 /// Writes a file whole or not at all, making its folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        let fail = |source| Failure::Write { path: folder.display().to_string(), source };
+        let fail = |source| Failure::Write {
+            path: folder.display().to_string(),
+            source,
+        };
         std::fs::create_dir_all(folder).map_err(fail)?;
     }
     Ok(write_bytes_atomically(path, bytes)?)

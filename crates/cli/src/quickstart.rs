@@ -13,7 +13,8 @@ use learngene_formats::Kind;
 use learngene_nn::cost::{self, Plan};
 use learngene_nn::{Dit, params};
 use learngene_train::{
-    DataConfig, Evaluation, Event, Gating, Generation, Request, Run, RunConfig, evaluate, generate, weights,
+    DataConfig, Evaluation, Event, Gating, Generation, Request, Run, RunConfig, evaluate, generate,
+    weights,
 };
 use std::path::Path;
 use std::time::Instant;
@@ -68,21 +69,38 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let mut config = verbs::start(base_data.clone(), &base, SIZE, Some(RANK_SPLIT))?;
     (config.train.steps, config.train.seed) = (steps[0], args.seed);
     let mut events = Vec::new();
-    let start = Dit::init(&config.model, config.init, args.seed, &device.clone().autodiff())?;
+    let start = Dit::init(
+        &config.model,
+        config.init,
+        args.seed,
+        &device.clone().autodiff(),
+    )?;
     let run = Run::create(&out.join("base"), config.clone(), start)?;
     let whole = training::train(run, &base, "base", &mut events)?.model;
 
     output::note("2/5 asking which tailor does what");
     let schedule = Schedule::new(config.train.schedule, config.train.diffusion_steps)?;
-    let lab = Lab { schedule, objective: config.train.objective, seed: args.seed };
+    let lab = Lab {
+        schedule,
+        objective: config.train.objective,
+        seed: args.seed,
+    };
     let gate = |gating| lab.losses(&whole, &base, gating);
-    let gates = [gate(Gating::Right)?, gate(Gating::None)?, gate(Gating::Wrong)?];
-    let judge = Judge::train(&base, &device)?;
+    let gates = [
+        gate(Gating::Right)?,
+        gate(Gating::None)?,
+        gate(Gating::Wrong)?,
+    ];
+    let judge = Judge::train(&base)?;
     let real = judge.real(&base)?;
     let verdicts = judge.swaps(&lab, &whole, base.classes().len())?;
     let classes = base.classes().len();
     let strip = |tailor: &dyn Fn(usize) -> Option<usize>| lab.strip(&whole, classes, tailor);
-    let strips = [strip(&Some)?, strip(&|_| None)?, strip(&|c| Some((c + 1) % classes))?];
+    let strips = [
+        strip(&Some)?,
+        strip(&|_| None)?,
+        strip(&|c| Some((c + 1) % classes))?,
+    ];
 
     output::note("3/5 assembling a model of four classes");
     let assembled: Vec<String> = base.classes()[..ASSEMBLED].to_vec();
@@ -95,27 +113,52 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let assembly_equal = first(&whole)? == first(&part)?;
     let mut alone = config.model.clone();
     (alone.tailor_rank, alone.groups) = (0, 0);
-    let plans = [cost::plan(&config.model), cost::plan(&small.model), cost::plan(&alone)];
+    let plans = [
+        cost::plan(&config.model),
+        cost::plan(&small.model),
+        cost::plan(&alone),
+    ];
 
     output::note("4/5 training tailors for 8 new classes");
     let novel_out = out.join("novel");
     let mut novel_events = Vec::new();
     let moved = Transferred::train(
-        &config, &whole, &novel_data, &novel, steps[1], args.seed, &novel_out, &mut novel_events, &lab,
+        &config,
+        &whole,
+        &novel_data,
+        &novel,
+        steps[1],
+        args.seed,
+        &novel_out,
+        &mut novel_events,
+        &lab,
     )?;
 
     let control = if args.control {
         output::note("control: a dense model and class-gated tailors on it");
         let mut dense = verbs::start(base_data, &base, SIZE, None)?;
         (dense.train.steps, dense.train.seed) = (steps[0], args.seed);
-        let start = Dit::init(&dense.model, dense.init, args.seed, &device.clone().autodiff())?;
+        let start = Dit::init(
+            &dense.model,
+            dense.init,
+            args.seed,
+            &device.clone().autodiff(),
+        )?;
         let run = Run::create(&out.join("dense"), dense.clone(), start)?;
         let trained = training::train(run, &base, "dense", &mut Vec::new())?.model;
         dense.model.tailor_rank = config.model.tailor_rank;
         let losses = lab.losses(&trained, &base, Gating::Right)?;
         let folder = out.join("dense-novel");
         let tailored = Transferred::train(
-            &dense, &trained, &novel_data, &novel, steps[1], args.seed, &folder, &mut Vec::new(), &lab,
+            &dense,
+            &trained,
+            &novel_data,
+            &novel,
+            steps[1],
+            args.seed,
+            &folder,
+            &mut Vec::new(),
+            &lab,
         )?;
         Some([losses, tailored.after])
     } else {
@@ -145,7 +188,9 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let report = page::report(&findings)?;
     let path = out.join("report.html");
     output::write(&path, report.to_html().as_bytes())?;
-    page::summary(&findings).iter().for_each(|line| output::say(line));
+    page::summary(&findings)
+        .iter()
+        .for_each(|line| output::say(line));
     output::say(&format!("report: {}", path.display()));
     Ok(())
 }
@@ -171,7 +216,15 @@ pub struct Lab {
 
 impl Lab {
     fn losses(&self, model: &Dit, dataset: &Dataset, gating: Gating) -> Result<Evaluation> {
-        Ok(evaluate(model, &self.schedule, &self.objective, dataset, Split::Val, gating, REPEATS)?)
+        Ok(evaluate(
+            model,
+            &self.schedule,
+            &self.objective,
+            dataset,
+            Split::Val,
+            gating,
+            REPEATS,
+        )?)
     }
 
     /// `count` images of each class, with the tailor that `tailor` names for it.
@@ -186,15 +239,39 @@ impl Lab {
         let request = |i: usize| {
             let class = i / count;
             let tailors = tailor(class).map(|t| (t, 1.0)).into_iter().collect();
-            Request { label: Some(class), tailors, index: (i % count) as u64 }
+            Request {
+                label: Some(class),
+                tailors,
+                index: (i % count) as u64,
+            }
         };
         let requests: Vec<_> = (0..classes * count).map(request).collect();
-        let sampling = Sampling { steps: 25, clip: Clip::Range, ..Sampling::default() };
-        let how = Generation { sampling, guidance, interval: None, seed: self.seed };
-        Ok(generate(model, &self.schedule, self.objective.target, &how, &requests)?)
+        let sampling = Sampling {
+            steps: 25,
+            clip: Clip::Range,
+            ..Sampling::default()
+        };
+        let how = Generation {
+            sampling,
+            guidance,
+            interval: None,
+            seed: self.seed,
+        };
+        Ok(generate(
+            model,
+            &self.schedule,
+            self.objective.target,
+            &how,
+            &requests,
+        )?)
     }
 
-    fn strip(&self, model: &Dit, classes: usize, tailor: &dyn Fn(usize) -> Option<usize>) -> Result<Vec<Image>> {
+    fn strip(
+        &self,
+        model: &Dit,
+        classes: usize,
+        tailor: &dyn Fn(usize) -> Option<usize>,
+    ) -> Result<Vec<Image>> {
         self.images(model, classes, SHOWN, 2.0, tailor)
     }
 }
@@ -208,7 +285,10 @@ struct Transferred {
 }
 
 impl Transferred {
-    #[expect(clippy::too_many_arguments, reason = "one call site's worth of context, used twice")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one call site's worth of context, used twice"
+    )]
     fn train(
         base: &RunConfig,
         whole: &Dit,
@@ -222,8 +302,14 @@ impl Transferred {
     ) -> Result<Self> {
         let device = whole.device().autodiff();
         let rank = base.model.tailor_rank;
-        let (mut config, start) =
-            learngene_transfer::with_new_tailors(base, whole, novel.classes(), rank, seed, &device)?;
+        let (mut config, start) = learngene_transfer::with_new_tailors(
+            base,
+            whole,
+            novel.classes(),
+            rank,
+            seed,
+            &device,
+        )?;
         config.data = data.clone();
         (config.train.steps, config.train.lr) = (steps, 3e-3);
         (config.train.warmup, config.train.ema) = (20, 0.98);

@@ -29,13 +29,25 @@ pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -
     }
     bar.set_prefix(name.to_owned());
     let mut observe = |event: &Event| {
-        if let Event::Step { step, velocity, images_per_second, .. } = event {
+        if let Event::Step {
+            step,
+            velocity,
+            images_per_second,
+            ..
+        } = event
+        {
             bar.set_position(*step);
-            bar.set_message(format!("v loss {velocity:.4}, {images_per_second:.0} images/s,"));
+            bar.set_message(format!(
+                "v loss {velocity:.4}, {images_per_second:.0} images/s,"
+            ));
         }
         events.push(event.clone());
     };
     let outcome = run.train(dataset, stop(), &mut observe)?;
     bar.finish_and_clear();
-    if outcome.interrupted { Err(Failure::Interrupted(outcome.step)) } else { Ok(outcome) }
+    if outcome.interrupted {
+        Err(Failure::Interrupted(outcome.step))
+    } else {
+        Ok(outcome)
+    }
 }

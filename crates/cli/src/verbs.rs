@@ -9,12 +9,19 @@ use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::{Header, Kind};
 use learngene_nn::cost::{self, Cost};
 use learngene_nn::{Dit, DitConfig, FactorInit, params};
-use learngene_train::{DataConfig, Generation, Request, Run, RunConfig, TrainConfig, checkpoint, generate, weights};
+use learngene_train::{
+    DataConfig, Generation, Request, Run, RunConfig, TrainConfig, checkpoint, generate, weights,
+};
 use std::path::Path;
 
 /// `data inspect`.
 pub fn data(args: &args::Data) -> Result<()> {
-    let DataVerb::Inspect { source: spec, class_map, contact_sheet, json } = &args.verb;
+    let DataVerb::Inspect {
+        source: spec,
+        class_map,
+        contact_sheet,
+        json,
+    } = &args.verb;
     let source = source::open(spec, class_map.as_deref())?;
     let mut sheet = ContactSheet::new(source.class_names(), 10, 64);
     let statistics = Statistics::gather_with(&*source, |sample| sheet.add(sample))?;
@@ -59,7 +66,12 @@ pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
 }
 
 /// The configuration of a new model on a data set; dense without a rank split.
-pub fn start(data: DataConfig, dataset: &Dataset, size: &str, split: Option<&str>) -> Result<RunConfig> {
+pub fn start(
+    data: DataConfig,
+    dataset: &Dataset,
+    size: &str,
+    split: Option<&str>,
+) -> Result<RunConfig> {
     let mut model = DitConfig::from_size(size, dataset.shape(), dataset.classes().len())?;
     if let Some(split) = split {
         model = model.with_rank_split(split.parse()?)?;
@@ -77,7 +89,9 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
     let outcome = training::train(run, dataset, "training", &mut Vec::new())?;
     if let Some(v) = outcome.validation {
         let (loss, epsilon, n) = (v.velocity, v.epsilon, v.draws);
-        output::say(&format!("validation v loss {loss:.4}, epsilon loss {epsilon:.4} (n = {n} draws)"));
+        output::say(&format!(
+            "validation v loss {loss:.4}, epsilon loss {epsilon:.4} (n = {n} draws)"
+        ));
     }
     output::say(&format!("run folder: {}", folder.display()));
     Ok(())
@@ -87,7 +101,9 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
 pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
     let (run, rejected) = Run::resume(&args.run, &model::device(device)?)?;
     for reason in rejected {
-        output::note(&format!("warning: passed over a damaged checkpoint: {reason}"));
+        output::note(&format!(
+            "warning: passed over a damaged checkpoint: {reason}"
+        ));
     }
     let dataset = run.config().data.load()?;
     if dataset.classes() != run.config().classes {
@@ -115,16 +131,26 @@ pub fn inspect(args: &args::Inspect) -> Result<()> {
     }
     output::say(&format!("{} ({})", path.display(), header.kind));
     output::say(&format!("classes: {}", config.classes.join(", ")));
-    output::say(&format!("learngene: {}", header.learngene.unwrap_or_default()));
+    output::say(&format!(
+        "learngene: {}",
+        header.learngene.unwrap_or_default()
+    ));
     costs(&plan);
     Ok(())
 }
 
 /// `plan`.
 pub fn plan(args: &args::Plan) -> Result<()> {
-    let sides: Vec<usize> = args.input.split('x').filter_map(|s| s.parse().ok()).collect();
+    let sides: Vec<usize> = args
+        .input
+        .split('x')
+        .filter_map(|s| s.parse().ok())
+        .collect();
     let input: [usize; 3] = sides.try_into().map_err(|_| {
-        Failure::Usage(format!("--input is `{}`, expected channels x height x width such as 3x32x32", args.input))
+        Failure::Usage(format!(
+            "--input is `{}`, expected channels x height x width such as 3x32x32",
+            args.input
+        ))
     })?;
     let mut config = DitConfig::from_size(&args.size, input, args.num_classes)?;
     config.learn_sigma = args.learn_sigma;
@@ -142,7 +168,12 @@ pub fn plan(args: &args::Plan) -> Result<()> {
 
 fn costs(plan: &cost::Plan) {
     let row = |name: &str, c: &Cost| {
-        vec![name.into(), c.parameters.to_string(), c.macs.to_string(), c.bytes.to_string()]
+        vec![
+            name.into(),
+            c.parameters.to_string(),
+            c.macs.to_string(),
+            c.bytes.to_string(),
+        ]
     };
     let rows = [
         row("learngene", &plan.learngene),
@@ -154,14 +185,21 @@ fn costs(plan: &cost::Plan) {
         row("learngene alone, in all", &plan.learngene_only),
         row("total", &plan.total),
     ];
-    output::table(&["component", "parameters", "MACs per image", "bytes"], &rows);
-    output::say(&format!("training state: {} bytes; activations: about {} bytes per image", plan.training_state_bytes, plan.activation_bytes_per_image));
+    output::table(
+        &["component", "parameters", "MACs per image", "bytes"],
+        &rows,
+    );
+    output::say(&format!(
+        "training state: {} bytes; activations: about {} bytes per image",
+        plan.training_state_bytes, plan.activation_bytes_per_image
+    ));
 }
 
 /// `assemble`.
 pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     let (config, whole) = model::load(&args.model, &model::device(device)?)?;
-    let (config, part) = learngene_transfer::assemble(&config, &whole, &args.classes, args.learngene)?;
+    let (config, part) =
+        learngene_transfer::assemble(&config, &whole, &args.classes, args.learngene)?;
     weights::file(Kind::Model, &config, &params::values(&part)).write(&args.out)?;
     output::say(&format!("wrote {}", args.out.display()));
     costs(&cost::plan(&config.model));
@@ -172,7 +210,11 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
 pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
-    let data = DataConfig { source: args.data.clone(), classes: args.classes.clone(), ..base.data.clone() };
+    let data = DataConfig {
+        source: args.data.clone(),
+        classes: args.classes.clone(),
+        ..base.data.clone()
+    };
     let dataset = data.load()?;
     let rank = args.tailor_rank.unwrap_or(base.model.tailor_rank.max(1));
     let classes = dataset.classes();
@@ -188,19 +230,42 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let (config, model) = model::load(&args.model, &model::device(device)?)?;
     let known = &config.classes;
-    let wanted = if args.class.is_empty() { known } else { &args.class };
+    let wanted = if args.class.is_empty() {
+        known
+    } else {
+        &args.class
+    };
     let mut requests = Vec::new();
     for name in wanted {
         let class = known.iter().position(|k| k == name).ok_or_else(|| {
-            Failure::Usage(format!("the model has no class `{name}`; its classes are {}", known.join(", ")))
+            Failure::Usage(format!(
+                "the model has no class `{name}`; its classes are {}",
+                known.join(", ")
+            ))
         })?;
         requests.extend((0..args.count).map(|i| Request::of_class(class, i as u64)));
     }
     let kind = args.sampler.parse()?;
-    let sampling = Sampling { kind, steps: args.steps, clip: Clip::Range, ..Sampling::default() };
-    let how = Generation { sampling, guidance: args.cfg, interval: None, seed: args.seed };
+    let sampling = Sampling {
+        kind,
+        steps: args.steps,
+        clip: Clip::Range,
+        ..Sampling::default()
+    };
+    let how = Generation {
+        sampling,
+        guidance: args.cfg,
+        interval: None,
+        seed: args.seed,
+    };
     let schedule = Schedule::new(config.train.schedule, config.train.diffusion_steps)?;
-    let images = generate(&model, &schedule, config.train.objective.target, &how, &requests)?;
+    let images = generate(
+        &model,
+        &schedule,
+        config.train.objective.target,
+        &how,
+        &requests,
+    )?;
     let mut grid = Grid::new(2);
     for (name, row) in wanted.iter().zip(images.chunks(args.count.max(1))) {
         grid.push_row(name, row.to_vec());

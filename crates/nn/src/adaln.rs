@@ -18,15 +18,24 @@ pub struct Linear {
 
 impl Linear {
     pub(crate) fn zeros(inputs: usize, outputs: usize, init: &mut Init) -> Self {
-        Self { weight: init.zeros([outputs, inputs]), bias: init.zeros([outputs]) }
+        Self {
+            weight: init.zeros([outputs, inputs]),
+            bias: init.zeros([outputs]),
+        }
     }
 
     pub(crate) fn normal(inputs: usize, outputs: usize, std: f32, init: &mut Init) -> Self {
-        Self { weight: init.normal([outputs, inputs], std), bias: init.zeros([outputs]) }
+        Self {
+            weight: init.normal([outputs, inputs], std),
+            bias: init.zeros([outputs]),
+        }
     }
 
     pub(crate) fn xavier(inputs: usize, outputs: usize, init: &mut Init) -> Self {
-        Self { weight: init.xavier(outputs, inputs), bias: init.zeros([outputs]) }
+        Self {
+            weight: init.xavier(outputs, inputs),
+            bias: init.zeros([outputs]),
+        }
     }
 
     /// - x: `[rows, n]`
@@ -48,10 +57,14 @@ pub struct Modulation {
 impl Modulation {
     pub(crate) fn init(adaln: AdaLn, hidden: usize, init: &mut Init) -> Self {
         match adaln {
-            AdaLn::PerBlock => {
-                Self { linear: Some(Linear::zeros(hidden, 6 * hidden, init)), table: None }
-            }
-            AdaLn::Shared => Self { linear: None, table: Some(init.zeros([6 * hidden])) },
+            AdaLn::PerBlock => Self {
+                linear: Some(Linear::zeros(hidden, 6 * hidden, init)),
+                table: None,
+            },
+            AdaLn::Shared => Self {
+                linear: None,
+                table: Some(init.zeros([6 * hidden])),
+            },
         }
     }
 

@@ -5,7 +5,6 @@ use crate::{
     error::Result,
     gate::GatePlan,
     init::Init,
-
     projection::{Form, Projection},
 };
 use burn::module::Module;
@@ -56,6 +55,13 @@ impl Attention {
 
     pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
         let of = |p: &Projection| p.specialise(list, self.groups, form);
-        Self { q: of(&self.q), k: of(&self.k), v: of(&self.v), o: of(&self.o), heads: self.heads, groups: 0 }
+        Self {
+            q: of(&self.q),
+            k: of(&self.k),
+            v: of(&self.v),
+            o: of(&self.o),
+            heads: self.heads,
+            groups: 0,
+        }
     }
 }

@@ -8,7 +8,6 @@ use crate::{
     gate::GatePlan,
     init::Init,
     mlp::Mlp,
-
     projection::Form,
 };
 use burn::module::Module;
@@ -45,9 +44,13 @@ impl Block {
     ) -> Tensor<3> {
         let [shift_a, scale_a, gate_a, shift_m, scale_m, gate_m] =
             self.modulation.forward(condition, shared);
-        let attended = self.attention.forward(modulate(x.clone(), shift_a, scale_a), plan);
+        let attended = self
+            .attention
+            .forward(modulate(x.clone(), shift_a, scale_a), plan);
         let x = learngene_kernels::gated_residual(x, attended, gate_a);
-        let refined = self.mlp.forward(modulate(x.clone(), shift_m, scale_m), plan);
+        let refined = self
+            .mlp
+            .forward(modulate(x.clone(), shift_m, scale_m), plan);
         learngene_kernels::gated_residual(x, refined, gate_m)
     }
 

@@ -105,14 +105,19 @@ impl DitConfig {
             let known: Vec<String> = SIZES.iter().map(|s| format!("{}/P", s.0)).collect();
             let near = SIZES
                 .iter()
-                .map(|s| (strsim::levenshtein(name.split('/').next().unwrap_or(name), s.0), s.0))
+                .map(|s| {
+                    (
+                        strsim::levenshtein(name.split('/').next().unwrap_or(name), s.0),
+                        s.0,
+                    )
+                })
                 .min();
             Error::UnknownSize {
                 found: name.into(),
                 known: format!("{} with a patch side P such as 2, 4 or 8", known.join(", ")),
-                nearest: near.filter(|n| n.0 <= 3).map(|n| {
-                    format!("{}/{}", n.1, name.split_once('/').map_or("2", |p| p.1))
-                }),
+                nearest: near
+                    .filter(|n| n.0 <= 3)
+                    .map(|n| format!("{}/{}", n.1, name.split_once('/').map_or("2", |p| p.1))),
             }
         };
         let (family, patch) = name.split_once('/').ok_or_else(unknown)?;
@@ -139,14 +144,20 @@ impl DitConfig {
 
     /// The same model with factorised projections and one tailor per class.
     pub fn with_rank_split(mut self, split: RankSplit) -> Result<Self> {
-        self.basis = Basis::Factorised { learngene: split.learngene };
+        self.basis = Basis::Factorised {
+            learngene: split.learngene,
+        };
         self.with_tailors(split.tailor)
     }
 
     /// The same model with one tailor of rank `N_T` per class beside whatever its projections are made of.
     pub fn with_tailors(mut self, tailor_rank: usize) -> Result<Self> {
         self.tailor_rank = tailor_rank;
-        self.groups = if tailor_rank == 0 { 0 } else { self.num_classes };
+        self.groups = if tailor_rank == 0 {
+            0
+        } else {
+            self.num_classes
+        };
         self.validate()?;
         Ok(self)
     }
@@ -154,7 +165,11 @@ impl DitConfig {
     /// Refuses what describes no model, naming the field.
     pub fn validate(&self) -> Result<()> {
         let fail = |field, found: String, expected: &str| {
-            Err(Error::Config { field, found, expected: expected.into() })
+            Err(Error::Config {
+                field,
+                found,
+                expected: expected.into(),
+            })
         };
         let [c, h, w] = self.input;
         for (field, value) in [
@@ -178,20 +193,35 @@ impl DitConfig {
         }
         if self.hidden % self.heads != 0 || self.hidden % 4 != 0 {
             let found = format!("{} with {} heads", self.hidden, self.heads);
-            return fail("hidden", found, "a multiple of 4 and of the number of heads");
+            return fail(
+                "hidden",
+                found,
+                "a multiple of 4 and of the number of heads",
+            );
         }
         let learngene = match self.basis {
             Basis::Dense => 0,
             Basis::Factorised { learngene: 0 } => {
-                return fail("rank split", "N_G = 0".into(), "at least one learngene component");
+                return fail(
+                    "rank split",
+                    "N_G = 0".into(),
+                    "at least one learngene component",
+                );
             }
             Basis::Factorised { learngene } => learngene,
         };
         if learngene + self.tailor_rank > self.hidden {
             return fail(
                 "rank split",
-                format!("{learngene},{} (active rank {})", self.tailor_rank, learngene + self.tailor_rank),
-                &format!("N_G + N_T of at most {}, the smaller side of the matrices", self.hidden),
+                format!(
+                    "{learngene},{} (active rank {})",
+                    self.tailor_rank,
+                    learngene + self.tailor_rank
+                ),
+                &format!(
+                    "N_G + N_T of at most {}, the smaller side of the matrices",
+                    self.hidden
+                ),
             );
         }
         if (self.tailor_rank == 0) != (self.groups == 0) {
@@ -242,20 +272,30 @@ mod tests {
     #[test]
     fn rank_split_beyond_the_matrix_is_refused() {
         let config = DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap();
-        let split = RankSplit { learngene: 90, tailor: 8 };
+        let split = RankSplit {
+            learngene: 90,
+            tailor: 8,
+        };
         let text = config.with_rank_split(split).unwrap_err().to_string();
-        assert!(text.contains("at most 96") && text.contains("active rank 98"), "{text}");
+        assert!(
+            text.contains("at most 96") && text.contains("active rank 98"),
+            "{text}"
+        );
     }
 
     #[test]
     fn unknown_size_names_the_nearest() {
-        let text = DitConfig::from_size("dit-nanno/4", [3, 32, 32], 12).unwrap_err().to_string();
+        let text = DitConfig::from_size("dit-nanno/4", [3, 32, 32], 12)
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("did you mean `dit-nano/4`"), "{text}");
     }
 
     #[test]
     fn patch_must_divide_the_image() {
-        let text = DitConfig::from_size("dit-nano/4", [1, 30, 30], 10).unwrap_err().to_string();
+        let text = DitConfig::from_size("dit-nano/4", [1, 30, 30], 10)
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("30x30"), "{text}");
     }
 

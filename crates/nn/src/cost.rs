@@ -63,29 +63,52 @@ pub fn plan(config: &DitConfig) -> Plan {
         }
     }
     let of = |part| parameters.get(&part).copied().unwrap_or(0);
-    let (t, d, depth) = (config.tokens() as u64, config.hidden as u64, config.depth as u64);
+    let (t, d, depth) = (
+        config.tokens() as u64,
+        config.hidden as u64,
+        config.depth as u64,
+    );
     let sides: u64 = projections(config).iter().map(|p| (p.1 + p.2) as u64).sum();
     let areas: u64 = projections(config).iter().map(|p| (p.1 * p.2) as u64).sum();
     let per_rank = depth * t * sides;
     let learngene_rank = config.learngene_rank().map(|r| r as u64);
 
     let patch_out = (config.patch * config.patch * config.out_channels()) as u64;
-    let modulation = 6 * d * d * if config.adaln == AdaLn::Shared { 1 } else { depth };
+    let modulation = 6
+        * d
+        * d
+        * if config.adaln == AdaLn::Shared {
+            1
+        } else {
+            depth
+        };
     let embed = (TIME_FEATURES as u64 + d) * d;
-    let rest_macs = t * d * (config.patch_len() as u64 + patch_out) + modulation + 2 * d * d + embed;
+    let rest_macs =
+        t * d * (config.patch_len() as u64 + patch_out) + modulation + 2 * d * d + embed;
 
-    let cost = |parameters: u64, macs: u64| Cost { parameters, macs, bytes: parameters * F32 };
+    let cost = |parameters: u64, macs: u64| Cost {
+        parameters,
+        macs,
+        bytes: parameters * F32,
+    };
     let groups = config.groups as u64;
     let tailors = of(Part::Tailors);
     let tailor_macs = per_rank * config.tailor_rank as u64;
     let learngene = cost(of(Part::Learngene), per_rank * learngene_rank.unwrap_or(0));
     let tailor = cost(tailors.checked_div(groups).unwrap_or(0), tailor_macs);
-    let dense_macs = if learngene_rank.is_none() { depth * t * areas } else { 0 };
+    let dense_macs = if learngene_rank.is_none() {
+        depth * t * areas
+    } else {
+        0
+    };
     let dense = cost(dense, dense_macs);
     let attention = cost(0, depth * 2 * t * t * d);
     let rest = cost(of(Part::Rest) + of(Part::Labels), rest_macs);
     let add = |parts: &[Cost]| {
-        cost(parts.iter().map(|c| c.parameters).sum(), parts.iter().map(|c| c.macs).sum())
+        cost(
+            parts.iter().map(|c| c.parameters).sum(),
+            parts.iter().map(|c| c.macs).sum(),
+        )
     };
     let learngene_only = add(&[learngene, dense, attention, rest]);
     let total = add(&[learngene_only, cost(tailors, tailor_macs)]);
@@ -124,7 +147,10 @@ mod tests {
 
     fn imagenet(size: &str) -> DitConfig {
         let config = DitConfig::from_size(size, [4, 32, 32], 1000).unwrap();
-        DitConfig { learn_sigma: true, ..config }
+        DitConfig {
+            learn_sigma: true,
+            ..config
+        }
     }
 
     /// DiT (arXiv 2212.09748), table of models: DiT-B/2 130M and 23.0 G, DiT-L/2 458M and 80.7 G, DiT-S/2 33M and
@@ -140,7 +166,10 @@ mod tests {
         ] {
             let total = plan(&imagenet(size)).total;
             let (p, m) = (total.parameters as f64 / 1e6, total.macs as f64 / 1e9);
-            assert!((p / millions - 1.0).abs() < 5e-3, "{size}: {p} M parameters");
+            assert!(
+                (p / millions - 1.0).abs() < 5e-3,
+                "{size}: {p} M parameters"
+            );
             assert!((m / gmacs - 1.0).abs() < 3e-3, "{size}: {m} GMAC");
         }
     }
@@ -148,7 +177,10 @@ mod tests {
     #[test]
     fn an_active_rank_of_370_saves_35_giga_of_dit_l() {
         let dense = imagenet("dit-l/2");
-        let split = RankSplit { learngene: 340, tailor: 30 };
+        let split = RankSplit {
+            learngene: 340,
+            tailor: 30,
+        };
         let kind = dense.clone().with_rank_split(split).unwrap();
         let saved = plan(&dense).total.macs - plan(&kind).total.macs;
         assert!((saved as f64 / 1e9 - 35.4).abs() < 0.05, "{saved}");
@@ -158,7 +190,10 @@ mod tests {
     #[test]
     fn the_small_model_of_the_calibration() {
         let dense = DitConfig::from_size("dit-nano/4", [3, 32, 32], 12).unwrap();
-        let split = RankSplit { learngene: 96, tailor: 8 };
+        let split = RankSplit {
+            learngene: 96,
+            tailor: 8,
+        };
         let kind = plan(&dense.clone().with_rank_split(split).unwrap());
         let dense = plan(&dense);
         assert_eq!((kind.learngene.macs + kind.tailor.macs) / 1_000_000, 138);

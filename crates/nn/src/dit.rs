@@ -8,7 +8,6 @@ use crate::{
     error::{Error, Result},
     gate::{ClassGate, GatePlan},
     init::{FactorInit, Init},
-
     projection::{Form, ProjectionShape},
 };
 use burn::module::Module;
@@ -29,7 +28,11 @@ impl Conditions {
     /// Labels with their own tailors, the ordinary case: group `i` belongs to class `i`.
     pub fn of_labels(times: Vec<f64>, labels: Vec<Option<usize>>) -> Self {
         let gate = ClassGate::one_hot(labels.iter().copied());
-        Self { times, labels, gate }
+        Self {
+            times,
+            labels,
+            gate,
+        }
     }
 }
 
@@ -56,7 +59,12 @@ pub struct Dit {
 
 impl Dit {
     /// A model at its start, a function of the configuration and the seed.
-    pub fn init(config: &DitConfig, factors: FactorInit, seed: u64, device: &Device) -> Result<Self> {
+    pub fn init(
+        config: &DitConfig,
+        factors: FactorInit,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self> {
         config.validate()?;
         let init = &mut Init::new(seed, factors, device);
         let d = config.hidden;
@@ -65,7 +73,9 @@ impl Dit {
             time: TimeEmbedding::init(d, init),
             label: LabelEmbedding::init(config.num_classes, d, init),
             modulation: (config.adaln == AdaLn::Shared).then(|| Linear::zeros(d, 6 * d, init)),
-            blocks: (0..config.depth).map(|_| Block::init(config, init)).collect::<Result<_>>()?,
+            blocks: (0..config.depth)
+                .map(|_| Block::init(config, init))
+                .collect::<Result<_>>()?,
             final_modulation: Linear::zeros(d, 2 * d, init),
             output: Linear::zeros(d, config.patch * config.patch * config.out_channels(), init),
             config: config.clone(),
@@ -97,15 +107,28 @@ impl Dit {
         let (config, device) = (&self.config, images.device());
         let (t, d) = (config.tokens(), config.hidden);
         let null = config.null_label();
-        let labels: Vec<usize> = conditions.labels.iter().map(|l| l.unwrap_or(null)).collect();
+        let labels: Vec<usize> = conditions
+            .labels
+            .iter()
+            .map(|l| l.unwrap_or(null))
+            .collect();
 
         let condition = learngene_kernels::silu(
             self.time.forward(&conditions.times, &device) + self.label.forward(&labels, &device),
         );
-        let shared = self.modulation.as_ref().map(|m| m.forward(condition.clone()));
-        let (rows, columns) = (config.input[1] / config.patch, config.input[2] / config.patch);
+        let shared = self
+            .modulation
+            .as_ref()
+            .map(|m| m.forward(condition.clone()));
+        let (rows, columns) = (
+            config.input[1] / config.patch,
+            config.input[2] / config.patch,
+        );
         let place = TensorData::new(positions(rows, columns, d), [1, t, d]);
-        let tokens = self.patches.forward(patchify(images, config.patch)).reshape([batch, t, d]);
+        let tokens = self
+            .patches
+            .forward(patchify(images, config.patch))
+            .reshape([batch, t, d]);
         let mut x = tokens + Tensor::from_data(place, &device);
         for block in &self.blocks {
             x = block.forward(x, &condition, shared.as_ref(), &plan);
@@ -113,8 +136,14 @@ impl Dit {
         let two = self.final_modulation.forward(condition);
         let shift = two.clone().slice([0..batch, 0..d]);
         let scale = two.slice([0..batch, d..2 * d]);
-        let out = self.output.forward(modulate(x, shift, scale).reshape([batch * t, d]));
-        Ok(unpatchify(out, config.patch, [config.out_channels(), config.input[1], config.input[2]]))
+        let out = self
+            .output
+            .forward(modulate(x, shift, scale).reshape([batch * t, d]));
+        Ok(unpatchify(
+            out,
+            config.patch,
+            [config.out_channels(), config.input[1], config.input[2]],
+        ))
     }
 
     /// The same model for samples that all share one gate, its projections in that form (the cheapest by default).
@@ -123,11 +152,17 @@ impl Dit {
     pub fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Result<Self> {
         self.plan(&ClassGate::new(vec![list.to_vec()]))?;
         let mut config = self.config.clone();
-        let active = config.learngene_rank().map(|r| r + list.len() * config.tailor_rank);
+        let active = config
+            .learngene_rank()
+            .map(|r| r + list.len() * config.tailor_rank);
         config.basis = active.map_or(Basis::Dense, |learngene| Basis::Factorised { learngene });
         (config.tailor_rank, config.groups) = (0, 0);
         Ok(Self {
-            blocks: self.blocks.iter().map(|b| b.specialise(list, form)).collect(),
+            blocks: self
+                .blocks
+                .iter()
+                .map(|b| b.specialise(list, form))
+                .collect(),
             config,
             ..self.clone()
         })
@@ -135,9 +170,19 @@ impl Dit {
 
     fn check(&self, images: &Tensor<4>, conditions: &Conditions) -> Result<usize> {
         let [batch, c, h, w] = images.dims();
-        let fail = |what, expected: String, found: String| Err(Error::Input { what, expected, found });
+        let fail = |what, expected: String, found: String| {
+            Err(Error::Input {
+                what,
+                expected,
+                found,
+            })
+        };
         if [c, h, w] != self.config.input {
-            return fail("image shape", format!("{:?}", self.config.input), format!("{:?}", [c, h, w]));
+            return fail(
+                "image shape",
+                format!("{:?}", self.config.input),
+                format!("{:?}", [c, h, w]),
+            );
         }
         for (what, len) in [
             ("times", conditions.times.len()),

@@ -32,7 +32,8 @@ impl TimeEmbedding {
     pub fn forward(&self, times: &[f64], device: &Device) -> Tensor<2> {
         let code: Vec<f32> = times.iter().flat_map(|&t| time_code(t)).collect();
         let code = Tensor::from_data(TensorData::new(code, [times.len(), TIME_FEATURES]), device);
-        self.output.forward(learngene_kernels::silu(self.input.forward(code)))
+        self.output
+            .forward(learngene_kernels::silu(self.input.forward(code)))
     }
 }
 
@@ -40,7 +41,13 @@ impl TimeEmbedding {
 fn time_code(t: f64) -> [f32; TIME_FEATURES] {
     let half = TIME_FEATURES / 2;
     let angle = |i: usize| t * (-(10_000f64.ln()) * i as f64 / half as f64).exp();
-    std::array::from_fn(|i| if i < half { angle(i).cos() as f32 } else { angle(i - half).sin() as f32 })
+    std::array::from_fn(|i| {
+        if i < half {
+            angle(i).cos() as f32
+        } else {
+            angle(i - half).sin() as f32
+        }
+    })
 }
 
 /// Label: one row per class, and the last for "no class".
@@ -52,7 +59,9 @@ pub struct LabelEmbedding {
 
 impl LabelEmbedding {
     pub(crate) fn init(classes: usize, hidden: usize, init: &mut Init) -> Self {
-        Self { table: init.normal([classes + 1, hidden], EMBED_STD) }
+        Self {
+            table: init.normal([classes + 1, hidden], EMBED_STD),
+        }
     }
 
     /// - labels: one row per sample
@@ -98,7 +107,11 @@ pub(crate) fn positions(rows: usize, columns: usize, d: usize) -> Vec<f32> {
     let quarter = d / 4;
     let axis = |at: usize, i: usize| {
         let angle = at as f64 / 10_000f64.powf((i % quarter) as f64 / quarter as f64);
-        if i < quarter { angle.sin() as f32 } else { angle.cos() as f32 }
+        if i < quarter {
+            angle.sin() as f32
+        } else {
+            angle.cos() as f32
+        }
     };
     let mut values = Vec::with_capacity(rows * columns * d);
     for row in 0..rows {
@@ -128,8 +141,9 @@ mod tests {
     fn unpatchify_undoes_patchify_for_one_channel() {
         // with one channel both orders within a token are the same
         let device = Device::flex();
-        let image: Tensor<4> =
-            Tensor::<1, Int>::arange(0..2 * 64, &device).float().reshape([2, 1, 8, 8]);
+        let image: Tensor<4> = Tensor::<1, Int>::arange(0..2 * 64, &device)
+            .float()
+            .reshape([2, 1, 8, 8]);
         let back = unpatchify(patchify(image.clone(), 4), 4, [1, 8, 8]);
         assert_eq!(back.to_data(), image.to_data());
     }
@@ -137,8 +151,9 @@ mod tests {
     #[test]
     fn a_patch_holds_its_pixels_channel_by_channel() {
         let device = Device::flex();
-        let image: Tensor<4> =
-            Tensor::<1, Int>::arange(0..2 * 16, &device).float().reshape([1, 2, 4, 4]);
+        let image: Tensor<4> = Tensor::<1, Int>::arange(0..2 * 16, &device)
+            .float()
+            .reshape([1, 2, 4, 4]);
         let tokens = patchify(image, 2).into_data();
         let first: Vec<f32> = tokens.try_to_vec().unwrap();
         assert_eq!(&first[..8], &[0., 1., 4., 5., 16., 17., 20., 21.]);

@@ -15,18 +15,24 @@ impl ClassGate {
     /// Any list per sample. Entries of weight zero are dropped.
     pub fn new(samples: Vec<Vec<(usize, f32)>>) -> Self {
         let kept = |list: Vec<(usize, f32)>| list.into_iter().filter(|e| e.1 != 0.0).collect();
-        Self { samples: samples.into_iter().map(kept).collect() }
+        Self {
+            samples: samples.into_iter().map(kept).collect(),
+        }
     }
 
     /// One group at full weight per sample; `None` (the null label) switches nothing on.
     pub fn one_hot(groups: impl IntoIterator<Item = Option<usize>>) -> Self {
         let list = |g: Option<usize>| g.map(|g| (g, 1.0)).into_iter().collect();
-        Self { samples: groups.into_iter().map(list).collect() }
+        Self {
+            samples: groups.into_iter().map(list).collect(),
+        }
     }
 
     /// No tailor for any of `batch` samples.
     pub fn closed(batch: usize) -> Self {
-        Self { samples: vec![Vec::new(); batch] }
+        Self {
+            samples: vec![Vec::new(); batch],
+        }
     }
 
     /// Number of samples.
@@ -82,7 +88,10 @@ impl GatePlan {
         }
         let lists = &gate.samples;
         let batch = lists.len();
-        let occupied = lists.iter().rposition(|l| !l.is_empty()).map_or(0, |i| i + 1);
+        let occupied = lists
+            .iter()
+            .rposition(|l| !l.is_empty())
+            .map_or(0, |i| i + 1);
         let mut gated = occupied;
         let mut run_len = run_length(&lists[..gated]);
         let empty = batch - occupied;
@@ -95,7 +104,12 @@ impl GatePlan {
         let in_order = runs == groups
             && slots == 1
             && (0..runs).all(|r| of_run(r).first().is_some_and(|e| e.0 == r));
-        let entry = |i: usize| of_run(i / slots).get(i % slots).copied().unwrap_or((0, 0.0));
+        let entry = |i: usize| {
+            of_run(i / slots)
+                .get(i % slots)
+                .copied()
+                .unwrap_or((0, 0.0))
+        };
         let entries: Vec<(usize, f32)> = (0..runs * slots).map(entry).collect();
         let weighted = entries.iter().any(|e| e.1 != 1.0);
         let indices: Vec<i64> = entries.iter().map(|e| e.0 as i64).collect();

@@ -46,7 +46,12 @@ pub(crate) struct Factors {
 
 impl Init {
     pub fn new(seed: u64, factors: FactorInit, device: &Device) -> Self {
-        Self { seed, next: 0, factors, device: device.clone() }
+        Self {
+            seed,
+            next: 0,
+            factors,
+            device: device.clone(),
+        }
     }
 
     pub fn device(&self) -> &Device {
@@ -63,7 +68,10 @@ impl Init {
     }
 
     fn param<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Param<Tensor<D>> {
-        Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), &self.device))
+        Param::from_tensor(Tensor::from_data(
+            TensorData::new(values, shape),
+            &self.device,
+        ))
     }
 
     /// `[m, n]`, Xavier uniform (Glorot & Bengio 2010).
@@ -75,7 +83,9 @@ impl Init {
     fn xavier_values(&mut self, m: usize, n: usize) -> Vec<f32> {
         let bound = (6.0 / (m + n) as f64).sqrt();
         let mut stream = self.stream();
-        (0..m * n).map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32).collect()
+        (0..m * n)
+            .map(|_| ((2.0 * stream.uniform() - 1.0) * bound) as f32)
+            .collect()
     }
 
     /// Normal values with that standard deviation.
@@ -96,7 +106,13 @@ impl Init {
         // E |W|_F^2 of Xavier uniform is m n * 2 / (m + n); R orthonormal components give R sigma^2.
         let energy = 2.0 * (m * n) as f64 / (m + n) as f64;
         let sigma = (energy / active.max(1) as f64).sqrt() as f32;
-        Factors { outputs: m, inputs: n, sigma, taken: None, pool: Vec::new() }
+        Factors {
+            outputs: m,
+            inputs: n,
+            sigma,
+            taken: None,
+            pool: Vec::new(),
+        }
     }
 
     /// The learngene's components.
@@ -150,7 +166,9 @@ impl Init {
     fn components(&self, u: MatRef<'_, f64>, v: MatRef<'_, f64>, sigma: f32) -> Components {
         let rank = u.ncols();
         let rows = |m: MatRef<'_, f64>| -> Vec<f32> {
-            (0..rank).flat_map(|j| (0..m.nrows()).map(move |i| m[(i, j)] as f32)).collect()
+            (0..rank)
+                .flat_map(|j| (0..m.nrows()).map(move |i| m[(i, j)] as f32))
+                .collect()
         };
         Components {
             u: self.param(rows(u), [rank, u.nrows()]),

@@ -5,7 +5,6 @@ use crate::{
     error::Result,
     gate::GatePlan,
     init::Init,
-
     projection::{Form, Projection},
 };
 use burn::module::Module;
@@ -36,8 +35,12 @@ impl Mlp {
     /// - output: `[b, t, d]`
     pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
         let [b, t, d] = x_btd.dims();
-        let hidden = self.input.forward(x_btd.reshape([b * t, d]), plan, self.groups);
-        self.output.forward(learngene_kernels::gelu_tanh(hidden), plan, self.groups).reshape([b, t, d])
+        let hidden = self
+            .input
+            .forward(x_btd.reshape([b * t, d]), plan, self.groups);
+        self.output
+            .forward(learngene_kernels::gelu_tanh(hidden), plan, self.groups)
+            .reshape([b, t, d])
     }
 
     pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {

@@ -75,11 +75,16 @@ pub fn layout(config: &DitConfig) -> Layout {
     linear("time.input", TIME_FEATURES, d);
     linear("time.output", d, d);
     linear("final_modulation", d, 2 * d);
-    linear("output", d, config.patch * config.patch * config.out_channels());
+    linear(
+        "output",
+        d,
+        config.patch * config.patch * config.out_channels(),
+    );
     match config.adaln {
         AdaLn::Shared => linear("modulation", d, 6 * d),
         AdaLn::PerBlock => {
-            (0..config.depth).for_each(|l| linear(&format!("blocks.{l}.modulation.linear"), d, 6 * d));
+            (0..config.depth)
+                .for_each(|l| linear(&format!("blocks.{l}.modulation.linear"), d, 6 * d));
         }
     }
     layout.insert("label.table".into(), vec![config.num_classes + 1, d]);
@@ -160,7 +165,10 @@ pub fn edit<E: Edit>(model: Dit, editor: &mut E) -> Dit {
             Param::from_mapped_value(id, value, mapper).set_require_grad(tracked)
         }
     }
-    model.map(&mut Mapper { path: Path::default(), editor })
+    model.map(&mut Mapper {
+        path: Path::default(),
+        editor,
+    })
 }
 
 /// Calls `f` with the name and tensor of every parameter.
@@ -186,7 +194,10 @@ pub fn visit<V: Visit>(model: &Dit, visitor: &mut V) {
             self.visitor.visit(&self.path.name(), &param.val());
         }
     }
-    model.visit(&mut Walker { path: Path::default(), visitor });
+    model.visit(&mut Walker {
+        path: Path::default(),
+        visitor,
+    });
 }
 
 /// Every parameter by name.
@@ -256,7 +267,10 @@ pub fn set_trainable(model: Dit, trainable: impl Fn(&str) -> bool) -> Dit {
             param.set_require_grad(on)
         }
     }
-    model.map(&mut Mapper { path: Path::default(), trainable })
+    model.map(&mut Mapper {
+        path: Path::default(),
+        trainable,
+    })
 }
 
 #[cfg(test)]
@@ -267,10 +281,17 @@ mod tests {
 
     fn configs() -> Vec<DitConfig> {
         let micro = DitConfig::from_size("dit-micro/4", [3, 16, 16], 3).unwrap();
-        let split = RankSplit { learngene: 6, tailor: 2 };
+        let split = RankSplit {
+            learngene: 6,
+            tailor: 2,
+        };
         let factorised = micro.clone().with_rank_split(split).unwrap();
         let control = micro.clone().with_tailors(2).unwrap();
-        let shared = DitConfig { adaln: AdaLn::PerBlock, learn_sigma: true, ..factorised.clone() };
+        let shared = DitConfig {
+            adaln: AdaLn::PerBlock,
+            learn_sigma: true,
+            ..factorised.clone()
+        };
         vec![micro, factorised, control, shared]
     }
 
@@ -278,7 +299,10 @@ mod tests {
     fn layout_is_what_a_model_holds() {
         for config in configs() {
             let model = Dit::init(&config, FactorInit::Orthogonal, 1, &Device::flex()).unwrap();
-            let held: Layout = values(&model).into_iter().map(|(n, v)| (n, v.shape)).collect();
+            let held: Layout = values(&model)
+                .into_iter()
+                .map(|(n, v)| (n, v.shape))
+                .collect();
             assert_eq!(held, layout(&config));
         }
     }
@@ -294,9 +318,18 @@ mod tests {
         assert_eq!(values(&a), values(&b));
 
         let mut wrong = values(&b);
-        wrong.insert("blocks.9.bias".into(), Values { shape: vec![1], values: vec![0.0] });
+        wrong.insert(
+            "blocks.9.bias".into(),
+            Values {
+                shape: vec![1],
+                values: vec![0.0],
+            },
+        );
         wrong.get_mut("label.table").unwrap().shape = vec![5, 96];
         let text = replace(a, &wrong).unwrap_err().to_string();
-        assert!(text.contains("blocks.9.bias") && text.contains("[4, 96]"), "{text}");
+        assert!(
+            text.contains("blocks.9.bias") && text.contains("[4, 96]"),
+            "{text}"
+        );
     }
 }

@@ -88,13 +88,21 @@ impl Form {
     /// factors, `m n` for the merged matrix, which therefore pays once `R > m n / (m + n)`. Depends on nothing else, so
     /// that a model and its assembly choose alike.
     pub fn cheapest(rank: usize, inputs: usize, outputs: usize) -> Self {
-        if rank * (inputs + outputs) > inputs * outputs { Self::Merged } else { Self::SingleClass }
+        if rank * (inputs + outputs) > inputs * outputs {
+            Self::Merged
+        } else {
+            Self::SingleClass
+        }
     }
 }
 
 impl Components {
     pub(crate) fn from_tensors(u: Tensor<2>, s: Tensor<1>, v: Tensor<2>) -> Self {
-        Self { u: Param::from_tensor(u), s: Param::from_tensor(s), v: Param::from_tensor(v) }
+        Self {
+            u: Param::from_tensor(u),
+            s: Param::from_tensor(s),
+            v: Param::from_tensor(v),
+        }
     }
 
     /// Number of components.
@@ -172,7 +180,11 @@ impl Projection {
         Ok(match shape.basis {
             Basis::Dense => {
                 let tailors = init.zero_tailors(shape, &mut factors)?;
-                Self::Dense(DenseProjection { weight: init.xavier(m, n), tailors, bias })
+                Self::Dense(DenseProjection {
+                    weight: init.xavier(m, n),
+                    tailors,
+                    bias,
+                })
             }
             Basis::Factorised { learngene } => {
                 let learngene = init.learngene(&mut factors, learngene)?;
@@ -180,7 +192,11 @@ impl Projection {
                     FactorInit::ZeroStart => init.zero_tailors(shape, &mut factors)?,
                     _ => init.full_tailors(shape, &mut factors)?,
                 };
-                Self::Factorised(FactorisedProjection { learngene, tailors, bias })
+                Self::Factorised(FactorisedProjection {
+                    learngene,
+                    tailors,
+                    bias,
+                })
             }
         })
     }
@@ -190,9 +206,11 @@ impl Projection {
     pub fn forward(&self, x: Tensor<2>, plan: &GatePlan, groups: usize) -> Tensor<2> {
         let [rows, n] = x.dims();
         let (base, tailors, bias) = match self {
-            Self::Dense(p) => {
-                (x.clone().matmul(p.weight.val().transpose()), &p.tailors, p.bias.val())
-            }
+            Self::Dense(p) => (
+                x.clone().matmul(p.weight.val().transpose()),
+                &p.tailors,
+                p.bias.val(),
+            ),
             Self::Factorised(p) => (p.learngene.forward(x.clone()), &p.tailors, p.bias.val()),
         };
         let base = base + bias.unsqueeze::<2>();
@@ -205,16 +223,26 @@ impl Projection {
         }
         let m = base.dims()[1];
         let x = x.slice([0..gated_rows, 0..n]);
-        let head = base.clone().slice([0..gated_rows, 0..m]) + tailors.forward_grouped(x, plan, groups);
+        let head =
+            base.clone().slice([0..gated_rows, 0..m]) + tailors.forward_grouped(x, plan, groups);
         Tensor::cat(vec![head, base.slice([gated_rows..rows, 0..m])], 0)
     }
 
     /// The projection for samples that all share the gate `list`, in that form and without tailors.
-    pub(crate) fn specialise(&self, list: &[(usize, f32)], groups: usize, form: Option<Form>) -> Self {
+    pub(crate) fn specialise(
+        &self,
+        list: &[(usize, f32)],
+        groups: usize,
+        form: Option<Form>,
+    ) -> Self {
         let of = |tailors: &Option<Components>| -> Vec<Components> {
-            let Some(tailors) = tailors else { return Vec::new() };
+            let Some(tailors) = tailors else {
+                return Vec::new();
+            };
             let rank = tailors.rank() / groups;
-            list.iter().map(|&(g, a)| tailors.group(g, rank, a)).collect()
+            list.iter()
+                .map(|&(g, a)| tailors.group(g, rank, a))
+                .collect()
         };
         match self {
             Self::Dense(p) => {

@@ -75,12 +75,27 @@ pub(crate) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(RunConfi
 fn optimiser_file(optimiser: &AdamW) -> WeightFile {
     let mut header = Header::new(Kind::Optimiser, serde_json::json!({"name": "adamw"}));
     let mut tensors = BTreeMap::new();
-    for (name, Slot { shape, m, v, updates, .. }) in &optimiser.slots {
-        let entry = |values: &Vec<f32>| TensorEntry { shape: shape.clone(), values: values.clone() };
+    for (
+        name,
+        Slot {
+            shape,
+            m,
+            v,
+            updates,
+            ..
+        },
+    ) in &optimiser.slots
+    {
+        let entry = |values: &Vec<f32>| TensorEntry {
+            shape: shape.clone(),
+            values: values.clone(),
+        };
         tensors.insert(format!("{name}/m"), entry(m));
         tensors.insert(format!("{name}/v"), entry(v));
         let counts: Vec<String> = updates.iter().map(u64::to_string).collect();
-        header.extra.insert(format!("updates/{name}"), counts.join(","));
+        header
+            .extra
+            .insert(format!("updates/{name}"), counts.join(","));
     }
     WeightFile::new(header, tensors)
 }
@@ -103,7 +118,8 @@ pub fn find_model(path: &Path) -> Result<PathBuf> {
     }
     Err(Error::Folder {
         path: path.into(),
-        message: "expected a safetensors file, a checkpoint, or a run folder with a complete checkpoint"
-            .into(),
+        message:
+            "expected a safetensors file, a checkpoint, or a run folder with a complete checkpoint"
+                .into(),
     })
 }

@@ -91,14 +91,23 @@ pub struct Trainable {
 
 impl Default for Trainable {
     fn default() -> Self {
-        Self { learngene: 1.0, tailors: 1.0, labels: 1.0, rest: 1.0 }
+        Self {
+            learngene: 1.0,
+            tailors: 1.0,
+            labels: 1.0,
+            rest: 1.0,
+        }
     }
 }
 
 impl Trainable {
     /// New tailors and label rows on a frozen model.
     pub fn tailors_only() -> Self {
-        Self { learngene: 0.0, rest: 0.0, ..Self::default() }
+        Self {
+            learngene: 0.0,
+            rest: 0.0,
+            ..Self::default()
+        }
     }
 
     /// The factor of a parameter.
@@ -208,7 +217,10 @@ impl TrainConfig {
     /// How batches are put together.
     pub fn order(&self) -> BatchOrder {
         match self.per_class {
-            0 => BatchOrder::Plain { batch: self.batch, label_drop: self.label_drop },
+            0 => BatchOrder::Plain {
+                batch: self.batch,
+                label_drop: self.label_drop,
+            },
             per_class => BatchOrder::Stratified {
                 per_class,
                 null: self.null,
@@ -223,20 +235,63 @@ impl TrainConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         for (good, name, found, expected) in [
             (self.steps > 0, "steps", self.steps as f64, "at least 1"),
-            (positive(self.lr), "lr", self.lr, "a positive number such as 1.5e-3"),
-            (unit(self.betas[0]), "betas[0]", self.betas[0], "from 0 to below 1"),
-            (unit(self.betas[1]), "betas[1]", self.betas[1], "from 0 to below 1"),
+            (
+                positive(self.lr),
+                "lr",
+                self.lr,
+                "a positive number such as 1.5e-3",
+            ),
+            (
+                unit(self.betas[0]),
+                "betas[0]",
+                self.betas[0],
+                "from 0 to below 1",
+            ),
+            (
+                unit(self.betas[1]),
+                "betas[1]",
+                self.betas[1],
+                "from 0 to below 1",
+            ),
             (positive(self.eps), "eps", self.eps, "a positive number"),
             (unit(self.ema), "ema", self.ema, "from 0 to below 1"),
-            (self.clip >= 0.0, "clip", self.clip, "0 (none) or a positive norm"),
-            (self.weight_decay >= 0.0, "weight_decay", self.weight_decay, "0 or more"),
-            (self.accumulate > 0, "accumulate", self.accumulate as f64, "at least 1"),
-            (self.keep_last > 0, "keep_last", self.keep_last as f64, "at least 1"),
-            ((0.0..=1.0).contains(&self.decay_share), "decay_share", self.decay_share, "0 to 1"),
+            (
+                self.clip >= 0.0,
+                "clip",
+                self.clip,
+                "0 (none) or a positive norm",
+            ),
+            (
+                self.weight_decay >= 0.0,
+                "weight_decay",
+                self.weight_decay,
+                "0 or more",
+            ),
+            (
+                self.accumulate > 0,
+                "accumulate",
+                self.accumulate as f64,
+                "at least 1",
+            ),
+            (
+                self.keep_last > 0,
+                "keep_last",
+                self.keep_last as f64,
+                "at least 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.decay_share),
+                "decay_share",
+                self.decay_share,
+                "0 to 1",
+            ),
         ] {
             if !good {
                 let message = format!("`train.{name}` is {found}, expected {expected}");
-                return Err(Error::Config { path: None, message });
+                return Err(Error::Config {
+                    path: None,
+                    message,
+                });
             }
         }
         Ok(())
@@ -255,8 +310,10 @@ impl RunConfig {
 
     /// The text of `config.toml`.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string_pretty(self)
-            .map_err(|e| Error::Config { path: None, message: e.to_string() })
+        toml::to_string_pretty(self).map_err(|e| Error::Config {
+            path: None,
+            message: e.to_string(),
+        })
     }
 
     /// This configuration with `section.key=value` settings laid over it; an unknown key is an error that names the
@@ -271,7 +328,10 @@ impl RunConfig {
 
     /// This configuration with the sections of a TOML file laid over it.
     pub fn with_file(&self, path: &Path) -> Result<Self> {
-        let bad = |message: String| Error::Config { path: Some(path.into()), message };
+        let bad = |message: String| Error::Config {
+            path: Some(path.into()),
+            message,
+        };
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
         let over: toml::Table = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
         let mut base: toml::Table =
@@ -293,7 +353,10 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
 }
 
 fn lay_over(text: &str, setting: &str) -> Result<String> {
-    let bad = |message: String| Error::Config { path: None, message };
+    let bad = |message: String| Error::Config {
+        path: None,
+        message,
+    };
     let (key, value) = setting
         .split_once('=')
         .ok_or_else(|| bad(format!("`{setting}` is not of the form section.key=value")))?;
@@ -318,9 +381,13 @@ fn parse(text: &str, path: Option<&Path>) -> Result<RunConfig> {
 
 /// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
 fn with_nearest(message: &str) -> String {
-    let Some(at) = message.find("unknown field") else { return message.into() };
+    let Some(at) = message.find("unknown field") else {
+        return message.into();
+    };
     let names: Vec<&str> = message[at..].split('`').skip(1).step_by(2).collect();
-    let Some((unknown, known)) = names.split_first() else { return message.into() };
+    let Some((unknown, known)) = names.split_first() else {
+        return message.into();
+    };
     let nearest = known.iter().min_by_key(|k| strsim::levenshtein(unknown, k));
     match nearest {
         Some(nearest) => format!("{}; did you mean `{nearest}`?", message.trim_end()),
@@ -356,11 +423,22 @@ mod tests {
 
     #[test]
     fn settings_override_and_unknown_keys_name_the_nearest() {
-        let set = config().with_settings(["train.lr=3e-4", "train.decay=cosine"]).unwrap();
+        let set = config()
+            .with_settings(["train.lr=3e-4", "train.decay=cosine"])
+            .unwrap();
         assert_eq!((set.train.lr, set.train.decay), (3e-4, Decay::Cosine));
-        let text = config().with_settings(["train.warmpu=3"]).unwrap_err().to_string();
+        let text = config()
+            .with_settings(["train.warmpu=3"])
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("did you mean `warmup`"), "{text}");
-        let text = config().with_settings(["train.steps=0"]).unwrap_err().to_string();
-        assert!(text.contains("`train.steps` is 0, expected at least 1"), "{text}");
+        let text = config()
+            .with_settings(["train.steps=0"])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("`train.steps` is 0, expected at least 1"),
+            "{text}"
+        );
     }
 }

@@ -50,10 +50,16 @@ pub fn evaluate(
     let [c, h, w] = dataset.shape();
     let (size, classes) = (c * h * w, dataset.classes().len());
     // sorted by class, so that the tailors run as few large products
-    let of_class = |class| dataset.of_class(split, class).iter().map(move |&i| (class, i));
+    let of_class = |class| {
+        dataset
+            .of_class(split, class)
+            .iter()
+            .map(move |&i| (class, i))
+    };
     let each = (0..classes).flat_map(of_class);
     let draws: Vec<(usize, usize)> = each.flat_map(|d| std::iter::repeat_n(d, repeats)).collect();
-    let slices = Stream::new(SEED, draws.len() as u64, Purpose::EvaluationTimestep).permutation(draws.len());
+    let slices =
+        Stream::new(SEED, draws.len() as u64, Purpose::EvaluationTimestep).permutation(draws.len());
     let steps = schedule.len();
     let device = model.device();
     let (mut velocity, mut epsilon) = (vec![0.0; classes], vec![0.0; classes]);
@@ -81,11 +87,24 @@ pub fn evaluate(
         let conditions = Conditions {
             times: times.iter().map(|&t| t as f64).collect(),
             labels: part.iter().map(|d| Some(d.0)).collect(),
-            gate: ClassGate::one_hot(part.iter().enumerate().map(|d| group(d).filter(|_| has_tailors))),
+            gate: ClassGate::one_hot(
+                part.iter()
+                    .enumerate()
+                    .map(|d| group(d).filter(|_| has_tailors)),
+            ),
         };
         let x_t = NoiseLevels::at(schedule, &times)?.diffuse(x0.clone(), noise.clone());
-        let found = objective.losses(schedule, model.forward(x_t, &conditions)?, x0, noise, &times)?;
-        let (v, e) = (params::to_vec(found.velocity), params::to_vec(found.epsilon));
+        let found = objective.losses(
+            schedule,
+            model.forward(x_t, &conditions)?,
+            x0,
+            noise,
+            &times,
+        )?;
+        let (v, e) = (
+            params::to_vec(found.velocity),
+            params::to_vec(found.epsilon),
+        );
         for (k, &(class, _)) in part.iter().enumerate() {
             velocity[class] += f64::from(v[k]);
             epsilon[class] += f64::from(e[k]);

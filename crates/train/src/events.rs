@@ -79,7 +79,10 @@ pub(crate) struct EventLog {
 impl EventLog {
     pub fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        Ok(Self { path: path.into(), file: file.map_err(Error::io(path))? })
+        Ok(Self {
+            path: path.into(),
+            file: file.map_err(Error::io(path))?,
+        })
     }
 
     pub fn write(&mut self, event: &Event) -> Result<()> {

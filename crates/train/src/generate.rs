@@ -24,7 +24,11 @@ pub struct Request {
 impl Request {
     /// A label with its own tailor.
     pub fn of_class(class: usize, index: u64) -> Self {
-        Self { label: Some(class), tailors: vec![(class, 1.0)], index }
+        Self {
+            label: Some(class),
+            tailors: vec![(class, 1.0)],
+            index,
+        }
     }
 }
 
@@ -52,26 +56,50 @@ struct Conditioned<'a> {
 
 impl Conditioned<'_> {
     fn run(&self, x: Tensor<4>, t: f64, labels: Vec<Option<usize>>, gate: ClassGate) -> Tensor<4> {
-        let conditions = Conditions { times: vec![t; labels.len()], labels, gate };
-        self.model.forward(x.clone(), &conditions).unwrap_or_else(|e| {
-            self.fault.borrow_mut().get_or_insert(e);
-            x
-        })
+        let conditions = Conditions {
+            times: vec![t; labels.len()],
+            labels,
+            gate,
+        };
+        self.model
+            .forward(x.clone(), &conditions)
+            .unwrap_or_else(|e| {
+                self.fault.borrow_mut().get_or_insert(e);
+                x
+            })
     }
 }
 
 impl Conditional for Conditioned<'_> {
     fn conditional(&self, x: Tensor<4>, t: f64) -> Tensor<4> {
-        self.run(x, t, self.labels.clone(), ClassGate::new(self.lists.clone()))
+        self.run(
+            x,
+            t,
+            self.labels.clone(),
+            ClassGate::new(self.lists.clone()),
+        )
     }
 
     fn both(&self, x: Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>) {
         let n = self.labels.len();
         let labels = self.labels.iter().copied().chain(vec![None; n]).collect();
-        let lists = self.lists.iter().cloned().chain(vec![Vec::new(); n]).collect();
-        let out = self.run(Tensor::cat(vec![x.clone(), x], 0), t, labels, ClassGate::new(lists));
+        let lists = self
+            .lists
+            .iter()
+            .cloned()
+            .chain(vec![Vec::new(); n])
+            .collect();
+        let out = self.run(
+            Tensor::cat(vec![x.clone(), x], 0),
+            t,
+            labels,
+            ClassGate::new(lists),
+        );
         let [_, c, h, w] = out.dims();
-        (out.clone().slice([0..n, 0..c, 0..h, 0..w]), out.slice([n..2 * n, 0..c, 0..h, 0..w]))
+        (
+            out.clone().slice([0..n, 0..c, 0..h, 0..w]),
+            out.slice([n..2 * n, 0..c, 0..h, 0..w]),
+        )
     }
 }
 
@@ -96,10 +124,18 @@ pub fn generate(
             Tensor::from_data(TensorData::new(values, [part.len(), c, h, w]), &device)
         };
         let streams = |purpose| -> Vec<Stream> {
-            part.iter().map(|r| Stream::new(how.seed, r.index, purpose)).collect()
+            part.iter()
+                .map(|r| Stream::new(how.seed, r.index, purpose))
+                .collect()
         };
         let fault = RefCell::new(None);
-        let lists = |r: &Request| if has_tailors { r.tailors.clone() } else { Vec::new() };
+        let lists = |r: &Request| {
+            if has_tailors {
+                r.tailors.clone()
+            } else {
+                Vec::new()
+            }
+        };
         let conditioned = Conditioned {
             model,
             labels: part.iter().map(|r| r.label).collect(),
@@ -113,13 +149,25 @@ pub fn generate(
         let start = draw(&mut streams(Purpose::SampleNoise));
         let mut on_the_way = streams(Purpose::SamplerNoise);
         let mut noise = |_: usize, _: [usize; 4]| draw(&mut on_the_way);
-        let done = sample(&guided, schedule, target, &how.sampling, start, &mut noise, &mut |_, _| {})?;
+        let done = sample(
+            &guided,
+            schedule,
+            target,
+            &how.sampling,
+            start,
+            &mut noise,
+            &mut |_, _| {},
+        )?;
         if let Some(error) = fault.into_inner() {
             return Err(error.into());
         }
         let planes = params::to_vec(done);
         let (width, height, channels) = (w as u32, h as u32, c as u32);
-        images.extend(planes.chunks(size).map(|p| Image::from_chw(width, height, channels, p)));
+        images.extend(
+            planes
+                .chunks(size)
+                .map(|p| Image::from_chw(width, height, channels, p)),
+        );
     }
     Ok(images)
 }

@@ -45,7 +45,11 @@ impl AdamW {
             .filter(|(name, _)| config.trainable.factor(name) > 0.0)
             .map(|(name, value)| {
                 let zeros = vec![0.0; value.values.len()];
-                let counts = if Part::of(&name) == Part::Tailors { groups } else { 1 };
+                let counts = if Part::of(&name) == Part::Tailors {
+                    groups
+                } else {
+                    1
+                };
                 let slot = Slot {
                     shape: value.shape,
                     m: zeros.clone(),
@@ -87,7 +91,11 @@ impl AdamW {
                     let lr = self.lr * self.config.trainable.factor(name);
                     let per_count = weights.len() / slot.updates.len();
                     let all = [0];
-                    let used = if Part::of(name) == Part::Tailors { self.used } else { &all };
+                    let used = if Part::of(name) == Part::Tailors {
+                        self.used
+                    } else {
+                        &all
+                    };
                     for &group in used {
                         slot.updates[group] += 1;
                         let rows = group * per_count..(group + 1) * per_count;
@@ -105,13 +113,29 @@ impl AdamW {
             }
         }
         let slots = &mut self.slots;
-        params::edit(model, &mut Update { slots, grads, config, lr, scale, used })
+        params::edit(
+            model,
+            &mut Update {
+                slots,
+                grads,
+                config,
+                lr,
+                scale,
+                used,
+            },
+        )
     }
 
     /// The averaged weights of every trained parameter.
     pub fn ema(&self) -> BTreeMap<String, params::Values> {
-        let values = |s: &Slot| params::Values { shape: s.shape.clone(), values: s.ema.clone() };
-        self.slots.iter().map(|(n, s)| (n.clone(), values(s))).collect()
+        let values = |s: &Slot| params::Values {
+            shape: s.shape.clone(),
+            values: s.ema.clone(),
+        };
+        self.slots
+            .iter()
+            .map(|(n, s)| (n.clone(), values(s)))
+            .collect()
     }
 }
 
@@ -142,7 +166,12 @@ impl Rule {
     }
 
     fn apply(&self, weights: &mut [f32], grads: &[f32], m: &mut [f32], v: &mut [f32]) {
-        (weights.par_chunks_mut(CHUNK), grads.par_chunks(CHUNK), m.par_chunks_mut(CHUNK), v.par_chunks_mut(CHUNK))
+        (
+            weights.par_chunks_mut(CHUNK),
+            grads.par_chunks(CHUNK),
+            m.par_chunks_mut(CHUNK),
+            v.par_chunks_mut(CHUNK),
+        )
             .into_par_iter()
             .for_each(|(w, g, m, v)| {
                 for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
@@ -156,11 +185,13 @@ impl Rule {
 }
 
 fn average(ema: &mut [f32], weights: &[f32], decay: f32) {
-    (ema.par_chunks_mut(CHUNK), weights.par_chunks(CHUNK)).into_par_iter().for_each(|(e, w)| {
-        for (e, w) in e.iter_mut().zip(w) {
-            *e += (1.0 - decay) * (w - *e);
-        }
-    });
+    (ema.par_chunks_mut(CHUNK), weights.par_chunks(CHUNK))
+        .into_par_iter()
+        .for_each(|(e, w)| {
+            for (e, w) in e.iter_mut().zip(w) {
+                *e += (1.0 - decay) * (w - *e);
+            }
+        });
 }
 
 /// Takes the gradient of every trained parameter out of `grads`, adding `weight` times it to `total`.
@@ -172,10 +203,15 @@ pub(crate) fn collect(model: &Dit, grads: &mut Gradients, weight: f32, total: &m
     }
     impl params::Visit for Collect<'_> {
         fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
-            let Some(grad) = value.grad_remove(self.grads) else { return };
+            let Some(grad) = value.grad_remove(self.grads) else {
+                return;
+            };
             let grad = params::to_vec(grad);
             match self.total.get_mut(name) {
-                Some(sum) => sum.iter_mut().zip(grad).for_each(|(s, g)| *s += self.weight * g),
+                Some(sum) => sum
+                    .iter_mut()
+                    .zip(grad)
+                    .for_each(|(s, g)| *s += self.weight * g),
                 None if self.weight == 1.0 => drop(self.total.insert(name.into(), grad)),
                 None => {
                     let scaled = grad.into_iter().map(|g| self.weight * g).collect();
@@ -184,7 +220,14 @@ pub(crate) fn collect(model: &Dit, grads: &mut Gradients, weight: f32, total: &m
             }
         }
     }
-    params::visit(model, &mut Collect { grads, weight, total });
+    params::visit(
+        model,
+        &mut Collect {
+            grads,
+            weight,
+            total,
+        },
+    );
 }
 
 /// The norm of the whole gradient, or the name of the first tensor that is not finite.

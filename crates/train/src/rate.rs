@@ -20,7 +20,12 @@ mod tests {
 
     #[test]
     fn rises_stays_and_falls() {
-        let mut c = TrainConfig { steps: 100, warmup: 10, decay_share: 0.5, ..TrainConfig::default() };
+        let mut c = TrainConfig {
+            steps: 100,
+            warmup: 10,
+            decay_share: 0.5,
+            ..TrainConfig::default()
+        };
         assert!((factor(&c, 0) - 0.1).abs() < 1e-12);
         assert_eq!(factor(&c, 9), 1.0);
         assert_eq!(factor(&c, 50), 1.0);

@@ -58,8 +58,9 @@ impl Run {
         if file.exists() || folder.join("checkpoints").exists() {
             return Err(Error::Folder {
                 path: folder.into(),
-                message: "already holds a run; go on with `learngene resume`, or choose another --out"
-                    .into(),
+                message:
+                    "already holds a run; go on with `learngene resume`, or choose another --out"
+                        .into(),
             });
         }
         let checkpoints = folder.join("checkpoints");
@@ -68,7 +69,14 @@ impl Run {
         write_atomically(&file, |out| out.write_all(text.as_bytes()))?;
         let model = trainable(model, &config);
         let optimiser = AdamW::new(&model, &config.train);
-        Ok(Self { folder: folder.into(), config, model, optimiser, done: 0, writer })
+        Ok(Self {
+            folder: folder.into(),
+            config,
+            model,
+            optimiser,
+            done: 0,
+            writer,
+        })
     }
 
     /// Goes on from the newest complete checkpoint of a run folder. Also returns why newer ones were passed over.
@@ -86,12 +94,23 @@ impl Run {
             None => {
                 return Err(Error::Folder {
                     path: folder.into(),
-                    message: "holds no complete checkpoint to go on from; start again with another --out"
-                        .into(),
+                    message:
+                        "holds no complete checkpoint to go on from; start again with another --out"
+                            .into(),
                 });
             }
         };
-        Ok((Self { folder: folder.into(), config, model, optimiser, done, writer }, rejected))
+        Ok((
+            Self {
+                folder: folder.into(),
+                config,
+                model,
+                optimiser,
+                done,
+                writer,
+            },
+            rejected,
+        ))
     }
 
     /// The configuration.
@@ -133,8 +152,15 @@ impl Run {
         let (mut since, mut at) = (Instant::now(), self.done);
         while self.done < train.steps && !stop.load(Ordering::Relaxed) {
             let draws = batches.batch(self.done);
-            let result =
-                step(self.model.clone(), &mut self.optimiser, train, &schedule, dataset, &draws, self.done);
+            let result = step(
+                self.model.clone(),
+                &mut self.optimiser,
+                train,
+                &schedule,
+                dataset,
+                &draws,
+                self.done,
+            );
             let (model, losses) = result.map_err(|e| at_checkpoint(e, saved))?;
             self.model = model;
             self.done += 1;
@@ -169,7 +195,13 @@ impl Run {
             }
             if train.sample_every > 0 && due(train.sample_every) {
                 let (path, png) = self.sample_grid(&schedule, dataset.classes())?;
-                record(Event::Samples { step: self.done, path }, Some(png))?;
+                record(
+                    Event::Samples {
+                        step: self.done,
+                        path,
+                    },
+                    Some(png),
+                )?;
             }
             if due(train.checkpoint_every) {
                 self.save(validation.as_ref().map(|v| v.velocity))?;
@@ -185,11 +217,23 @@ impl Run {
         if validation.is_none() {
             validation = self.validate(&schedule, dataset)?;
         }
-        Ok(Outcome { step: self.done, interrupted, model: self.averaged()?, validation })
+        Ok(Outcome {
+            step: self.done,
+            interrupted,
+            model: self.averaged()?,
+            validation,
+        })
     }
 
     fn save(&self, metric: Option<f64>) -> Result<()> {
-        checkpoint::save(&self.writer, &self.config, &self.model, &self.optimiser, self.done, metric)?;
+        checkpoint::save(
+            &self.writer,
+            &self.config,
+            &self.model,
+            &self.optimiser,
+            self.done,
+            metric,
+        )?;
         Ok(())
     }
 
@@ -205,7 +249,16 @@ impl Run {
         }
         let (model, objective) = (self.averaged()?, &self.config.train.objective);
         let repeats = VALIDATION_REPEATS;
-        evaluate(&model, schedule, objective, dataset, Split::Val, Gating::Right, repeats).map(Some)
+        evaluate(
+            &model,
+            schedule,
+            objective,
+            dataset,
+            Split::Val,
+            Gating::Right,
+            repeats,
+        )
+        .map(Some)
     }
 
     fn sample_grid(
@@ -213,8 +266,16 @@ impl Run {
         schedule: &Schedule,
         classes: &[String],
     ) -> Result<(PathBuf, (u32, u32, Vec<u8>))> {
-        let sampling = Sampling { steps: 25, ..Sampling::default() };
-        let how = Generation { sampling, guidance: 2.0, interval: None, seed: self.config.train.seed };
+        let sampling = Sampling {
+            steps: 25,
+            ..Sampling::default()
+        };
+        let how = Generation {
+            sampling,
+            guidance: 2.0,
+            interval: None,
+            seed: self.config.train.seed,
+        };
         let columns = 4;
         let request = |i: usize| Request::of_class(i / columns, i as u64);
         let requests: Vec<_> = (0..classes.len() * columns).map(request).collect();
@@ -240,20 +301,27 @@ fn trainable(model: Dit, config: &RunConfig) -> Dit {
 }
 
 fn retention(config: &RunConfig) -> Retention {
-    Retention { last: config.train.keep_last, best: true }
+    Retention {
+        last: config.train.keep_last,
+        best: true,
+    }
 }
 
 fn at_checkpoint(error: Error, saved: u64) -> Error {
     match error {
-        Error::NotFinite { step, what, .. } => {
-            Error::NotFinite { step, what, checkpoint: Some(saved) }
-        }
+        Error::NotFinite { step, what, .. } => Error::NotFinite {
+            step,
+            what,
+            checkpoint: Some(saved),
+        },
         other => other,
     }
 }
 
 fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |d| d.as_secs_f64())
 }
 
 fn to_board(
@@ -263,7 +331,15 @@ fn to_board(
 ) -> Result<()> {
     let mut scalars: Vec<(&str, f64)> = Vec::new();
     match event {
-        Event::Step { loss, velocity, epsilon, grad_norm, lr, images_per_second, .. } => {
+        Event::Step {
+            loss,
+            velocity,
+            epsilon,
+            grad_norm,
+            lr,
+            images_per_second,
+            ..
+        } => {
             scalars.extend([
                 ("train/loss", *loss),
                 ("train/v_loss", *velocity),
@@ -273,8 +349,13 @@ fn to_board(
                 ("train/images_per_second", *images_per_second),
             ]);
         }
-        Event::Validation { velocity, epsilon, .. } => {
-            scalars.extend([("validation/v_loss", *velocity), ("validation/epsilon_loss", *epsilon)]);
+        Event::Validation {
+            velocity, epsilon, ..
+        } => {
+            scalars.extend([
+                ("validation/v_loss", *velocity),
+                ("validation/epsilon_loss", *epsilon),
+            ]);
         }
         _ => {}
     }

@@ -32,33 +32,55 @@ pub(crate) fn step(
     draws: &[Draw],
     number: u64,
 ) -> Result<(Dit, StepLosses)> {
-    let not_finite = |what: String| Error::NotFinite { step: number, what, checkpoint: None };
+    let not_finite = |what: String| Error::NotFinite {
+        step: number,
+        what,
+        checkpoint: None,
+    };
     let device = model.device();
     let times = timesteps(config.seed, number, draws, schedule.len());
     let part = draws.len().div_ceil(config.accumulate);
     let mut grads = GradMap::new();
-    let mut losses = StepLosses { trained: 0.0, velocity: 0.0, epsilon: 0.0, grad_norm: 0.0, lr: 0.0 };
+    let mut losses = StepLosses {
+        trained: 0.0,
+        velocity: 0.0,
+        epsilon: 0.0,
+        grad_norm: 0.0,
+        lr: 0.0,
+    };
     for (draws_part, times_part) in draws.chunks(part).zip(times.chunks(part)) {
         let share = draws_part.len() as f64 / draws.len() as f64;
         let (x0, noise) = batch(dataset, Split::Train, draws_part, config.seed, &device);
         let levels = NoiseLevels::at(schedule, times_part)?;
         let x_t = levels.diffuse(x0.clone(), noise.clone());
         let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
-        let conditions = Conditions::of_labels(times_part.iter().map(|&t| t as f64).collect(), labels);
+        let conditions =
+            Conditions::of_labels(times_part.iter().map(|&t| t as f64).collect(), labels);
         let output = model.forward(x_t, &conditions)?;
-        let found = config.objective.losses(schedule, output, x0, noise, times_part)?;
+        let found = config
+            .objective
+            .losses(schedule, output, x0, noise, times_part)?;
         losses.trained += share * mean(found.trained.clone());
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);
         if !losses.trained.is_finite() {
             return Err(not_finite("the loss".into()));
         }
-        optimiser::collect(&model, &mut found.trained.backward(), share as f32, &mut grads);
+        optimiser::collect(
+            &model,
+            &mut found.trained.backward(),
+            share as f32,
+            &mut grads,
+        );
     }
     losses.grad_norm = optimiser::norm(&grads).map_err(not_finite)?;
     losses.lr = config.lr * rate::factor(config, number);
     let clip = config.clip > 0.0 && losses.grad_norm > config.clip;
-    let scale = if clip { (config.clip / losses.grad_norm) as f32 } else { 1.0 };
+    let scale = if clip {
+        (config.clip / losses.grad_norm) as f32
+    } else {
+        1.0
+    };
     let mut used: Vec<usize> = draws.iter().filter_map(|d| d.label).collect();
     used.sort_unstable();
     used.dedup();
@@ -78,13 +100,18 @@ fn batch(
     let size = c * h * w;
     let mut images = vec![0.0; draws.len() * size];
     let mut noise = vec![0.0; draws.len() * size];
-    (images.par_chunks_mut(size), noise.par_chunks_mut(size), draws).into_par_iter().for_each(
-        |(image, noise, draw)| {
+    (
+        images.par_chunks_mut(size),
+        noise.par_chunks_mut(size),
+        draws,
+    )
+        .into_par_iter()
+        .for_each(|(image, noise, draw)| {
             dataset.write_chw(split, draw.sample, draw.flip, image);
             Stream::new(seed, draw.index, Purpose::Noise).fill_normal(noise);
-        },
-    );
-    let tensor = |values| Tensor::from_data(TensorData::new(values, [draws.len(), c, h, w]), device);
+        });
+    let tensor =
+        |values| Tensor::from_data(TensorData::new(values, [draws.len(), c, h, w]), device);
     (tensor(images), tensor(noise))
 }
 

@@ -15,8 +15,14 @@ pub type Parameters = BTreeMap<String, Values>;
 
 /// Parameters as the tensors of a file.
 pub fn entries(parameters: &Parameters) -> BTreeMap<String, TensorEntry> {
-    let entry = |v: &Values| TensorEntry { shape: v.shape.clone(), values: v.values.clone() };
-    parameters.iter().map(|(n, v)| (n.clone(), entry(v))).collect()
+    let entry = |v: &Values| TensorEntry {
+        shape: v.shape.clone(),
+        values: v.values.clone(),
+    };
+    parameters
+        .iter()
+        .map(|(n, v)| (n.clone(), entry(v)))
+        .collect()
 }
 
 /// Identity of what tailors are trained against: BLAKE3 of everything but tailors and label rows.
@@ -37,9 +43,12 @@ pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFi
 
 /// The configuration in a file's header.
 pub fn config_of(header: &Header, path: &Path) -> Result<RunConfig> {
-    let config: RunConfig = serde_json::from_value(header.config.clone()).map_err(|e| {
-        FormatError::Metadata { path: path.into(), key: "config".into(), reason: e.to_string() }
-    })?;
+    let config: RunConfig =
+        serde_json::from_value(header.config.clone()).map_err(|e| FormatError::Metadata {
+            path: path.into(),
+            key: "config".into(),
+            reason: e.to_string(),
+        })?;
     config.model.validate()?;
     Ok(config)
 }
@@ -59,6 +68,9 @@ pub fn read(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
 
 /// The tensors of a file as parameters.
 pub fn parameters(tensors: BTreeMap<String, TensorEntry>) -> Parameters {
-    let value = |t: TensorEntry| Values { shape: t.shape, values: t.values };
+    let value = |t: TensorEntry| Values {
+        shape: t.shape,
+        values: t.values,
+    };
     tensors.into_iter().map(|(n, t)| (n, value(t))).collect()
 }

@@ -57,7 +57,10 @@ fn choose(config: &RunConfig, classes: &[String]) -> Result<Vec<usize>> {
     let mut chosen = Vec::new();
     for class in classes {
         let Some(at) = known.iter().position(|k| k == class) else {
-            let near = known.iter().map(|k| (strsim::levenshtein(k, class), k)).min();
+            let near = known
+                .iter()
+                .map(|k| (strsim::levenshtein(k, class), k))
+                .min();
             return Err(Error::UnknownClass {
                 found: class.clone(),
                 known: known.join(", "),
@@ -67,13 +70,21 @@ fn choose(config: &RunConfig, classes: &[String]) -> Result<Vec<usize>> {
         if chosen.contains(&at) {
             let found = format!("`{class}` twice");
             let expected = "each class once".into();
-            return Err(Error::Request { what: "classes", found, expected });
+            return Err(Error::Request {
+                what: "classes",
+                found,
+                expected,
+            });
         }
         chosen.push(at);
     }
     if chosen.is_empty() {
         let expected = format!("at least one of {}", known.join(", "));
-        return Err(Error::Request { what: "classes", found: "none".into(), expected });
+        return Err(Error::Request {
+            what: "classes",
+            found: "none".into(),
+            expected,
+        });
     }
     Ok(chosen)
 }
@@ -97,10 +108,15 @@ fn keep(config: &RunConfig, components: Option<usize>) -> Result<Option<usize>> 
 fn blocks(value: &Values, chosen: &[usize], rows: usize) -> Values {
     let per_row = value.values.len() / value.shape[0];
     let block = rows * per_row;
-    let values = chosen.iter().flat_map(|&b| value.values[b * block..(b + 1) * block].to_vec());
+    let values = chosen
+        .iter()
+        .flat_map(|&b| value.values[b * block..(b + 1) * block].to_vec());
     let mut shape = value.shape.clone();
     shape[0] = chosen.len() * rows;
-    Values { shape, values: values.collect() }
+    Values {
+        shape,
+        values: values.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -111,7 +127,10 @@ mod tests {
     use learngene_train::{DataConfig, TrainConfig, generate::Request};
 
     fn model() -> (RunConfig, Dit) {
-        let split = RankSplit { learngene: 12, tailor: 4 };
+        let split = RankSplit {
+            learngene: 12,
+            tailor: 4,
+        };
         let config = DitConfig::from_size("dit-micro/4", [3, 16, 16], 5).unwrap();
         let config = RunConfig {
             data: DataConfig {
@@ -146,14 +165,22 @@ mod tests {
         let wanted = ["d", "b"].map(String::from);
         let (smaller, part) = assemble(&config, &whole, &wanted, None).unwrap();
         assert_eq!(smaller.model.num_classes, 2);
-        let x = Tensor::<4>::random([6, 3, 16, 16], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let x = Tensor::<4>::random(
+            [6, 3, 16, 16],
+            Distribution::Normal(0.0, 1.0),
+            &Device::flex(),
+        );
         let run = |model: &Dit, labels: [usize; 2]| {
             let of = |l: usize| Request::of_class(l, 0);
             let requests = [of(labels[0]), of(labels[0]), of(labels[1]), of(labels[1])];
             let mut lists: Vec<_> = requests.iter().map(|r| r.tailors.clone()).collect();
             let mut labels: Vec<_> = requests.iter().map(|r| r.label).collect();
             (lists.resize(6, Vec::new()), labels.resize(6, None));
-            let conditions = Conditions { times: vec![300.0; 6], labels, gate: ClassGate::new(lists) };
+            let conditions = Conditions {
+                times: vec![300.0; 6],
+                labels,
+                gate: ClassGate::new(lists),
+            };
             params::to_vec(model.forward(x.clone(), &conditions).unwrap())
         };
         assert_eq!(run(&whole, [3, 1]), run(&part, [0, 1]));
@@ -166,10 +193,15 @@ mod tests {
         let one = ["a".to_string()];
         let (smaller, part) = assemble(&config, &whole, &one, Some(6)).unwrap();
         assert_eq!(part.config().learngene_rank(), Some(6));
-        assert_eq!(params::layout(&smaller.model).len(), params::values(&part).len());
+        assert_eq!(
+            params::layout(&smaller.model).len(),
+            params::values(&part).len()
+        );
         let fails = |classes: &[&str], n| {
             let classes: Vec<String> = classes.iter().map(|c| (*c).into()).collect();
-            assemble(&config, &whole, &classes, n).unwrap_err().to_string()
+            assemble(&config, &whole, &classes, n)
+                .unwrap_err()
+                .to_string()
         };
         assert!(fails(&["x"], None).contains("no class `x`"));
         assert!(fails(&[], None).contains("at least one of a, b"));

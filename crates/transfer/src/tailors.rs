@@ -45,6 +45,14 @@ fn mean_rows(table: &Values, count: usize) -> Values {
     let (rows, null) = table.values.split_at(classes * d);
     let mean = |j: usize| (0..classes).map(|i| rows[i * d + j]).sum::<f32>() / classes as f32;
     let mean: Vec<f32> = (0..d).map(mean).collect();
-    let values = mean.iter().copied().cycle().take(count * d).chain(null.iter().copied());
-    Values { shape: vec![count + 1, d], values: values.collect() }
+    let values = mean
+        .iter()
+        .copied()
+        .cycle()
+        .take(count * d)
+        .chain(null.iter().copied());
+    Values {
+        shape: vec![count + 1, d],
+        values: values.collect(),
+    }
 }

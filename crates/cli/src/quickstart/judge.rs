@@ -2,7 +2,6 @@
 
 use super::{JUDGED, Lab};
 use crate::failure::Result;
-use burn::tensor::Device;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::{ImageView, Labelled, Lite0, Probe, Rates, RowMatrix};
 use learngene_nn::Dit;
@@ -28,12 +27,18 @@ pub struct Verdict {
 
 impl Judge {
     /// Fits on the training split, the penalty chosen on the validation split.
-    pub fn train(dataset: &Dataset, device: &Device) -> Result<Self> {
-        let lite0 = Lite0::load(device)?;
+    pub fn train(dataset: &Dataset) -> Result<Self> {
+        let lite0 = Lite0::load()?;
         let (train, train_labels) = split(&lite0, dataset, Split::Train)?;
         let (val, val_labels) = split(&lite0, dataset, Split::Val)?;
-        let fit = Labelled { features: &train, labels: &train_labels };
-        let check = Labelled { features: &val, labels: &val_labels };
+        let fit = Labelled {
+            features: &train,
+            labels: &train_labels,
+        };
+        let check = Labelled {
+            features: &val,
+            labels: &val_labels,
+        };
         let probe = Probe::select(fit, check, dataset.classes().len(), &Probe::LAMBDAS)?.probe;
         Ok(Self { lite0, probe })
     }
@@ -41,7 +46,11 @@ impl Judge {
     /// Rates on the real images of the test split.
     pub fn real(&self, dataset: &Dataset) -> Result<Rates> {
         let (features, labels) = split(&self.lite0, dataset, Split::Test)?;
-        Ok(Rates::new(&labels, &self.probe.predict(&features)?, dataset.classes().len())?)
+        Ok(Rates::new(
+            &labels,
+            &self.probe.predict(&features)?,
+            dataset.classes().len(),
+        )?)
     }
 
     /// Rates on generated images: right tailor, none and a wrong one, guidance 1 and 2.
@@ -64,7 +73,9 @@ impl Judge {
                     name,
                     guidance,
                     label: Rates::new(&labels, &said, classes)?,
-                    tailor: wrong.then(|| Rates::new(&swapped, &said, classes)).transpose()?,
+                    tailor: wrong
+                        .then(|| Rates::new(&swapped, &said, classes))
+                        .transpose()?,
                 });
             }
         }
@@ -73,8 +84,12 @@ impl Judge {
 }
 
 fn split(lite0: &Lite0, dataset: &Dataset, split: Split) -> Result<(RowMatrix, Vec<usize>)> {
-    let images: Vec<Image> = (0..dataset.len(split)).map(|i| dataset.image(split, i)).collect();
-    let labels = (0..dataset.len(split)).map(|i| dataset.class_of(split, i)).collect();
+    let images: Vec<Image> = (0..dataset.len(split))
+        .map(|i| dataset.image(split, i))
+        .collect();
+    let labels = (0..dataset.len(split))
+        .map(|i| dataset.class_of(split, i))
+        .collect();
     Ok((features(lite0, &images)?, labels))
 }
 

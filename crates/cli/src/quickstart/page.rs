@@ -12,20 +12,54 @@ pub fn summary(f: &Findings) -> Vec<String> {
     let [right, none, wrong] = &f.gates;
     let percent = |a: f64, b: f64| 100.0 * (a / b - 1.0);
     let mut lines = vec![
-        format!("base validation v loss: {:.4} (epsilon {:.4}, n = {})", right.velocity, right.epsilon, right.draws),
-        format!("without tailor: {:.4} ({:+.1} %); wrong tailor: {:.4} ({:+.1} %)", none.velocity, percent(none.velocity, right.velocity), wrong.velocity, percent(wrong.velocity, right.velocity)),
-        format!("class probe on real test images: {}", share(&f.real.overall)),
+        format!(
+            "base validation v loss: {:.4} (epsilon {:.4}, n = {})",
+            right.velocity, right.epsilon, right.draws
+        ),
+        format!(
+            "without tailor: {:.4} ({:+.1} %); wrong tailor: {:.4} ({:+.1} %)",
+            none.velocity,
+            percent(none.velocity, right.velocity),
+            wrong.velocity,
+            percent(wrong.velocity, right.velocity)
+        ),
+        format!(
+            "class probe on real test images: {}",
+            share(&f.real.overall)
+        ),
     ];
     for v in &f.verdicts {
-        let tailor = v.tailor.as_ref().map(|t| format!("; as the tailor's class {}", share(&t.overall)));
-        lines.push(format!("guidance {}, {}: judged as the label {}{}", v.guidance, v.name, share(&v.label.overall), tailor.unwrap_or_default()));
+        let tailor = v
+            .tailor
+            .as_ref()
+            .map(|t| format!("; as the tailor's class {}", share(&t.overall)));
+        lines.push(format!(
+            "guidance {}, {}: judged as the label {}{}",
+            v.guidance,
+            v.name,
+            share(&v.label.overall),
+            tailor.unwrap_or_default()
+        ));
     }
     let [before, after] = &f.novel_losses;
-    lines.push(format!("novel validation v loss: {:.4} before, {:.4} after new tailors (n = {})", before.velocity, after.velocity, after.draws));
-    lines.push(format!("learngene bit-identical after the transfer: {}", yes(f.learngene_kept)));
-    lines.push(format!("assembly of {ASSEMBLED} classes draws the same images: {} ({} bytes)", yes(f.assembly_equal), f.assembly_bytes));
+    lines.push(format!(
+        "novel validation v loss: {:.4} before, {:.4} after new tailors (n = {})",
+        before.velocity, after.velocity, after.draws
+    ));
+    lines.push(format!(
+        "learngene bit-identical after the transfer: {}",
+        yes(f.learngene_kept)
+    ));
+    lines.push(format!(
+        "assembly of {ASSEMBLED} classes draws the same images: {} ({} bytes)",
+        yes(f.assembly_equal),
+        f.assembly_bytes
+    ));
     if let Some([dense, tailored]) = &f.control {
-        lines.push(format!("control: dense {:.4}, class-gated tailors on it {:.4} on the novel classes", dense.velocity, tailored.velocity));
+        lines.push(format!(
+            "control: dense {:.4}, class-gated tailors on it {:.4} on the novel classes",
+            dense.velocity, tailored.velocity
+        ));
     }
     lines.push(format!("wall time {:.0} s", f.seconds));
     lines
@@ -84,10 +118,23 @@ pub fn report(f: &Findings) -> Result<Report> {
 fn settings(f: &Findings) -> Vec<(String, String)> {
     let (train, model) = (&f.config.train, &f.config.model);
     [
-        ("width, depth, heads", format!("{}, {}, {}", model.hidden, model.depth, model.heads)),
-        ("rank split", format!("{},{}", model.learngene_rank().unwrap_or(0), model.tailor_rank)),
+        (
+            "width, depth, heads",
+            format!("{}, {}, {}", model.hidden, model.depth, model.heads),
+        ),
+        (
+            "rank split",
+            format!(
+                "{},{}",
+                model.learngene_rank().unwrap_or(0),
+                model.tailor_rank
+            ),
+        ),
         ("steps", train.steps.to_string()),
-        ("images per step", (train.per_class * f.config.classes.len() + train.null).to_string()),
+        (
+            "images per step",
+            (train.per_class * f.config.classes.len() + train.null).to_string(),
+        ),
         ("learning rate", train.lr.to_string()),
         ("schedule", train.schedule.to_string()),
         ("seed", train.seed.to_string()),
@@ -98,42 +145,77 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
 
 fn sizes(f: &Findings) -> Table {
     let row = |name: String, p: &learngene_nn::cost::Plan| {
-        vec![name, p.total.parameters.to_string(), p.total.macs.to_string(), p.total.bytes.to_string()]
+        vec![
+            name,
+            p.total.parameters.to_string(),
+            p.total.macs.to_string(),
+            p.total.bytes.to_string(),
+        ]
     };
     let [full, part, alone] = &f.plans;
-    let columns = ["model", "parameters", "MACs per image", "bytes"].map(String::from).to_vec();
+    let columns = ["model", "parameters", "MACs per image", "bytes"]
+        .map(String::from)
+        .to_vec();
     let rows = vec![
         row("full model".into(), full),
         row(format!("assembly: {}", f.assembled.join(", ")), part),
         row("learngene alone".into(), alone),
     ];
-    let same = if f.assembly_equal { "bit for bit the same images" } else { "NOT the same images" };
-    let caption = format!("The assembly draws {same} for its classes; its file has {} bytes with the header.", f.assembly_bytes);
-    Table { caption, columns, rows, total: false }
+    let same = if f.assembly_equal {
+        "bit for bit the same images"
+    } else {
+        "NOT the same images"
+    };
+    let caption = format!(
+        "The assembly draws {same} for its classes; its file has {} bytes with the header.",
+        f.assembly_bytes
+    );
+    Table {
+        caption,
+        columns,
+        rows,
+        total: false,
+    }
 }
 
 fn gates(f: &Findings) -> Table {
-    let columns = ["class", "right tailor", "no tailor", "wrong tailor"].map(String::from).to_vec();
+    let columns = ["class", "right tailor", "no tailor", "wrong tailor"]
+        .map(String::from)
+        .to_vec();
     let number = |v: Option<f64>| v.map_or("none".into(), |v| format!("{v:.4}"));
     let mut rows: Vec<Vec<String>> = (0..f.config.classes.len())
         .map(|c| {
             let cells = f.gates.iter().map(|g| number(g.velocity_by_class[c]));
-            std::iter::once(f.config.classes[c].clone()).chain(cells).collect()
+            std::iter::once(f.config.classes[c].clone())
+                .chain(cells)
+                .collect()
         })
         .collect();
     let cells = f.gates.iter().map(|g| number(Some(g.velocity)));
     rows.push(std::iter::once("all".to_string()).chain(cells).collect());
-    Table { caption: "Validation v loss by gate; the label is always right".into(), columns, rows, total: true }
+    Table {
+        caption: "Validation v loss by gate; the label is always right".into(),
+        columns,
+        rows,
+        total: true,
+    }
 }
 
 fn verdicts(f: &Findings) -> Table {
     let row = |v: &super::Verdict| {
         let tailor = v.tailor.as_ref().map_or("".into(), |t| share(&t.overall));
-        vec![v.name.to_owned(), v.guidance.to_string(), share(&v.label.overall), tailor]
+        vec![
+            v.name.to_owned(),
+            v.guidance.to_string(),
+            share(&v.label.overall),
+            tailor,
+        ]
     };
     Table {
         caption: "What the probe sees".into(),
-        columns: ["gate", "guidance", "as the label", "as the tailor's class"].map(String::from).to_vec(),
+        columns: ["gate", "guidance", "as the label", "as the tailor's class"]
+            .map(String::from)
+            .to_vec(),
         rows: f.verdicts.iter().map(row).collect(),
         total: false,
     }
@@ -148,36 +230,68 @@ fn curve(events: &[Event]) -> Curve {
             _ => {}
         }
     }
-    let series = |name: &str, points, smooth| Series { name: name.into(), points, smooth };
+    let series = |name: &str, points, smooth| Series {
+        name: name.into(),
+        points,
+        smooth,
+    };
     Curve {
-        caption: "v loss of each logged step, and of the averaged weights on validation images".into(),
+        caption: "v loss of each logged step, and of the averaged weights on validation images"
+            .into(),
         x_label: "step".into(),
         y_label: "v loss".into(),
         scale: learngene_eval::report::Scale::Log,
-        series: vec![series("training", train, true), series("validation", validation, false)],
+        series: vec![
+            series("training", train, true),
+            series("validation", validation, false),
+        ],
     }
 }
 
 fn gallery(classes: &[String], images: &[Image], caption: &str) -> Result<Gallery> {
     let row = |(name, part): (&String, &[Image])| Ok((name.clone(), pngs(part)?));
-    let rows = classes.iter().zip(images.chunks(SHOWN)).map(row).collect::<Result<_>>()?;
-    Ok(Gallery { caption: caption.into(), columns: Vec::new(), rows })
+    let rows = classes
+        .iter()
+        .zip(images.chunks(SHOWN))
+        .map(row)
+        .collect::<Result<_>>()?;
+    Ok(Gallery {
+        caption: caption.into(),
+        columns: Vec::new(),
+        rows,
+    })
 }
 
 fn pngs(images: &[Image]) -> Result<Vec<Png>> {
-    images.iter().map(|i| Ok(Png::new(encode_png(i)?)?)).collect()
+    images
+        .iter()
+        .map(|i| Ok(Png::new(encode_png(i)?)?))
+        .collect()
 }
 
 fn section(heading: &str, blocks: Vec<Block>) -> Section {
-    Section { heading: heading.into(), paragraphs: Vec::new(), blocks }
+    Section {
+        heading: heading.into(),
+        paragraphs: Vec::new(),
+        blocks,
+    }
 }
 
 fn figure(value: String, label: &str, note: String) -> Figure {
-    Figure { value, label: label.into(), note }
+    Figure {
+        value,
+        label: label.into(),
+        note,
+    }
 }
 
 fn share(rate: &learngene_eval::Rate) -> String {
-    format!("{:.3} ({} of {})", rate.rate.unwrap_or(0.0), rate.hits, rate.count)
+    format!(
+        "{:.3} ({} of {})",
+        rate.rate.unwrap_or(0.0),
+        rate.hits,
+        rate.count
+    )
 }
 
 fn yes(it_is: bool) -> &'static str {
