@@ -187,11 +187,11 @@ impl DitConfig {
                 return fail(field, "0".into(), "at least 1");
             }
         }
-        if h % self.patch != 0 || w % self.patch != 0 {
+        if !h.is_multiple_of(self.patch) || !w.is_multiple_of(self.patch) {
             let sides = format!("{} for an input of {h}x{w}", self.patch);
             return fail("patch", sides, "a side that divides both height and width");
         }
-        if self.hidden % self.heads != 0 || self.hidden % 4 != 0 {
+        if !self.hidden.is_multiple_of(self.heads) || !self.hidden.is_multiple_of(4) {
             let found = format!("{} with {} heads", self.hidden, self.heads);
             return fail(
                 "hidden",

@@ -111,10 +111,10 @@ pub fn find_model(path: &Path) -> Result<PathBuf> {
         return Ok(direct);
     }
     let folder = path.join("checkpoints");
-    if folder.is_dir() {
-        if let Some(newest) = Checkpoints::at(&folder).latest()?.checkpoint {
-            return Ok(newest.file(EMA)?);
-        }
+    if folder.is_dir()
+        && let Some(newest) = Checkpoints::at(&folder).latest()?.checkpoint
+    {
+        return Ok(newest.file(EMA)?);
     }
     Err(Error::Folder {
         path: path.into(),

@@ -28,6 +28,9 @@ const VALIDATION_REPEATS: usize = 4;
 /// Steps between step events.
 const LOG_EVERY: u64 = 10;
 
+/// Width, height and bytes of a PNG.
+type Picture = (u32, u32, Vec<u8>);
+
 /// A run ready to train.
 pub struct Run {
     folder: PathBuf,
@@ -135,8 +138,8 @@ impl Run {
         let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
         let mut batches = Batches::new(dataset, train.order(), train.seed, train.flip)?;
         let mut log = EventLog::open(&self.folder.join("events.jsonl"))?;
-        let mut board = EventWriter::create(&self.folder.join("tb"), self.done, now())?;
-        let mut record = |event: Event, png: Option<(u32, u32, Vec<u8>)>| -> Result<()> {
+        let mut board = EventWriter::create(self.folder.join("tb"), self.done, now())?;
+        let mut record = |event: Event, png: Option<Picture>| -> Result<()> {
             log.write(&event)?;
             to_board(&mut board, &event, png)?;
             observe(&event);
@@ -165,8 +168,8 @@ impl Run {
             self.model = model;
             self.done += 1;
             let end = self.done == train.steps;
-            let due = |every: u64| end || (every > 0 && self.done % every == 0);
-            if self.done % LOG_EVERY == 0 || end {
+            let due = |every: u64| end || (every > 0 && self.done.is_multiple_of(every));
+            if self.done.is_multiple_of(LOG_EVERY) || end {
                 let images = (self.done - at) * batches.batch_size() as u64;
                 let images_per_second = images as f64 / since.elapsed().as_secs_f64();
                 (since, at) = (Instant::now(), self.done);
@@ -261,11 +264,7 @@ impl Run {
         .map(Some)
     }
 
-    fn sample_grid(
-        &self,
-        schedule: &Schedule,
-        classes: &[String],
-    ) -> Result<(PathBuf, (u32, u32, Vec<u8>))> {
+    fn sample_grid(&self, schedule: &Schedule, classes: &[String]) -> Result<(PathBuf, Picture)> {
         let sampling = Sampling {
             steps: 25,
             ..Sampling::default()
@@ -324,11 +323,7 @@ fn now() -> f64 {
         .map_or(0.0, |d| d.as_secs_f64())
 }
 
-fn to_board(
-    board: &mut EventWriter,
-    event: &Event,
-    png: Option<(u32, u32, Vec<u8>)>,
-) -> Result<()> {
+fn to_board(board: &mut EventWriter, event: &Event, png: Option<Picture>) -> Result<()> {
     let mut scalars: Vec<(&str, f64)> = Vec::new();
     match event {
         Event::Step {

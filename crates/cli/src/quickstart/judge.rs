@@ -9,6 +9,9 @@ use learngene_nn::Dit;
 /// Side to which images are enlarged for the features: a third of the time of the network's own 224.
 const FEATURE_SIZE: usize = 128;
 
+/// The tailor, if any, that runs for images of a class.
+type Tailor = dyn Fn(usize) -> Option<usize>;
+
 /// Features and the classifier on them.
 pub struct Judge {
     lite0: Lite0,
@@ -56,7 +59,7 @@ impl Judge {
     /// Rates on generated images: right tailor, none and a wrong one, guidance 1 and 2.
     pub fn swaps(&self, lab: &Lab, model: &Dit, classes: usize) -> Result<Vec<Verdict>> {
         let other = |class: usize| (class + 1) % classes;
-        let kinds: [(&str, &dyn Fn(usize) -> Option<usize>); 3] = [
+        let kinds: [(&str, &Tailor); 3] = [
             ("right tailor", &Some),
             ("no tailor", &|_| None),
             ("wrong tailor", &|class| Some(other(class))),
