@@ -10,7 +10,7 @@ use learngene_nn::Dit;
 const FEATURE_SIZE: usize = 128;
 
 /// The tailor, if any, that runs for images of a class.
-type Tailor = dyn Fn(usize) -> Option<usize>;
+type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
 
 /// Features and the classifier on them.
 pub struct Judge {
@@ -59,7 +59,7 @@ impl Judge {
     /// Rates on generated images: right tailor, none and a wrong one, guidance 1 and 2.
     pub fn swaps(&self, lab: &Lab, model: &Dit, classes: usize) -> Result<Vec<Verdict>> {
         let other = |class: usize| (class + 1) % classes;
-        let kinds: [(&str, &Tailor); 3] = [
+        let kinds: [(&str, &Tailor<'_>); 3] = [
             ("right tailor", &Some),
             ("no tailor", &|_| None),
             ("wrong tailor", &|class| Some(other(class))),
