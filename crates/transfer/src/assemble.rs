@@ -175,7 +175,8 @@ mod tests {
             let requests = [of(labels[0]), of(labels[0]), of(labels[1]), of(labels[1])];
             let mut lists: Vec<_> = requests.iter().map(|r| r.tailors.clone()).collect();
             let mut labels: Vec<_> = requests.iter().map(|r| r.label).collect();
-            (lists.resize(6, Vec::new()), labels.resize(6, None));
+            lists.resize(6, Vec::new());
+            labels.resize(6, None);
             let conditions = Conditions {
                 times: vec![300.0; 6],
                 labels,
