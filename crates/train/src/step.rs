@@ -9,7 +9,7 @@ use crate::{
 use burn::tensor::{Device, Tensor, TensorData};
 use learngene_data::{Dataset, Draw, Purpose, Split, Stream};
 use learngene_diffusion::{NoiseLevels, Schedule};
-use learngene_nn::{Conditions, Dit};
+use learngene_nn::{ClassGate, Conditions, Dit};
 use rayon::prelude::*;
 
 /// What a step measured.
@@ -81,9 +81,7 @@ pub(crate) fn step(
     } else {
         1.0
     };
-    let mut used: Vec<usize> = draws.iter().filter_map(|d| d.label).collect();
-    used.sort_unstable();
-    used.dedup();
+    let used = ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups();
     let model = optimiser.update(model, &grads, config, losses.lr, scale, &used);
     Ok((model, losses))
 }
