@@ -9,14 +9,17 @@
 //!
 //! Results on the CPU do not depend on the number of threads: work is cut into pieces of fixed size, a row is reduced
 //! within one piece, and sums over pieces are added in the order of the pieces. They do not depend on the instruction set
-//! either (sums have a fixed number of lanes, and nothing is contracted into a fused multiply-add), except for the matrix
-//! products of attention.
+//! either (sums have a fixed number of lanes, and nothing is contracted into a fused multiply-add), except for
+//! matrix products.
 
 mod activation;
 mod attention;
 mod flex;
+mod gemm;
 mod layer_norm;
 mod matmul;
+mod plan;
+mod projection;
 pub mod reference;
 mod residual;
 mod simd;
@@ -24,4 +27,6 @@ mod simd;
 pub use activation::{gelu_tanh, silu};
 pub use attention::attention;
 pub use layer_norm::modulated_layer_norm;
+pub use plan::GatePlan;
+pub use projection::{Factors, Tailors, gated_projection};
 pub use residual::gated_residual;

@@ -5,6 +5,8 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
+use crate::plan::GatePlan;
+use crate::projection::{Factors, Tailors};
 
 /// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -48,4 +50,57 @@ pub fn attention(q_btd: Tensor<3>, k_btd: Tensor<3>, v_btd: Tensor<3>, heads: us
         .matmul(split(v_btd))
         .swap_dims(1, 2)
         .reshape([b, t, d])
+}
+
+/// See [`crate::gated_projection`].
+pub fn gated_projection(
+    x: Tensor<2>,
+    learngene: Factors,
+    tailors: Option<Tailors>,
+    bias: Tensor<1>,
+    plan: &GatePlan,
+) -> Tensor<2> {
+    let scaled = learngene.u * learngene.s.unsqueeze_dim::<2>(1);
+    let base = x.clone().matmul(learngene.v.transpose()).matmul(scaled) + bias.unsqueeze::<2>();
+    match tailors {
+        Some(tailors) => add_tailors(base, x, tailors, plan),
+        None => base,
+    }
+}
+
+/// What the tailors of a gate add to `base`, the output of any layer for the same `x`.
+///
+/// - base: `[b * t, m]`
+/// - x: `[b * t, n]`
+/// - output: `[b * t, m]`
+pub fn add_tailors(base: Tensor<2>, x: Tensor<2>, tailors: Tailors, plan: &GatePlan) -> Tensor<2> {
+    let Some(folded) = &plan.folded else {
+        return base;
+    };
+    let ([rows, n], m) = (x.dims(), base.dims()[1]);
+    let gated = rows / plan.batch * folded.gated;
+    let Tailors { factors, groups } = tailors;
+    let rank = factors.rank() / groups;
+    let scaled = factors.u * factors.s.unsqueeze_dim::<2>(1);
+    let mut su = scaled.reshape([groups, rank * m]);
+    let mut v = factors.v.reshape([groups, rank * n]);
+    if let Some(indices) = &folded.groups {
+        su = su.select(0, indices.clone());
+        v = v.select(0, indices.clone());
+    }
+    if let Some(weights) = &folded.weights {
+        su = su * weights.clone().reshape([folded.runs * folded.slots, 1]);
+    }
+    let block = folded.slots * rank;
+    let head = x
+        .slice([0..gated, 0..n])
+        .reshape([folded.runs, gated / folded.runs, n]);
+    let v = v.reshape([folded.runs, block, n]).swap_dims(1, 2);
+    let su = su.reshape([folded.runs, block, m]);
+    let added = head.matmul(v).matmul(su).reshape([gated, m]);
+    if gated == rows {
+        return base + added;
+    }
+    let tail = base.clone().slice([gated..rows, 0..m]);
+    Tensor::cat(vec![base.slice([0..gated, 0..m]) + added, tail], 0)
 }

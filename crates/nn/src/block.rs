@@ -5,13 +5,13 @@ use crate::{
     attention::Attention,
     config::DitConfig,
     error::Result,
-    gate::GatePlan,
     init::Init,
     mlp::Mlp,
     projection::Form,
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
+use learngene_kernels::GatePlan;
 
 /// Attention and MLP, each behind a modulated norm and a gated residual.
 #[derive(Module, Debug)]

@@ -6,12 +6,13 @@ use crate::{
     config::{AdaLn, Basis, DitConfig},
     embed::{LabelEmbedding, TimeEmbedding, patchify, positions, unpatchify},
     error::{Error, Result},
-    gate::{ClassGate, GatePlan},
+    gate::ClassGate,
     init::{FactorInit, Init},
     projection::{Form, ProjectionShape},
 };
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use learngene_kernels::GatePlan;
 
 /// What the prediction for a batch depends on besides the images.
 #[derive(Clone, Debug)]
@@ -94,7 +95,7 @@ impl Dit {
 
     /// Lays out a gate for this model's groups.
     pub fn plan(&self, gate: &ClassGate) -> Result<GatePlan> {
-        GatePlan::new(gate, self.config.groups, &self.device())
+        gate.plan(self.config.groups, &self.device())
     }
 
     /// The network's prediction.

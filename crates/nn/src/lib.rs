@@ -25,6 +25,7 @@ mod projection;
 pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES};
 pub use dit::{Conditions, Dit};
 pub use error::{Error, Result};
-pub use gate::{ClassGate, GatePlan};
+pub use gate::ClassGate;
 pub use init::FactorInit;
+pub use learngene_kernels::GatePlan;
 pub use projection::{Components, DenseProjection, FactorisedProjection, Form, Projection};

@@ -3,12 +3,12 @@
 use crate::{
     config::DitConfig,
     error::Result,
-    gate::GatePlan,
     init::Init,
     projection::{Form, Projection},
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
+use learngene_kernels::GatePlan;
 
 /// `d -> mlp_ratio d -> d` with a GELU (tanh form) between.
 #[derive(Module, Debug)]

@@ -14,11 +14,11 @@
 use crate::{
     config::Basis,
     error::Result,
-    gate::GatePlan,
     init::{FactorInit, Init},
 };
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use learngene_kernels::{self as kernels, Factors, GatePlan, Tailors};
 
 /// Rank-one components stored one per row, so that a tailor is a contiguous block of rows.
 #[derive(Module, Debug)]
@@ -115,10 +115,12 @@ impl Components {
         self.u.val() * self.s.val().unsqueeze_dim::<2>(1)
     }
 
-    /// - x: `[rows, n]`
-    /// - output: `[rows, m]`
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.v.val().transpose()).matmul(self.scaled_u())
+    fn factors(&self) -> Factors {
+        Factors {
+            u: self.u.val(),
+            s: self.s.val(),
+            v: self.v.val(),
+        }
     }
 
     /// The product `U^T diag(sigma) V`, `[m, n]`.
@@ -144,30 +146,6 @@ impl Components {
             self.s.val().slice([rows.clone()]) * weight,
             self.v.val().slice([rows]),
         )
-    }
-
-    /// What the tailors of a batch add.
-    ///
-    /// - x: `[gated * t, n]`
-    /// - output: `[gated * t, m]`
-    fn forward_grouped(&self, x: Tensor<2>, plan: &GatePlan, groups: usize) -> Tensor<2> {
-        let rank = self.rank() / groups;
-        let [rows, n] = x.dims();
-        let m = self.u.dims()[1];
-        let block = plan.slots * rank;
-        let mut su_gm = self.scaled_u().reshape([groups, rank * m]);
-        let mut v_gn = self.v.val().reshape([groups, rank * n]);
-        if let Some(indices) = &plan.groups {
-            su_gm = su_gm.select(0, indices.clone());
-            v_gn = v_gn.select(0, indices.clone());
-        }
-        if let Some(weights) = &plan.weights {
-            su_gm = su_gm * weights.clone().reshape([plan.runs * plan.slots, 1]);
-        }
-        let x = x.reshape([plan.runs, rows / plan.runs, n]);
-        let v = v_gn.reshape([plan.runs, block, n]);
-        let su = su_gm.reshape([plan.runs, block, m]);
-        x.matmul(v.swap_dims(1, 2)).matmul(su).reshape([rows, m])
     }
 }
 
@@ -204,28 +182,29 @@ impl Projection {
     /// - x: `[b * t, n]`
     /// - output: `[b * t, m]`
     pub fn forward(&self, x: Tensor<2>, plan: &GatePlan, groups: usize) -> Tensor<2> {
-        let [rows, n] = x.dims();
-        let (base, tailors, bias) = match self {
-            Self::Dense(p) => (
-                x.clone().matmul(p.weight.val().transpose()),
-                &p.tailors,
+        let tailors = |t: &Option<Components>| {
+            t.as_ref().map(|t| Tailors {
+                factors: t.factors(),
+                groups,
+            })
+        };
+        match self {
+            Self::Dense(p) => {
+                let base = x.clone().matmul(p.weight.val().transpose());
+                let base = base + p.bias.val().unsqueeze::<2>();
+                match tailors(&p.tailors) {
+                    Some(tailors) => kernels::reference::add_tailors(base, x, tailors, plan),
+                    None => base,
+                }
+            }
+            Self::Factorised(p) => kernels::gated_projection(
+                x,
+                p.learngene.factors(),
+                tailors(&p.tailors),
                 p.bias.val(),
+                plan,
             ),
-            Self::Factorised(p) => (p.learngene.forward(x.clone()), &p.tailors, p.bias.val()),
-        };
-        let base = base + bias.unsqueeze::<2>();
-        let Some(tailors) = tailors.as_ref().filter(|_| !plan.is_closed()) else {
-            return base;
-        };
-        let gated_rows = rows / plan.batch * plan.gated;
-        if gated_rows == rows {
-            return base + tailors.forward_grouped(x, plan, groups);
         }
-        let m = base.dims()[1];
-        let x = x.slice([0..gated_rows, 0..n]);
-        let head =
-            base.clone().slice([0..gated_rows, 0..m]) + tailors.forward_grouped(x, plan, groups);
-        Tensor::cat(vec![head, base.slice([gated_rows..rows, 0..m])], 0)
     }
 
     /// The projection for samples that all share the gate `list`, in that form and without tailors.

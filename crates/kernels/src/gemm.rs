@@ -1,0 +1,152 @@
+//! Products of matrices inside slices, on the calling thread.
+//!
+//! A safe door to the `gemm` crate, the one Burn's CPU backend multiplies with. Callers cut their work into tasks of a
+//! fixed size and run one product per task, so a sum is added in the same order on any number of threads.
+
+/// A matrix inside a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// Row-major, `columns` apart.
+    pub(crate) fn new(data: &'a [f32], columns: usize) -> Self {
+        Self {
+            data,
+            rows: data.len() / columns.max(1),
+            columns,
+            row_stride: columns,
+            column_stride: 1,
+        }
+    }
+
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// One past the last element.
+    fn end(&self) -> usize {
+        if self.rows == 0 || self.columns == 0 {
+            return 0;
+        }
+        (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1
+    }
+}
+
+/// What a product does with what its target holds.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Target {
+    /// Overwritten.
+    Set,
+    /// Added to.
+    Add,
+}
+
+/// `to = a b` or `to += a b`; `to` is row-major.
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub(crate) fn gemm(to: &mut [f32], target: Target, a: View<'_>, b: View<'_>) {
+    assert_eq!(a.columns, b.rows, "inner dimensions");
+    assert_eq!(to.len(), a.rows * b.columns, "size of the result");
+    assert!(
+        a.end() <= a.data.len() && b.end() <= b.data.len(),
+        "views inside their slices"
+    );
+    if to.is_empty() {
+        return;
+    }
+    #[expect(
+        unsafe_code,
+        reason = "the product reads and writes within the bounds asserted above"
+    )]
+    // SAFETY: `to` is exclusively borrowed and holds every element of a row-major `a.rows x b.columns` matrix; `a` and
+    // `b` hold every element their shapes and strides address.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            to.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            target == Target::Add,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_small_integers_are_exact() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (17, 33, 9), (64, 7, 65), (4, 0, 3)] {
+            let a: Vec<f32> = (0..m * k).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| (i * 5 % 13) as f32 - 6.0).collect();
+            let exact =
+                |i: usize, j: usize| -> f32 { (0..k).map(|p| a[i * k + p] * b[p * n + j]).sum() };
+            let across: Vec<f32> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
+            let (left, right) = (
+                View {
+                    rows: m,
+                    ..View::new(&a, k)
+                },
+                View {
+                    rows: k,
+                    ..View::new(&b, n)
+                },
+            );
+            let turned = View {
+                rows: n,
+                ..View::new(&across, k)
+            }
+            .transposed();
+            for right in [right, turned] {
+                let mut c = vec![1.0; m * n];
+                gemm(&mut c, Target::Add, left, right);
+                for (at, c) in c.iter().enumerate() {
+                    assert_eq!(*c, 1.0 + exact(at / n, at % n));
+                }
+                gemm(&mut c, Target::Set, left, right);
+                for (at, c) in c.iter().enumerate() {
+                    assert_eq!(*c, exact(at / n, at % n));
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "inner dimensions")]
+    fn shapes_that_do_not_fit_are_refused() {
+        gemm(
+            &mut [0.0; 4],
+            Target::Set,
+            View::new(&[0.0; 6], 3),
+            View::new(&[0.0; 4], 2),
+        );
+    }
+}
