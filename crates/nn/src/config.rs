@@ -82,6 +82,10 @@ pub struct DitConfig {
     pub learn_sigma: bool,
     /// Dense or factorised projections.
     pub basis: Basis,
+    /// What attention's four square matrices are made of where that is not `basis`: merging a model for one gate can
+    /// pay for them and not for the MLP's matrices. Needs an `mlp_ratio` of at least 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_basis: Option<Basis>,
     /// `N_T`: components of a tailor; 0 for a model without tailors.
     pub tailor_rank: usize,
     /// Tailors of each matrix; one per class unless classes share.
@@ -97,6 +101,11 @@ pub const SIZES: &[(&str, usize, usize, usize, AdaLn)] = &[
     ("dit-l", 1024, 24, 16, AdaLn::PerBlock),
     ("dit-xl", 1152, 28, 16, AdaLn::PerBlock),
 ];
+
+/// The most tokens of an image: a bound on what a stored configuration can make a program allocate.
+const MAX_TOKENS: usize = 1 << 16;
+/// The most blocks, for the same reason.
+const MAX_DEPTH: usize = 1 << 10;
 
 impl DitConfig {
     /// The size of that name (`dit-nano/4`) for an input and a number of classes: dense and without tailors.
@@ -135,6 +144,7 @@ impl DitConfig {
             adaln,
             learn_sigma: false,
             basis: Basis::Dense,
+            attention_basis: None,
             tailor_rank: 0,
             groups: 0,
         };
@@ -191,6 +201,15 @@ impl DitConfig {
             let sides = format!("{} for an input of {h}x{w}", self.patch);
             return fail("patch", sides, "a side that divides both height and width");
         }
+        let tokens = (h / self.patch).saturating_mul(w / self.patch);
+        for (field, value, most) in [
+            ("tokens of an image", tokens, MAX_TOKENS),
+            ("depth", self.depth, MAX_DEPTH),
+        ] {
+            if value > most {
+                return fail(field, value.to_string(), &format!("at most {most}"));
+            }
+        }
         if !self.hidden.is_multiple_of(self.heads) || !self.hidden.is_multiple_of(4) {
             let found = format!("{} with {} heads", self.hidden, self.heads);
             return fail(
@@ -199,17 +218,23 @@ impl DitConfig {
                 "a multiple of 4 and of the number of heads",
             );
         }
-        let learngene = match self.basis {
-            Basis::Dense => 0,
-            Basis::Factorised { learngene: 0 } => {
-                return fail(
-                    "rank split",
-                    "N_G = 0".into(),
-                    "at least one learngene component",
-                );
-            }
-            Basis::Factorised { learngene } => learngene,
-        };
+        if self.attention_basis.is_some() && self.mlp_ratio < 2 {
+            let found = format!("given with mlp_ratio {}", self.mlp_ratio);
+            return fail(
+                "attention_basis",
+                found,
+                "none, or an mlp_ratio of 2 or more",
+            );
+        }
+        let ranks = [Some(self.basis), self.attention_basis].map(|b| b.and_then(Basis::rank));
+        if ranks.contains(&Some(0)) {
+            return fail(
+                "rank split",
+                "N_G = 0".into(),
+                "at least one learngene component",
+            );
+        }
+        let learngene = ranks.into_iter().flatten().max().unwrap_or(0);
         if learngene + self.tailor_rank > self.hidden {
             return fail(
                 "rank split",
@@ -258,9 +283,24 @@ impl DitConfig {
 
     /// `N_G`, if the projections are factorised.
     pub fn learngene_rank(&self) -> Option<usize> {
-        match self.basis {
-            Basis::Dense => None,
-            Basis::Factorised { learngene } => Some(learngene),
+        self.basis.rank()
+    }
+
+    /// What the projection from `inputs` to `outputs` is made of.
+    pub(crate) fn basis_of(&self, inputs: usize, outputs: usize) -> Basis {
+        match self.attention_basis {
+            Some(attention) if inputs == outputs => attention,
+            _ => self.basis,
+        }
+    }
+}
+
+impl Basis {
+    /// Number of learngene components, if there are any.
+    pub fn rank(self) -> Option<usize> {
+        match self {
+            Self::Dense => None,
+            Self::Factorised { learngene } => Some(learngene),
         }
     }
 }
@@ -297,6 +337,26 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("30x30"), "{text}");
+    }
+
+    #[test]
+    fn sizes_no_machine_could_hold_are_refused() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap();
+        let vast = DitConfig {
+            input: [3, usize::MAX - 3, 1 << 40],
+            ..config.clone()
+        };
+        let text = vast.validate().unwrap_err().to_string();
+        assert!(text.contains("at most 65536"), "{text}");
+        let deep = DitConfig {
+            depth: usize::MAX,
+            ..config
+        };
+        let text = deep.validate().unwrap_err().to_string();
+        assert!(
+            text.contains("depth") && text.contains("at most 1024"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -68,10 +68,14 @@ pub fn plan(config: &DitConfig) -> Plan {
         config.hidden as u64,
         config.depth as u64,
     );
-    let sides: u64 = projections(config).iter().map(|p| (p.1 + p.2) as u64).sum();
-    let areas: u64 = projections(config).iter().map(|p| (p.1 * p.2) as u64).sum();
-    let per_rank = depth * t * sides;
-    let learngene_rank = config.learngene_rank().map(|r| r as u64);
+    let (mut sides, mut learngene_macs, mut dense_macs) = (0, 0, 0);
+    for (_, n, m) in projections(config) {
+        sides += (n + m) as u64;
+        match config.basis_of(n, m).rank() {
+            Some(rank) => learngene_macs += depth * t * (rank * (n + m)) as u64,
+            None => dense_macs += depth * t * (n * m) as u64,
+        }
+    }
 
     let patch_out = (config.patch * config.patch * config.out_channels()) as u64;
     let modulation = 6
@@ -93,14 +97,9 @@ pub fn plan(config: &DitConfig) -> Plan {
     };
     let groups = config.groups as u64;
     let tailors = of(Part::Tailors);
-    let tailor_macs = per_rank * config.tailor_rank as u64;
-    let learngene = cost(of(Part::Learngene), per_rank * learngene_rank.unwrap_or(0));
+    let tailor_macs = depth * t * sides * config.tailor_rank as u64;
+    let learngene = cost(of(Part::Learngene), learngene_macs);
     let tailor = cost(tailors.checked_div(groups).unwrap_or(0), tailor_macs);
-    let dense_macs = if learngene_rank.is_none() {
-        depth * t * areas
-    } else {
-        0
-    };
     let dense = cost(dense, dense_macs);
     let attention = cost(0, depth * 2 * t * t * d);
     let rest = cost(of(Part::Rest) + of(Part::Labels), rest_macs);

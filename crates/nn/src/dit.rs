@@ -8,10 +8,10 @@ use crate::{
     error::{Error, Result},
     gate::ClassGate,
     init::{FactorInit, Init},
-    projection::{Form, ProjectionShape},
+    projection::{Form, Projection, ProjectionShape},
 };
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use learngene_kernels::GatePlan;
 
 /// What the prediction for a batch depends on besides the images.
@@ -54,6 +54,8 @@ pub struct Dit {
     pub final_modulation: Linear,
     /// `d -> p p c`.
     pub output: Linear,
+    /// `[1, t, d]`: the fixed code of each token's place; no parameter, so neither trained nor stored.
+    positions_1td: Tensor<3>,
     #[module(skip)]
     config: DitConfig,
 }
@@ -79,6 +81,7 @@ impl Dit {
                 .collect::<Result<_>>()?,
             final_modulation: Linear::zeros(d, 2 * d, init),
             output: Linear::zeros(d, config.patch * config.patch * config.out_channels(), init),
+            positions_1td: positions(config, device),
             config: config.clone(),
         })
     }
@@ -121,16 +124,11 @@ impl Dit {
             .modulation
             .as_ref()
             .map(|m| m.forward(condition.clone()));
-        let (rows, columns) = (
-            config.input[1] / config.patch,
-            config.input[2] / config.patch,
-        );
-        let place = TensorData::new(positions(rows, columns, d), [1, t, d]);
         let tokens = self
             .patches
             .forward(patchify(images, config.patch))
             .reshape([batch, t, d]);
-        let mut x = tokens + Tensor::from_data(place, &device);
+        let mut x = tokens + self.positions_1td.clone();
         for block in &self.blocks {
             x = block.forward(x, &condition, shared.as_ref(), &plan);
         }
@@ -149,21 +147,26 @@ impl Dit {
 
     /// The same model for samples that all share one gate, its projections in that form (the cheapest by default).
     ///
-    /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes.
+    /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes. Its
+    /// configuration tells what each projection became; [`DitConfig::validate`] refuses it if the side-by-side form was
+    /// forced on more components than the matrices have rows.
     pub fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Result<Self> {
         self.plan(&ClassGate::new(vec![list.to_vec()]))?;
+        let blocks: Vec<Block> = self
+            .blocks
+            .iter()
+            .map(|b| b.specialise(list, form))
+            .collect();
         let mut config = self.config.clone();
-        let active = config
-            .learngene_rank()
-            .map(|r| r + list.len() * config.tailor_rank);
-        config.basis = active.map_or(Basis::Dense, |learngene| Basis::Factorised { learngene });
         (config.tailor_rank, config.groups) = (0, 0);
+        if let Some(block) = blocks.first() {
+            // the form follows the shape, and shapes are the same in every block
+            config.basis = basis_of(&block.mlp.input);
+            let attention = basis_of(&block.attention.q);
+            config.attention_basis = (attention != config.basis).then_some(attention);
+        }
         Ok(Self {
-            blocks: self
-                .blocks
-                .iter()
-                .map(|b| b.specialise(list, form))
-                .collect(),
+            blocks,
             config,
             ..self.clone()
         })
@@ -202,12 +205,21 @@ impl Dit {
     }
 }
 
+fn basis_of(projection: &Projection) -> Basis {
+    match projection {
+        Projection::Dense(_) => Basis::Dense,
+        Projection::Factorised(p) => Basis::Factorised {
+            learngene: p.learngene.rank(),
+        },
+    }
+}
+
 impl DitConfig {
     pub(crate) fn projection(&self, inputs: usize, outputs: usize) -> ProjectionShape {
         ProjectionShape {
             inputs,
             outputs,
-            basis: self.basis,
+            basis: self.basis_of(inputs, outputs),
             tailor_rank: self.tailor_rank,
             groups: self.groups,
         }

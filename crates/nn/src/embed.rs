@@ -1,6 +1,6 @@
 //! Patches, positions, diffusion time and label as vectors.
 
-use crate::{adaln::Linear, init::Init};
+use crate::{adaln::Linear, config::DitConfig, init::Init};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -99,11 +99,18 @@ pub(crate) fn unpatchify(tokens: Tensor<2>, p: usize, [c, h, w]: [usize; 3]) -> 
         .reshape([b, c, h, w])
 }
 
+/// The code of every token's place, `[1, t, d]`.
+pub(crate) fn positions(config: &DitConfig, device: &Device) -> Tensor<3> {
+    let (p, d) = (config.patch, config.hidden);
+    let values = sine_cosine(config.input[1] / p, config.input[2] / p, d);
+    Tensor::from_data(TensorData::new(values, [1, config.tokens(), d]), device)
+}
+
 /// Fixed two-dimensional sine-cosine positions (MAE, arXiv 2111.06377): half of the width codes the column, half the
 /// row, each as sines then cosines of `10000^(-i / (d/4))`.
 ///
 /// Output: `[rows * columns, d]`.
-pub(crate) fn positions(rows: usize, columns: usize, d: usize) -> Vec<f32> {
+fn sine_cosine(rows: usize, columns: usize, d: usize) -> Vec<f32> {
     let quarter = d / 4;
     let axis = |at: usize, i: usize| {
         let angle = at as f64 / 10_000f64.powf((i % quarter) as f64 / quarter as f64);
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn positions_tell_columns_from_rows() {
-        let p = positions(2, 3, 8);
+        let p = sine_cosine(2, 3, 8);
         let at = |row: usize, column: usize| &p[(row * 3 + column) * 8..][..8];
         assert_eq!(at(0, 0), &[0., 0., 1., 1., 0., 0., 1., 1.]);
         assert_eq!(at(0, 1)[4..], at(0, 2)[4..]);

@@ -1,7 +1,7 @@
 //! Parameters by name: the layout a configuration implies, and reading, replacing and freezing those of a model.
 
 use crate::{
-    config::{AdaLn, Basis, DitConfig},
+    config::{AdaLn, DitConfig},
     dit::Dit,
     embed::TIME_FEATURES,
     error::{Error, Result},
@@ -99,13 +99,14 @@ pub fn layout(config: &DitConfig) -> Layout {
                 layout.insert(format!("{name}.{part}.s"), vec![r]);
                 layout.insert(format!("{name}.{part}.v"), vec![r, n]);
             };
-            if let Basis::Factorised { learngene } = config.basis {
-                components("learngene", learngene);
+            let learngene = config.basis_of(n, m).rank();
+            if let Some(rank) = learngene {
+                components("learngene", rank);
             }
             if config.tailor_rank > 0 {
                 components("tailors", config.tailor_rank * config.groups);
             }
-            if config.basis == Basis::Dense {
+            if learngene.is_none() {
                 layout.insert(format!("{name}.weight"), vec![m, n]);
             }
             layout.insert(format!("{name}.bias"), vec![m]);
@@ -220,6 +221,21 @@ pub fn to_vec<const D: usize>(value: Tensor<D>) -> Vec<f32> {
     let data = value.into_data().convert::<f32>();
     #[expect(clippy::expect_used, reason = "converted to f32 in the line above")]
     data.try_into_vec().expect("f32 values")
+}
+
+/// The name of the first parameter with a value that is not finite, in the model's order.
+pub fn first_not_finite(model: &Dit) -> Option<String> {
+    struct Find(Option<String>);
+    impl Visit for Find {
+        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+            if self.0.is_none() && to_vec(value.clone()).iter().any(|v| !v.is_finite()) {
+                self.0 = Some(name.into());
+            }
+        }
+    }
+    let mut find = Find(None);
+    visit(model, &mut find);
+    find.0
 }
 
 /// The model with the given parameters replaced; names it lacks and wrong shapes are listed in one error.
