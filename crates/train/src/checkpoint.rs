@@ -8,7 +8,8 @@ use crate::{
 };
 use burn::tensor::Device;
 use learngene_formats::{
-    Checkpoint, CheckpointWriter, Checkpoints, Content, Header, Kind, TensorEntry, WeightFile,
+    Checkpoint, CheckpointWriter, Checkpoints, Content, FormatError, Header, Kind, TensorEntry,
+    WeightFile,
 };
 use learngene_nn::{Dit, params};
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
+/// Metadata of the optimiser's file: how many updates each parameter had.
+const UPDATES: &str = "updates/";
 
 /// Weights with the moving average in place of every trained parameter.
 pub(crate) fn averaged(model: &Dit, optimiser: &AdamW) -> Parameters {
@@ -26,6 +29,9 @@ pub(crate) fn averaged(model: &Dit, optimiser: &AdamW) -> Parameters {
 }
 
 /// Saves the state after `step` steps.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the first weight that is not finite: such a state must not push out a good one.
 pub(crate) fn save(
     writer: &CheckpointWriter,
     config: &RunConfig,
@@ -34,6 +40,9 @@ pub(crate) fn save(
     step: u64,
     metric: Option<f64>,
 ) -> Result<Checkpoint> {
+    if let Some(what) = params::first_not_finite(model) {
+        return Err(Error::not_finite(step, format!("the weight `{what}`")));
+    }
     let model_file = weights::file(Kind::Model, config, &params::values(model)).to_bytes()?;
     let ema = weights::file(Kind::Ema, config, &averaged(model, optimiser)).to_bytes()?;
     let state = optimiser_file(optimiser).to_bytes()?;
@@ -46,33 +55,78 @@ pub(crate) fn save(
 }
 
 /// The state of a checkpoint: configuration, model and optimiser.
+///
+/// # Errors
+/// A file of another kind; missing, unexpected and mis-shaped tensors of a file, all of them; update counts that are not
+/// one whole number per group (or one for the whole parameter), none above the steps done.
 pub(crate) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(RunConfig, Dit, AdamW)> {
     let (config, model) = weights::read(&checkpoint.file(MODEL)?, device)?;
-    let ema = WeightFile::read(checkpoint.file(EMA)?)?;
+    let mut optimiser = AdamW::new(&model, &config.train);
+    let average = WeightFile::read(checkpoint.file(EMA)?)?;
+    average.require_kind(Kind::Ema)?;
+    average.check_strict(&params::layout(&config.model))?;
     let state = WeightFile::read(checkpoint.file(OPTIMISER)?)?;
     state.require_kind(Kind::Optimiser)?;
-    let fresh = AdamW::new(&model, &config.train);
-    let mut expected = BTreeMap::new();
-    for (name, slot) in &fresh.slots {
-        expected.insert(format!("{name}/m"), slot.shape.clone());
-        expected.insert(format!("{name}/v"), slot.shape.clone());
+    let moments = |(name, slot): (&String, &Slot)| {
+        ["m", "v"].map(|moment| (format!("{name}/{moment}"), slot.shape.clone()))
+    };
+    state.check_strict(&optimiser.slots.iter().flat_map(moments).collect())?;
+    let mut counts = update_counts(&state, &optimiser, checkpoint)?;
+    let take = |file: &WeightFile, name: &str| file.tensors[name].values.clone();
+    for (name, slot) in &mut optimiser.slots {
+        slot.m = take(&state, &format!("{name}/m"));
+        slot.v = take(&state, &format!("{name}/v"));
+        slot.ema = take(&average, name);
+        slot.updates = counts.remove(name).unwrap_or_default();
     }
-    state.check_strict(&expected)?;
-    let mut slots = fresh.slots;
-    for (name, slot) in &mut slots {
-        let take = |suffix: &str| state.tensors[&format!("{name}/{suffix}")].values.clone();
-        (slot.m, slot.v) = (take("m"), take("v"));
-        if let Some(entry) = ema.tensors.get(name) {
-            slot.ema = entry.values.clone();
-        }
-        if let Some(counts) = state.header.extra.get(&format!("updates/{name}")) {
-            slot.updates = counts.split(',').filter_map(|c| c.parse().ok()).collect();
-        }
-    }
-    Ok((config, model, AdamW { slots }))
+    Ok((config, model, optimiser))
 }
 
-fn optimiser_file(optimiser: &AdamW) -> WeightFile {
+/// The stored update counts of every slot, as many as the slot has and none above the steps done; all faults in one error.
+fn update_counts(
+    file: &WeightFile,
+    optimiser: &AdamW,
+    checkpoint: &Checkpoint,
+) -> Result<BTreeMap<String, Vec<u64>>> {
+    let (stored, steps) = (&file.header.extra, checkpoint.step());
+    let mut faults: Vec<String> = stored
+        .keys()
+        .filter_map(|key| key.strip_prefix(UPDATES))
+        .filter(|name| !optimiser.slots.contains_key(*name))
+        .map(|name| format!("`{name}` is not trained"))
+        .collect();
+    let mut counts = BTreeMap::new();
+    for (name, slot) in &optimiser.slots {
+        let Some(text) = stored.get(&format!("{UPDATES}{name}")) else {
+            faults.push(format!("`{name}` has none"));
+            continue;
+        };
+        let expected = slot.updates.len();
+        let parsed: std::result::Result<Vec<u64>, _> = text.split(',').map(str::parse).collect();
+        match parsed {
+            Err(_) => faults.push(format!("`{name}` has counts that are not whole numbers")),
+            Ok(found) if found.len() != expected => {
+                faults.push(format!("`{name}` has {}, expected {expected}", found.len()))
+            }
+            Ok(found) if found.iter().any(|&count| count > steps) => {
+                faults.push(format!(
+                    "`{name}` has more updates than the {steps} steps done"
+                ));
+            }
+            Ok(found) => drop(counts.insert(name.clone(), found)),
+        }
+    }
+    if faults.is_empty() {
+        return Ok(counts);
+    }
+    let error = FormatError::Damaged {
+        path: checkpoint.path.clone(),
+        reason: format!("the update counts do not fit: {}", faults.join("; ")),
+    };
+    Err(error.into())
+}
+
+pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightFile {
     let mut header = Header::new(Kind::Optimiser, serde_json::json!({"name": "adamw"}));
     let mut tensors = BTreeMap::new();
     for (
@@ -95,7 +149,7 @@ fn optimiser_file(optimiser: &AdamW) -> WeightFile {
         let counts: Vec<String> = updates.iter().map(u64::to_string).collect();
         header
             .extra
-            .insert(format!("updates/{name}"), counts.join(","));
+            .insert(format!("{UPDATES}{name}"), counts.join(","));
     }
     WeightFile::new(header, tensors)
 }

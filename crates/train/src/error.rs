@@ -13,11 +13,11 @@ pub enum Error {
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A loss or gradient that is not finite; nothing was updated.
+    /// A loss, gradient or weight that is not finite. It was neither used for an update nor saved.
     #[error(
-        "step {step}: {what} is not finite; nothing was updated and the last checkpoint{} is whole. \
+        "step {step}: {what} is not finite; {}. \
          Lower the learning rate, or resume with a smaller `train.clip`",
-        checkpoint.map(|s| format!(" (step {s})")).unwrap_or_default()
+        checkpoint.map_or("nothing was saved".into(), |s| format!("the last checkpoint (step {s}) is whole"))
     )]
     NotFinite {
         /// The step.
@@ -35,9 +35,11 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
-    /// A file of the run that cannot be read or written.
-    #[error("cannot write {}: {source}", path.display())]
+    /// A file or folder of the run that cannot be used.
+    #[error("cannot {action} {}: {source}; check the path, its permissions and the free space", path.display())]
     Io {
+        /// What was tried.
+        action: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -61,9 +63,25 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+    /// Not finite, before it is known what the last checkpoint is.
+    pub(crate) fn not_finite(step: u64, what: String) -> Self {
+        Self::NotFinite {
+            step,
+            what,
+            checkpoint: None,
+        }
+    }
+
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 

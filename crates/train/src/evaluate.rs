@@ -1,7 +1,9 @@
 //! Losses on images the model was not trained on, with times and noise that never change.
 
-use crate::error::Result;
-use burn::tensor::{Tensor, TensorData};
+use crate::{
+    batch::{Item, images_and_noise},
+    error::Result,
+};
 use learngene_data::{Dataset, Purpose, Split, Stream};
 use learngene_diffusion::{NoiseLevels, Objective, Schedule};
 use learngene_nn::{ClassGate, Conditions, Dit, params};
@@ -47,8 +49,7 @@ pub fn evaluate(
     gating: Gating,
     repeats: usize,
 ) -> Result<Evaluation> {
-    let [c, h, w] = dataset.shape();
-    let (size, classes) = (c * h * w, dataset.classes().len());
+    let classes = dataset.classes().len();
     // sorted by class, so that the tailors run as few large products
     let of_class = |class| {
         dataset
@@ -65,18 +66,19 @@ pub fn evaluate(
     let (mut velocity, mut epsilon) = (vec![0.0; classes], vec![0.0; classes]);
     let mut counts = vec![0usize; classes];
     for (start, part) in draws.chunks(BATCH).enumerate().map(|(k, p)| (k * BATCH, p)) {
-        let mut images = vec![0.0; part.len() * size];
-        let mut noise = vec![0.0; part.len() * size];
-        let mut times = Vec::with_capacity(part.len());
-        for (k, &(_, i)) in part.iter().enumerate() {
-            dataset.write_chw(split, i, false, &mut images[k * size..][..size]);
-            Stream::new(SEED, (start + k) as u64, Purpose::EvaluationNoise)
-                .fill_normal(&mut noise[k * size..][..size]);
-            let middle = (slices[start + k] as f64 + 0.5) / draws.len() as f64;
-            times.push(((middle * steps as f64) as usize).min(steps - 1));
-        }
-        let tensor = |v| Tensor::from_data(TensorData::new(v, [part.len(), c, h, w]), &device);
-        let (x0, noise): (Tensor<4>, Tensor<4>) = (tensor(images), tensor(noise));
+        let item = |(k, &(_, sample)): (usize, &(usize, usize))| Item {
+            sample,
+            flip: false,
+            index: (start + k) as u64,
+        };
+        let items: Vec<Item> = part.iter().enumerate().map(item).collect();
+        let key = (SEED, Purpose::EvaluationNoise);
+        let (x0, noise) = images_and_noise(dataset, split, &items, key, &device);
+        let time = |slice: &usize| {
+            let middle = (*slice as f64 + 0.5) / draws.len() as f64;
+            ((middle * steps as f64) as usize).min(steps - 1)
+        };
+        let times: Vec<usize> = slices[start..][..part.len()].iter().map(time).collect();
         let group = |(k, &(class, _)): (usize, &(usize, usize))| match gating {
             Gating::Right => Some(class),
             Gating::None => None,

@@ -81,13 +81,39 @@ impl EventLog {
         let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self {
             path: path.into(),
-            file: file.map_err(Error::io(path))?,
+            file: file.map_err(Error::io("open", path))?,
         })
     }
 
     pub fn write(&mut self, event: &Event) -> Result<()> {
         let mut line = serde_json::to_vec(event).unwrap_or_default();
         line.push(b'\n');
-        self.file.write_all(&line).map_err(Error::io(&self.path))
+        self.file
+            .write_all(&line)
+            .map_err(Error::io("write", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = match EventLog::open(folder.path()) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("a folder is no log"),
+        };
+        assert!(text.starts_with("cannot open "), "{text}");
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let mut log = EventLog::open(full).unwrap();
+            let text = log
+                .write(&Event::Checkpoint { step: 1 })
+                .unwrap_err()
+                .to_string();
+            assert!(text.starts_with("cannot write /dev/full"), "{text}");
+        }
     }
 }

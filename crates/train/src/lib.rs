@@ -4,6 +4,7 @@
 //! Out: a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images.
 //! Must not know: file formats of other programs, how a method chose what trains, the terminal.
 
+mod batch;
 pub mod checkpoint;
 pub mod config;
 mod error;

@@ -91,7 +91,8 @@ impl Run {
         let device = device.clone().autodiff();
         let (model, optimiser, done) = match found.checkpoint {
             Some(newest) => {
-                let (_, model, optimiser) = checkpoint::load(&newest, &device)?;
+                let (saved, model, optimiser) = checkpoint::load(&newest, &device)?;
+                check_unchanged(folder, &config, &saved)?;
                 (trainable(model, &config), optimiser, newest.step())
             }
             None => {
@@ -148,7 +149,7 @@ impl Run {
         if self.done > 0 {
             record(Event::Resumed { step: self.done }, None)?;
         } else {
-            self.save(None)?;
+            self.save(None, None)?;
         }
         let mut saved = self.done;
         let mut validation = None;
@@ -164,7 +165,7 @@ impl Run {
                 &draws,
                 self.done,
             );
-            let (model, losses) = result.map_err(|e| at_checkpoint(e, saved))?;
+            let (model, losses) = result.map_err(|e| at_checkpoint(e, Some(saved)))?;
             self.model = model;
             self.done += 1;
             let end = self.done == train.steps;
@@ -207,14 +208,14 @@ impl Run {
                 )?;
             }
             if due(train.checkpoint_every) {
-                self.save(validation.as_ref().map(|v| v.velocity))?;
+                self.save(validation.as_ref().map(|v| v.velocity), Some(saved))?;
                 saved = self.done;
                 record(Event::Checkpoint { step: saved }, None)?;
             }
         }
         let interrupted = self.done < train.steps;
         if interrupted && saved < self.done {
-            self.save(None)?;
+            self.save(None, Some(saved))?;
             record(Event::Checkpoint { step: self.done }, None)?;
         }
         if validation.is_none() {
@@ -228,7 +229,8 @@ impl Run {
         })
     }
 
-    fn save(&self, metric: Option<f64>) -> Result<()> {
+    /// Saves the state; `last` is the step of the checkpoint before.
+    fn save(&self, metric: Option<f64>, last: Option<u64>) -> Result<()> {
         checkpoint::save(
             &self.writer,
             &self.config,
@@ -236,7 +238,8 @@ impl Run {
             &self.optimiser,
             self.done,
             metric,
-        )?;
+        )
+        .map_err(|e| at_checkpoint(e, last))?;
         Ok(())
     }
 
@@ -287,7 +290,7 @@ impl Run {
         let painted = grid.paint()?;
         let png = learngene_data::image::encode_png(&painted)?;
         let folder = self.folder.join("samples");
-        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let path = folder.join(format!("step-{:08}.png", self.done));
         write_atomically(&path, |out| out.write_all(&png))?;
         Ok((path, (painted.width, painted.height, png)))
@@ -299,6 +302,27 @@ fn trainable(model: Dit, config: &RunConfig) -> Dit {
     params::set_trainable(model, |name| trainable.factor(name) > 0.0)
 }
 
+/// Refuses to go on with another model, or with other parts of it training, than the checkpoint's.
+fn check_unchanged(folder: &Path, config: &RunConfig, saved: &RunConfig) -> Result<()> {
+    let changed = [
+        ("model", config.model != saved.model),
+        ("classes", config.classes != saved.classes),
+        (
+            "train.trainable",
+            config.train.trainable != saved.train.trainable,
+        ),
+    ];
+    let Some((section, _)) = changed.into_iter().find(|(_, changed)| *changed) else {
+        return Ok(());
+    };
+    Err(Error::Config {
+        path: Some(folder.join("config.toml")),
+        message: format!(
+            "`{section}` is not what the checkpoint was trained with; set it back, or start a new run"
+        ),
+    })
+}
+
 fn retention(config: &RunConfig) -> Retention {
     Retention {
         last: config.train.keep_last,
@@ -306,12 +330,12 @@ fn retention(config: &RunConfig) -> Retention {
     }
 }
 
-fn at_checkpoint(error: Error, saved: u64) -> Error {
+fn at_checkpoint(error: Error, saved: Option<u64>) -> Error {
     match error {
         Error::NotFinite { step, what, .. } => Error::NotFinite {
             step,
             what,
-            checkpoint: Some(saved),
+            checkpoint: saved,
         },
         other => other,
     }

@@ -1,16 +1,16 @@
 //! One training step, top to bottom.
 
 use crate::{
+    batch::{Item, images_and_noise},
     config::TrainConfig,
     error::{Error, Result},
     optimiser::{self, AdamW, GradMap},
     rate,
 };
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use learngene_data::{Dataset, Draw, Purpose, Split, Stream};
 use learngene_diffusion::{NoiseLevels, Schedule};
-use learngene_nn::{ClassGate, Conditions, Dit};
-use rayon::prelude::*;
+use learngene_nn::{ClassGate, Conditions, Dit, params};
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,9 @@ pub(crate) struct StepLosses {
 }
 
 /// One update of the model from the batch `draws`.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the first bad tensor, before anything is updated; errors of the model and the losses.
 pub(crate) fn step(
     model: Dit,
     optimiser: &mut AdamW,
@@ -32,11 +35,7 @@ pub(crate) fn step(
     draws: &[Draw],
     number: u64,
 ) -> Result<(Dit, StepLosses)> {
-    let not_finite = |what: String| Error::NotFinite {
-        step: number,
-        what,
-        checkpoint: None,
-    };
+    let not_finite = |what: String| Error::not_finite(number, what);
     let device = model.device();
     let times = timesteps(config.seed, number, draws, schedule.len());
     let part = draws.len().div_ceil(config.accumulate);
@@ -50,7 +49,9 @@ pub(crate) fn step(
     };
     for (draws_part, times_part) in draws.chunks(part).zip(times.chunks(part)) {
         let share = draws_part.len() as f64 / draws.len() as f64;
-        let (x0, noise) = batch(dataset, Split::Train, draws_part, config.seed, &device);
+        let items: Vec<Item> = draws_part.iter().map(item).collect();
+        let key = (config.seed, Purpose::Noise);
+        let (x0, noise) = images_and_noise(dataset, Split::Train, &items, key, &device);
         let levels = NoiseLevels::at(schedule, times_part)?;
         let x_t = levels.diffuse(x0.clone(), noise.clone());
         let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
@@ -64,7 +65,10 @@ pub(crate) fn step(
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);
         if !losses.trained.is_finite() {
-            return Err(not_finite("the loss".into()));
+            let weight = params::first_not_finite(&model);
+            return Err(not_finite(
+                weight.map_or("the loss".into(), |name| format!("the weight `{name}`")),
+            ));
         }
         optimiser::collect(
             &model,
@@ -86,31 +90,12 @@ pub(crate) fn step(
     Ok((model, losses))
 }
 
-/// Images and their noise, `[b, c, h, w]` each; noise is keyed by the global sample index.
-fn batch(
-    dataset: &Dataset,
-    split: Split,
-    draws: &[Draw],
-    seed: u64,
-    device: &Device,
-) -> (Tensor<4>, Tensor<4>) {
-    let [c, h, w] = dataset.shape();
-    let size = c * h * w;
-    let mut images = vec![0.0; draws.len() * size];
-    let mut noise = vec![0.0; draws.len() * size];
-    (
-        images.par_chunks_mut(size),
-        noise.par_chunks_mut(size),
-        draws,
-    )
-        .into_par_iter()
-        .for_each(|(image, noise, draw)| {
-            dataset.write_chw(split, draw.sample, draw.flip, image);
-            Stream::new(seed, draw.index, Purpose::Noise).fill_normal(noise);
-        });
-    let tensor =
-        |values| Tensor::from_data(TensorData::new(values, [draws.len(), c, h, w]), device);
-    (tensor(images), tensor(noise))
+fn item(draw: &Draw) -> Item {
+    Item {
+        sample: draw.sample,
+        flip: draw.flip,
+        index: draw.index,
+    }
 }
 
 /// A timestep per sample, stratified over the batch: each sample owns one of `b` equal slices of the schedule, dealt
@@ -126,6 +111,6 @@ fn timesteps(seed: u64, step: u64, draws: &[Draw], steps: usize) -> Vec<usize> {
 }
 
 fn mean(values: Tensor<1>) -> f64 {
-    let values = learngene_nn::params::to_vec(values);
+    let values = params::to_vec(values);
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64
 }

@@ -1,0 +1,44 @@
+//! Images and noise as tensors, the same way for training and for evaluation.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use learngene_data::{Dataset, Purpose, Split, Stream};
+use rayon::prelude::*;
+
+/// One image of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    /// Number of the image in its split.
+    pub sample: usize,
+    /// Whether it is mirrored left to right.
+    pub flip: bool,
+    /// What its noise is keyed by, beside the seed and the purpose.
+    pub index: u64,
+}
+
+/// Images and their noise, `[b, c, h, w]` each. Noise is a function of (seed, index, purpose), so it is the same in
+/// whatever batch an item stands.
+pub(crate) fn images_and_noise(
+    dataset: &Dataset,
+    split: Split,
+    items: &[Item],
+    (seed, purpose): (u64, Purpose),
+    device: &Device,
+) -> (Tensor<4>, Tensor<4>) {
+    let [c, h, w] = dataset.shape();
+    let size = c * h * w;
+    let mut images = vec![0.0; items.len() * size];
+    let mut noise = vec![0.0; items.len() * size];
+    (
+        images.par_chunks_mut(size),
+        noise.par_chunks_mut(size),
+        items,
+    )
+        .into_par_iter()
+        .for_each(|(image, noise, item)| {
+            dataset.write_chw(split, item.sample, item.flip, image);
+            Stream::new(seed, item.index, purpose).fill_normal(noise);
+        });
+    let tensor =
+        |values| Tensor::from_data(TensorData::new(values, [items.len(), c, h, w]), device);
+    (tensor(images), tensor(noise))
+}
