@@ -42,3 +42,39 @@ pub(crate) fn images_and_noise(
         |values| Tensor::from_data(TensorData::new(values, [items.len(), c, h, w]), device);
     (tensor(images), tensor(noise))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learngene_data::{ClassSelection, LoadOptions};
+    use learngene_nn::params::to_vec;
+
+    #[test]
+    fn an_item_is_the_same_in_whatever_batch_it_stands() {
+        let selection: ClassSelection = "base".parse().unwrap();
+        let dataset = Dataset::load("builtin:emoji", &selection, &LoadOptions::default()).unwrap();
+        let items: Vec<Item> = (0..7)
+            .map(|i| Item {
+                sample: 11 * i,
+                flip: i % 2 == 1,
+                index: 1000 + i as u64,
+            })
+            .collect();
+        let of = |items: &[Item], seed, purpose| {
+            let key = (seed, purpose);
+            let device = Device::flex();
+            let (x, noise) = images_and_noise(&dataset, Split::Train, items, key, &device);
+            (to_vec(x), to_vec(noise))
+        };
+        let whole = of(&items, 5, Purpose::Noise);
+        let (mut images, mut noise) = (Vec::new(), Vec::new());
+        for part in items.chunks(3) {
+            let (x, n) = of(part, 5, Purpose::Noise);
+            images.extend(x);
+            noise.extend(n);
+        }
+        assert_eq!((&images, &noise), (&whole.0, &whole.1));
+        assert_ne!(of(&items, 6, Purpose::Noise).1, whole.1);
+        assert_ne!(of(&items, 5, Purpose::EvaluationNoise).1, whole.1);
+    }
+}

@@ -170,6 +170,8 @@ pub struct TrainConfig {
     pub objective: Objective,
     /// What trains, and how fast.
     pub trainable: Trainable,
+    /// Steps between step events; 0 for the end only.
+    pub log_every: u64,
     /// Steps between validations; 0 for the end only.
     pub evaluate_every: u64,
     /// Steps between checkpoints; 0 for the end only.
@@ -205,6 +207,7 @@ impl Default for TrainConfig {
             diffusion_steps: 1000,
             objective: Objective::default(),
             trainable: Trainable::default(),
+            log_every: 10,
             evaluate_every: 250,
             checkpoint_every: 250,
             sample_every: 0,

@@ -25,8 +25,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// (time, noise) draws of each validation image.
 const VALIDATION_REPEATS: usize = 4;
-/// Steps between step events.
-const LOG_EVERY: u64 = 10;
 
 /// Width, height and bytes of a PNG.
 type Picture = (u32, u32, Vec<u8>);
@@ -170,7 +168,7 @@ impl Run {
             self.done += 1;
             let end = self.done == train.steps;
             let due = |every: u64| end || (every > 0 && self.done.is_multiple_of(every));
-            if self.done.is_multiple_of(LOG_EVERY) || end {
+            if due(train.log_every) {
                 let images = (self.done - at) * batches.batch_size() as u64;
                 let images_per_second = images as f64 / since.elapsed().as_secs_f64();
                 (since, at) = (Instant::now(), self.done);

@@ -114,3 +114,82 @@ fn mean(values: Tensor<1>) -> f64 {
     let values = params::to_vec(values);
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checkpoint::optimiser_file, config::DataConfig};
+    use burn::tensor::Device;
+    use learngene_data::Batches;
+    use learngene_nn::{DitConfig, FactorInit};
+
+    fn dataset() -> Dataset {
+        let config = DataConfig {
+            source: "builtin:emoji".into(),
+            classes: "base".into(),
+            image_size: Some(8),
+            channels: None,
+            class_map: None,
+        };
+        config.load().unwrap()
+    }
+
+    #[test]
+    fn a_batch_has_one_timestep_in_each_equal_slice_of_the_schedule() {
+        let (config, dataset) = (TrainConfig::default(), dataset());
+        let mut batches = Batches::new(&dataset, config.order(), config.seed, false).unwrap();
+        let draws = batches.batch(4);
+        let times = timesteps(config.seed, 4, &draws, 1000);
+        let mut slices: Vec<usize> = times.iter().map(|t| t * draws.len() / 1000).collect();
+        slices.sort_unstable();
+        // 1000 / 39 is no whole number: a time may fall just below the bound of its slice
+        for (k, slice) in slices.into_iter().enumerate() {
+            assert!(k.abs_diff(slice) <= 1, "slice {slice} at place {k}");
+        }
+        // a function of the step alone, not of the steps asked for before
+        let mut others = Batches::new(&dataset, config.order(), config.seed, false).unwrap();
+        for step in [9, 0, 4] {
+            let again = timesteps(config.seed, step, &others.batch(step), 1000);
+            assert_eq!(again == times, step == 4, "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_named_and_nothing_is_updated() {
+        let (train, dataset) = (TrainConfig::default(), dataset());
+        let config = DitConfig {
+            hidden: 8,
+            heads: 2,
+            depth: 2,
+            ..DitConfig::from_size("dit-micro/4", dataset.shape(), 12).unwrap()
+        };
+        let device = Device::flex().autodiff();
+        let model = Dit::init(&config, FactorInit::Orthogonal, 1, &device).unwrap();
+        let mut poisoned = params::values(&model);
+        for name in ["blocks.1.mlp.output.weight", "output.bias"] {
+            poisoned.get_mut(name).unwrap().values[5] = f32::NAN;
+        }
+        let mut optimiser = AdamW::new(&model, &train);
+        let before = optimiser_file(&optimiser).to_bytes().unwrap();
+        let model = params::replace(model, &poisoned).unwrap();
+        let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
+        let mut batches = Batches::new(&dataset, train.order(), train.seed, false).unwrap();
+        let draws = batches.batch(0);
+        let result = step(
+            model,
+            &mut optimiser,
+            &train,
+            &schedule,
+            &dataset,
+            &draws,
+            3,
+        );
+        match result.map(|r| r.1) {
+            Err(Error::NotFinite { step: 3, what, .. }) => {
+                assert_eq!(what, "the weight `blocks.1.mlp.output.weight`");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(optimiser_file(&optimiser).to_bytes().unwrap(), before);
+    }
+}

@@ -1,0 +1,84 @@
+//! The losses of the first 20 steps of `dit-micro/4` on the built-in base classes, as committed text.
+//!
+//! To write them anew, after a change that is meant to change them:
+//! `LEARNGENE_WRITE_GOLDEN=1 cargo test --release --workspace --test golden`
+
+mod common;
+
+use common::{config, data, losses, quick, start, train};
+use learngene_nn::{DitConfig, RankSplit};
+use learngene_train::{DataConfig, TrainConfig};
+use std::fmt::Write;
+
+/// Largest relative difference. Instruction sets sum products in different orders, about 1e-7 apart, and 20 steps of
+/// AdamW, which divides small gradients by their own size, enlarge that: see `the_tolerance_is_that_of_rounding`.
+const TOLERANCE: f64 = 1e-3;
+
+const STEPS: u64 = 20;
+
+/// Losses of every step, from a start whose values are all scaled by `1 + nudge`.
+fn golden_run(nudge: f32) -> Vec<f64> {
+    let source = DataConfig {
+        image_size: None,
+        ..data()
+    };
+    let dataset = source.load().unwrap();
+    let split = RankSplit {
+        learngene: 32,
+        tailor: 4,
+    };
+    let model = DitConfig::from_size("dit-micro/4", dataset.shape(), 12).unwrap();
+    let settings = TrainConfig {
+        warmup: 5,
+        ..quick(STEPS)
+    };
+    let mut config = config(model.with_rank_split(split).unwrap(), settings, &dataset);
+    config.data = source;
+    let start = start(&config);
+    let mut values = learngene_nn::params::values(&start);
+    let numbers = values.values_mut().flat_map(|v| v.values.iter_mut());
+    numbers.for_each(|v| *v *= 1.0 + nudge);
+    let start = learngene_nn::params::replace(start, &values).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    losses(&train(folder.path(), &config, start, &dataset).unwrap().1)
+}
+
+/// The largest relative difference and its step.
+fn apart(found: &[f64], expected: &[f64]) -> (f64, usize) {
+    assert_eq!(found.len(), expected.len());
+    let each = found.iter().zip(expected).map(|(f, e)| (f / e - 1.0).abs());
+    let numbered = each.zip(1..);
+    numbered.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
+}
+
+#[test]
+fn the_first_losses_are_those_committed() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/dit-micro.txt");
+    let found = golden_run(0.0);
+    if std::env::var_os("LEARNGENE_WRITE_GOLDEN").is_some() {
+        let mut text =
+            String::from("# trained loss of steps 1 to 20; written by tests/golden.rs\n");
+        found
+            .iter()
+            .for_each(|loss| writeln!(text, "{loss:.9}").unwrap());
+        std::fs::write(path, text).unwrap();
+    }
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let expected: Vec<f64> = lines.map(|line| line.parse().unwrap()).collect();
+    let (difference, step) = apart(&found, &expected);
+    assert!(
+        difference < TOLERANCE,
+        "step {step} is {difference:e} apart: {found:.6?}"
+    );
+}
+
+/// A start changed by one part in a million, ten times what a sum's order changes, stays within the tolerance.
+#[test]
+fn the_tolerance_is_that_of_rounding() {
+    let (difference, step) = apart(&golden_run(1e-6), &golden_run(0.0));
+    assert!(
+        difference > 0.0 && difference < TOLERANCE,
+        "step {step}: {difference:e}"
+    );
+}

@@ -1,0 +1,161 @@
+//! What should train does, and nothing else: from the real start, in transfer, and for tailors whose class is absent.
+
+mod common;
+
+use common::{State, block, config, data, models::filled, quick, small, small_kind, start, train};
+use learngene_data::{Batches, Dataset};
+use learngene_nn::{
+    DitConfig,
+    params::{self, Part},
+};
+use learngene_train::{TrainConfig, Trainable};
+
+const STEPS: u64 = 4;
+
+/// Equal blocks of rows of a parameter that may or may not be trained by themselves.
+fn blocks(name: &str, config: &DitConfig) -> usize {
+    match Part::of(name) {
+        Part::Tailors => config.groups,
+        Part::Labels => config.num_classes + 1,
+        Part::Learngene | Part::Rest => 1,
+    }
+}
+
+/// The keys' biases, whose gradient is zero: they add the same to all scores of a query.
+fn is_idle(name: &str) -> bool {
+    name.ends_with("attention.k.bias")
+}
+
+/// Every block of the parameter has a first moment, so a gradient reached it.
+fn assert_reached(state: &State, name: &str, config: &DitConfig) {
+    let count = blocks(name, config);
+    for index in 0..count {
+        let moment = block(&state.moments[&format!("{name}/m")], index, count);
+        assert!(moment.iter().any(|m| *m != 0.0), "{name}, block {index}");
+    }
+}
+
+/// The start closes every gate (adaLN-Zero) and has a zero output, so a gradient needs steps to reach everything: the
+/// output first, then the last modulation, then the blocks.
+#[test]
+fn with_all_open_everything_trains_from_the_start() {
+    let dataset = data().load().unwrap();
+    for model in [small(), small_kind()] {
+        let config = config(model, quick(STEPS), &dataset);
+        let folder = tempfile::tempdir().unwrap();
+        train(folder.path(), &config, start(&config), &dataset).unwrap();
+        let state = State::read(folder.path(), STEPS);
+        let names: Vec<&String> = state.updates.keys().collect();
+        assert_eq!(
+            names,
+            params::layout(&config.model).keys().collect::<Vec<_>>()
+        );
+        for (name, updates) in &state.updates {
+            assert!(updates.iter().all(|u| *u == STEPS), "{name}: {updates:?}");
+            if !is_idle(name) {
+                assert_reached(&state, name, &config.model);
+            }
+        }
+    }
+}
+
+/// Tailors that start at zero on a trained model, factorised or dense.
+#[test]
+fn in_transfer_only_tailors_and_label_rows_train() {
+    let dataset = data().load().unwrap();
+    for model in [small_kind(), small().with_tailors(2).unwrap()] {
+        let settings = TrainConfig {
+            trainable: Trainable::tailors_only(),
+            weight_decay: 0.1,
+            ..quick(STEPS)
+        };
+        let config = config(model, settings, &dataset);
+        let trained = filled(&config.model, 1, &common::device());
+        let mut values = params::values(&trained);
+        for (name, value) in &mut values {
+            if name.ends_with(".tailors.u") {
+                value.values.fill(0.0);
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let model = params::replace(trained, &values).unwrap();
+        train(folder.path(), &config, model, &dataset).unwrap();
+        let state = State::read(folder.path(), STEPS);
+        let mut trained = 0;
+        for (name, value) in &values {
+            if matches!(Part::of(name), Part::Tailors | Part::Labels) {
+                trained += 1;
+                assert_reached(&state, name, &config.model);
+                assert_ne!(state.model[name].values, value.values, "{name}");
+            } else {
+                assert_eq!(state.model[name].values, value.values, "{name} is frozen");
+                assert_eq!(
+                    state.ema[name].values, value.values,
+                    "{name} has no average"
+                );
+            }
+        }
+        // no slot for what is frozen
+        assert_eq!(
+            (state.updates.len(), state.moments.len()),
+            (trained, 2 * trained)
+        );
+    }
+}
+
+/// Weights, moments and update counts of a tailor without samples stay bit for bit, weight decay or not.
+#[test]
+fn tailors_of_absent_classes_are_left_alone() {
+    let dataset: Dataset = data().load().unwrap();
+    let settings = TrainConfig {
+        classes_per_step: Some(4),
+        weight_decay: 0.1,
+        checkpoint_every: 1,
+        keep_last: 10,
+        ..quick(STEPS)
+    };
+    let config = config(small_kind(), settings, &dataset);
+    let folder = tempfile::tempdir().unwrap();
+    let model = filled(&config.model, 2, &common::device());
+    train(folder.path(), &config, model, &dataset).unwrap();
+    let mut batches =
+        Batches::new(&dataset, config.train.order(), config.train.seed, false).unwrap();
+    let groups = config.model.groups;
+    let mut expected = vec![0; groups];
+    for step in 0..STEPS {
+        let labels: Vec<_> = batches.batch(step).iter().filter_map(|d| d.label).collect();
+        let (before, after) = (
+            State::read(folder.path(), step),
+            State::read(folder.path(), step + 1),
+        );
+        (0..groups).for_each(|g| expected[g] += u64::from(labels.contains(&g)));
+        for (name, tensor) in after
+            .model
+            .iter()
+            .filter(|t| Part::of(t.0) == Part::Tailors)
+        {
+            assert_eq!(after.updates[name], expected, "{name} after step {step}");
+            for group in 0..groups {
+                let same = |of: fn(&State) -> &common::Tensors, name: &str| {
+                    let [old, new] = [&before, &after].map(|s| block(&of(s)[name], group, groups));
+                    old.iter().zip(new).all(|(a, b)| a.to_bits() == b.to_bits())
+                };
+                let at = format!(
+                    "{name}, group {group}, step {step}, shape {:?}",
+                    tensor.shape
+                );
+                let absent = !labels.contains(&group);
+                assert_eq!(same(|s| &s.model, name), absent, "weights of {at}");
+                for moment in ["m", "v"] {
+                    let key = format!("{name}/{moment}");
+                    assert_eq!(same(|s| &s.moments, &key), absent, "{moment} of {at}");
+                }
+            }
+        }
+    }
+    let used = expected.iter().filter(|&&u| u > 0).count();
+    assert!(
+        (5..=groups).contains(&used),
+        "the classes change from step to step"
+    );
+}
