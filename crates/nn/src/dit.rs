@@ -25,18 +25,6 @@ pub struct Conditions {
     pub gate: ClassGate,
 }
 
-impl Conditions {
-    /// Labels with their own tailors, the ordinary case: group `i` belongs to class `i`.
-    pub fn of_labels(times: Vec<f64>, labels: Vec<Option<usize>>) -> Self {
-        let gate = ClassGate::one_hot(labels.iter().copied());
-        Self {
-            times,
-            labels,
-            gate,
-        }
-    }
-}
-
 /// A diffusion transformer whose projections are dense or factorised.
 #[derive(Module, Debug)]
 pub struct Dit {
@@ -94,6 +82,16 @@ impl Dit {
     /// The device of the parameters.
     pub fn device(&self) -> Device {
         self.output.weight.val().device()
+    }
+
+    /// A gate as it works on this model: closed if the model has no tailors to switch on (a dense one, or one made for
+    /// a single gate), unchanged otherwise.
+    pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
+        if self.config.groups == 0 {
+            ClassGate::closed(gate.len())
+        } else {
+            gate
+        }
     }
 
     /// Lays out a gate for this model's groups.

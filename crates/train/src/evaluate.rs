@@ -85,15 +85,11 @@ pub fn evaluate(
             Gating::Wrong if classes < 2 => None,
             Gating::Wrong => Some((class + 1 + (start + k) % (classes - 1)) % classes),
         };
-        let has_tailors = model.config().groups > 0;
+        let groups = part.iter().enumerate().map(group);
         let conditions = Conditions {
             times: times.iter().map(|&t| t as f64).collect(),
             labels: part.iter().map(|d| Some(d.0)).collect(),
-            gate: ClassGate::one_hot(
-                part.iter()
-                    .enumerate()
-                    .map(|d| group(d).filter(|_| has_tailors)),
-            ),
+            gate: model.fit_gate(ClassGate::one_hot(groups)),
         };
         let x_t = NoiseLevels::at(schedule, &times)?.diffuse(x0.clone(), noise.clone());
         let found = objective.losses(

@@ -59,7 +59,7 @@ impl Conditioned<'_> {
         let conditions = Conditions {
             times: vec![t; labels.len()],
             labels,
-            gate,
+            gate: self.model.fit_gate(gate),
         };
         self.model
             .forward(x.clone(), &conditions)
@@ -114,7 +114,6 @@ pub fn generate(
     let [c, h, w] = model.config().input;
     let size = c * h * w;
     let device = model.device();
-    let has_tailors = model.config().groups > 0;
     let mut images = Vec::with_capacity(requests.len());
     for part in requests.chunks(BATCH) {
         let draw = |streams: &mut [Stream]| -> Tensor<4> {
@@ -129,17 +128,10 @@ pub fn generate(
                 .collect()
         };
         let fault = RefCell::new(None);
-        let lists = |r: &Request| {
-            if has_tailors {
-                r.tailors.clone()
-            } else {
-                Vec::new()
-            }
-        };
         let conditioned = Conditioned {
             model,
             labels: part.iter().map(|r| r.label).collect(),
-            lists: part.iter().map(lists).collect(),
+            lists: part.iter().map(|r| r.tailors.clone()).collect(),
             fault: &fault,
         };
         let mut guided = Guided::new(conditioned, how.guidance)?;

@@ -55,8 +55,11 @@ pub(crate) fn step(
         let levels = NoiseLevels::at(schedule, times_part)?;
         let x_t = levels.diffuse(x0.clone(), noise.clone());
         let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
-        let conditions =
-            Conditions::of_labels(times_part.iter().map(|&t| t as f64).collect(), labels);
+        let conditions = Conditions {
+            times: times_part.iter().map(|&t| t as f64).collect(),
+            gate: model.fit_gate(ClassGate::one_hot(labels.iter().copied())),
+            labels,
+        };
         let output = model.forward(x_t, &conditions)?;
         let found = config
             .objective
