@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::{config, data, quick, small_kind, start};
-use learngene_nn::{DitConfig, RankSplit};
-use learngene_train::{DataConfig, Event, Run, RunConfig, TrainConfig};
+use common::{config, data, micro, quick, small_kind, start};
+use learngene_train::{Event, Run, RunConfig, TrainConfig};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -56,25 +55,13 @@ fn a_short_run_does_not_grow() {
 #[test]
 #[ignore = "takes minutes: a thousand steps of dit-micro/4"]
 fn a_thousand_steps_do_not_grow_after_the_first_hundred() {
-    let source = DataConfig {
-        image_size: None,
-        ..data()
-    };
-    let dataset = source.load().unwrap();
-    let split = RankSplit {
-        learngene: 48,
-        tailor: 4,
-    };
-    let model = DitConfig::from_size("dit-micro/4", dataset.shape(), 12).unwrap();
     let settings = TrainConfig {
         evaluate_every: 250,
         checkpoint_every: 250,
         log_every: 100,
         ..TrainConfig::default()
     };
-    let mut config = config(model.with_rank_split(split).unwrap(), settings, &dataset);
-    config.data = source;
-    let memory = measure(config);
+    let memory = measure(micro(settings).0);
     println!("resident MiB by step: {memory:?}");
     if !memory.is_empty() {
         assert!(

@@ -44,6 +44,23 @@ pub fn small_kind() -> DitConfig {
     small().with_rank_split(split).unwrap()
 }
 
+/// `dit-micro/4` with a tailor per class, on the base classes at their own size.
+pub fn micro(train: TrainConfig) -> (RunConfig, Dataset) {
+    let source = DataConfig {
+        image_size: None,
+        ..data()
+    };
+    let dataset = source.load().unwrap();
+    let split = RankSplit {
+        learngene: 32,
+        tailor: 4,
+    };
+    let model = DitConfig::from_size("dit-micro/4", dataset.shape(), 12).unwrap();
+    let mut config = config(model.with_rank_split(split).unwrap(), train, &dataset);
+    config.data = source;
+    (config, dataset)
+}
+
 /// One image per class and one with the null label, no warm-up, every step logged.
 pub fn quick(steps: u64) -> TrainConfig {
     TrainConfig {
