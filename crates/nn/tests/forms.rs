@@ -1,10 +1,12 @@
 //! The three forms of the model are one model: on random shapes and gates, the gathered form equals a reference in f64
 //! written from the formula, and the single-class and merged forms equal the gathered one.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use burn::tensor::Device;
-use common::{Batch, filled, reference::Reference, relative, wide};
+use common::{Batch, Sample, filled, reference::Reference, relative, wide};
 use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, cost, params};
 use proptest::prelude::*;
 
@@ -45,9 +47,7 @@ fn configs() -> impl Strategy<Value = DitConfig> {
     )
 }
 
-/// What one sample is asked for: a label, and draws of (group, weight) that the test reduces to the model's groups.
-type Sample = (Option<usize>, Vec<(usize, f32)>);
-
+/// Samples whose labels and groups [`batch`] reduces to those the model has.
 fn samples() -> impl Strategy<Value = Vec<Sample>> {
     let weight = prop_oneof![Just(1.0f32), -1.5..1.5f32];
     let list = prop::collection::vec((0..12usize, weight), 0..=3);

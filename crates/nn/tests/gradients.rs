@@ -1,6 +1,8 @@
 //! Gradients of the whole model: equal to central differences of the f64 reference, present for every parameter that
 //! should train and absent for every other one.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};

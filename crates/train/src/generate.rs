@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use burn::tensor::{Tensor, TensorData};
-use learngene_data::{Image, Purpose, Stream};
+use learngene_data::{Image, Purpose, Stream, picture::Grid};
 use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
 use learngene_nn::{ClassGate, Conditions, Dit, params};
 use std::cell::RefCell;
@@ -162,4 +162,34 @@ pub fn generate(
         );
     }
     Ok(images)
+}
+
+/// Images of each class in a row of [`class_grid`].
+const COLUMNS: usize = 4;
+
+/// A picture with a row of samples for each class, as a run paints it while it trains: 25 steps, guidance 2.
+pub(crate) fn class_grid(
+    model: &Dit,
+    schedule: &Schedule,
+    target: Target,
+    seed: u64,
+    classes: &[String],
+) -> Result<Image> {
+    let how = Generation {
+        sampling: Sampling {
+            steps: 25,
+            ..Sampling::default()
+        },
+        guidance: 2.0,
+        interval: None,
+        seed,
+    };
+    let request = |i: usize| Request::of_class(i / COLUMNS, i as u64);
+    let requests: Vec<_> = (0..classes.len() * COLUMNS).map(request).collect();
+    let images = generate(model, schedule, target, &how, &requests)?;
+    let mut grid = Grid::new(2);
+    for (class, row) in classes.iter().zip(images.chunks(COLUMNS)) {
+        grid.push_row(class, row.to_vec());
+    }
+    Ok(grid.paint()?)
 }

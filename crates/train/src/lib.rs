@@ -13,6 +13,7 @@ mod events;
 pub mod generate;
 mod optimiser;
 mod rate;
+mod record;
 pub mod run;
 mod step;
 pub mod tensorboard;

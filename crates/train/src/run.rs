@@ -5,29 +5,25 @@ use crate::{
     config::RunConfig,
     error::{Error, Result},
     evaluate::{Evaluation, Gating, evaluate},
-    events::{Event, EventLog},
-    generate::{Generation, Request, generate},
+    events::Event,
+    generate::class_grid,
     optimiser::AdamW,
+    record::{Picture, Record},
     step::step,
-    tensorboard::EventWriter,
     weights::Parameters,
 };
 use burn::module::Module;
 use burn::tensor::Device;
-use learngene_data::picture::Grid;
 use learngene_data::{Batches, Dataset, Split};
-use learngene_diffusion::{Sampling, Schedule};
+use learngene_diffusion::Schedule;
 use learngene_formats::{CheckpointWriter, Checkpoints, Retention, write_atomically};
 use learngene_nn::{Dit, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// (time, noise) draws of each validation image.
 const VALIDATION_REPEATS: usize = 4;
-
-/// Width, height and bytes of a PNG.
-type Picture = (u32, u32, Vec<u8>);
 
 /// A run ready to train.
 pub struct Run {
@@ -136,16 +132,9 @@ impl Run {
         let train = &config.train;
         let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
         let mut batches = Batches::new(dataset, train.order(), train.seed, train.flip)?;
-        let mut log = EventLog::open(&self.folder.join("events.jsonl"))?;
-        let mut board = EventWriter::create(self.folder.join("tb"), self.done, now())?;
-        let mut record = |event: Event, png: Option<Picture>| -> Result<()> {
-            log.write(&event)?;
-            to_board(&mut board, &event, png)?;
-            observe(&event);
-            Ok(())
-        };
+        let mut record = Record::open(&self.folder, self.done, observe)?;
         if self.done > 0 {
-            record(Event::Resumed { step: self.done }, None)?;
+            record.add(&Event::Resumed { step: self.done })?;
         } else {
             self.save(None, None)?;
         }
@@ -181,7 +170,7 @@ impl Run {
                     lr: losses.lr,
                     images_per_second,
                 };
-                record(event, None)?;
+                record.add(&event)?;
             }
             if due(train.evaluate_every) {
                 validation = self.validate(&schedule, dataset)?;
@@ -192,29 +181,29 @@ impl Run {
                         epsilon: v.epsilon,
                         draws: v.draws,
                     };
-                    record(event, None)?;
+                    record.add(&event)?;
                 }
             }
             if train.sample_every > 0 && due(train.sample_every) {
-                let (path, png) = self.sample_grid(&schedule, dataset.classes())?;
-                record(
-                    Event::Samples {
+                let (path, picture) = self.sample_grid(&schedule, dataset.classes())?;
+                record.add_picture(
+                    &Event::Samples {
                         step: self.done,
                         path,
                     },
-                    Some(png),
+                    &picture,
                 )?;
             }
             if due(train.checkpoint_every) {
                 self.save(validation.as_ref().map(|v| v.velocity), Some(saved))?;
                 saved = self.done;
-                record(Event::Checkpoint { step: saved }, None)?;
+                record.add(&Event::Checkpoint { step: saved })?;
             }
         }
         let interrupted = self.done < train.steps;
         if interrupted && saved < self.done {
             self.save(None, Some(saved))?;
-            record(Event::Checkpoint { step: self.done }, None)?;
+            record.add(&Event::Checkpoint { step: self.done })?;
         }
         if validation.is_none() {
             validation = self.validate(&schedule, dataset)?;
@@ -266,32 +255,16 @@ impl Run {
     }
 
     fn sample_grid(&self, schedule: &Schedule, classes: &[String]) -> Result<(PathBuf, Picture)> {
-        let sampling = Sampling {
-            steps: 25,
-            ..Sampling::default()
-        };
-        let how = Generation {
-            sampling,
-            guidance: 2.0,
-            interval: None,
-            seed: self.config.train.seed,
-        };
-        let columns = 4;
-        let request = |i: usize| Request::of_class(i / columns, i as u64);
-        let requests: Vec<_> = (0..classes.len() * columns).map(request).collect();
-        let target = self.config.train.objective.target;
-        let images = generate(&self.averaged()?, schedule, target, &how, &requests)?;
-        let mut grid = Grid::new(2);
-        for (class, row) in classes.iter().zip(images.chunks(columns)) {
-            grid.push_row(class, row.to_vec());
-        }
-        let painted = grid.paint()?;
-        let png = learngene_data::image::encode_png(&painted)?;
+        let train = &self.config.train;
+        let target = train.objective.target;
+        let grid = class_grid(&self.averaged()?, schedule, target, train.seed, classes)?;
+        let png = learngene_data::image::encode_png(&grid)?;
         let folder = self.folder.join("samples");
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         let path = folder.join(format!("step-{:08}.png", self.done));
         write_atomically(&path, |out| out.write_all(&png))?;
-        Ok((path, (painted.width, painted.height, png)))
+        let (width, height) = (grid.width, grid.height);
+        Ok((path, Picture { width, height, png }))
     }
 }
 
@@ -337,51 +310,4 @@ fn at_checkpoint(error: Error, saved: Option<u64>) -> Error {
         },
         other => other,
     }
-}
-
-fn now() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |d| d.as_secs_f64())
-}
-
-fn to_board(board: &mut EventWriter, event: &Event, png: Option<Picture>) -> Result<()> {
-    let mut scalars: Vec<(&str, f64)> = Vec::new();
-    match event {
-        Event::Step {
-            loss,
-            velocity,
-            epsilon,
-            grad_norm,
-            lr,
-            images_per_second,
-            ..
-        } => {
-            scalars.extend([
-                ("train/loss", *loss),
-                ("train/v_loss", *velocity),
-                ("train/epsilon_loss", *epsilon),
-                ("train/grad_norm", *grad_norm),
-                ("train/lr", *lr),
-                ("train/images_per_second", *images_per_second),
-            ]);
-        }
-        Event::Validation {
-            velocity, epsilon, ..
-        } => {
-            scalars.extend([
-                ("validation/v_loss", *velocity),
-                ("validation/epsilon_loss", *epsilon),
-            ]);
-        }
-        _ => {}
-    }
-    for (tag, value) in scalars {
-        board.scalar(tag, event.step(), value as f32, now())?;
-    }
-    if let Some((width, height, png)) = png {
-        board.image_png("samples", event.step(), width, height, &png, now())?;
-    }
-    board.flush()?;
-    Ok(())
 }

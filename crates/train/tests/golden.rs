@@ -3,6 +3,8 @@
 //! To write them anew, after a change that is meant to change them:
 //! `LEARNGENE_WRITE_GOLDEN=1 cargo test --release --workspace --test golden`
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{losses, micro, quick, start, train};

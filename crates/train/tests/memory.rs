@@ -1,5 +1,7 @@
 //! Memory stays where it is after the first steps. In a file of its own: other tests would share the process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{config, data, micro, quick, small_kind, start};
@@ -51,7 +53,7 @@ fn a_short_run_does_not_grow() {
     }
 }
 
-/// `cargo test --release --workspace --test memory -- --ignored --nocapture` (two minutes).
+/// `cargo test --release --workspace --test memory -- --ignored --nocapture` (two to five minutes).
 #[test]
 #[ignore = "takes minutes: a thousand steps of dit-micro/4"]
 fn a_thousand_steps_do_not_grow_after_the_first_hundred() {

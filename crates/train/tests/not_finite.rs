@@ -1,5 +1,11 @@
 //! Numbers that are not finite stop a run with the first bad tensor named, and never reach a checkpoint.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests do"
+)]
+
 mod common;
 
 use common::{config, data, device, quick, small_kind, start, train};

@@ -1,6 +1,8 @@
 //! A run that was stopped and resumed leaves the same bytes as one that was not; a checkpoint that does not fit is
 //! refused with everything that is wrong with it.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{checkpoint, config, data, device, go_on, quick, read, small_kind, start, train};

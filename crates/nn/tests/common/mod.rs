@@ -1,5 +1,6 @@
 //! Models whose every parameter counts, batches, and the model in f64 they are compared with.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod reference;
@@ -10,6 +11,9 @@ use learngene_nn::{
     ClassGate, Conditions, Dit, DitConfig, FactorInit,
     params::{self, Values},
 };
+
+/// What one sample is asked for: a label, and the groups and weights of its gate.
+pub type Sample = (Option<usize>, Vec<(usize, f32)>);
 
 /// What a model is given.
 #[derive(Clone, Debug)]
@@ -24,7 +28,7 @@ pub struct Batch {
 
 impl Batch {
     /// Noise at spread-out times for samples with these labels and gates.
-    pub fn of(config: &DitConfig, samples: Vec<(Option<usize>, Vec<(usize, f32)>)>) -> Self {
+    pub fn of(config: &DitConfig, samples: Vec<Sample>) -> Self {
         let b = samples.len();
         let (labels, lists) = samples.into_iter().unzip();
         let size: usize = config.input.iter().product();

@@ -1,5 +1,6 @@
 //! Short runs on the built-in images, and their checkpoints as numbers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 #[path = "../../../nn/tests/common/mod.rs"]
