@@ -128,7 +128,7 @@ fn each_matrix_takes_the_cheaper_form_and_the_config_says_which() {
     for (learngene, basis, attention) in [
         (12, factorised(20), None),
         (13, factorised(21), Some(Basis::Dense)),
-        (24, factorised(32), Some(Basis::Dense)),
+        (23, factorised(31), Some(Basis::Dense)),
         (25, Some(Basis::Dense), None),
     ] {
         let config = DitConfig {
@@ -136,10 +136,15 @@ fn each_matrix_takes_the_cheaper_form_and_the_config_says_which() {
             ..dense.clone()
         };
         let config = config.with_tailors(8).unwrap();
-        let special = filled(&config, 3, &Device::flex())
-            .specialise(&[(1, 1.0)], None)
-            .unwrap();
+        let whole = filled(&config, 3, &Device::flex());
+        let of = |form| whole.specialise(&[(1, 1.0)], form).unwrap();
+        let special = of(None);
         assert_config_is_true(&special);
+        let macs = |form| cost::plan(of(form).config()).total.macs;
+        let forced = macs(Some(Form::SingleClass)).min(macs(Some(Form::Merged)));
+        // a mixture is cheaper than either pure form
+        assert_eq!(macs(None) < forced, attention.is_some(), "{learngene}");
+        assert!(macs(None) <= forced, "{learngene}");
         let found = special.config();
         assert_eq!(
             (Some(found.basis), found.attention_basis),
