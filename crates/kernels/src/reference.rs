@@ -89,7 +89,8 @@ pub fn add_tailors(base: Tensor<2>, x: Tensor<2>, tailors: Tailors, plan: &GateP
         v = v.select(0, indices.clone());
     }
     if let Some(weights) = &folded.weights {
-        su = su * weights.clone().reshape([folded.runs * folded.slots, 1]);
+        let weights = weights.clone().cast(su.dtype());
+        su = su * weights.reshape([folded.runs * folded.slots, 1]);
     }
     let block = folded.slots * rank;
     let head = x

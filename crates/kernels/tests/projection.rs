@@ -1,0 +1,187 @@
+//! The gated projection against its composition, finite differences and the formula written out.
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{agree, any_threads, differences, numbers};
+use learngene_kernels::{Factors, GatePlan, Tailors, gated_projection, reference};
+
+type Lists = Vec<Vec<(usize, f32)>>;
+
+/// Sizes of a call: tokens, columns in and out, `N_G`, `N_T`, groups.
+#[derive(Clone, Debug)]
+struct Case {
+    tokens: usize,
+    n: usize,
+    m: usize,
+    learngene: usize,
+    tailor: usize,
+    groups: usize,
+    lists: Lists,
+}
+
+fn one_hot(labels: &[Option<usize>]) -> Lists {
+    let list = |l: &Option<usize>| l.map(|g| (g, 1.0)).into_iter().collect();
+    labels.iter().map(list).collect()
+}
+
+fn cases() -> Vec<Case> {
+    let case = |[tokens, n, m, learngene, tailor, groups]: [usize; 6], lists: Lists| Case {
+        tokens,
+        n,
+        m,
+        learngene,
+        tailor,
+        groups,
+        lists,
+    };
+    let stratified: Vec<Option<usize>> = (0..15).map(|i| (i < 12).then_some(i / 3)).collect();
+    vec![
+        case([1, 1, 1, 1, 1, 1], one_hot(&[Some(0)])),
+        case([1, 5, 3, 2, 1, 3], one_hot(&[Some(2), None, Some(0)])),
+        // a run of more rows than a task takes, with a remainder
+        case(
+            [70, 9, 17, 4, 3, 2],
+            one_hot(&[Some(1), Some(1), Some(1), Some(1), Some(0)]),
+        ),
+        // batches grouped by class, a group that no sample uses, null labels at the end
+        case([16, 24, 40, 10, 2, 5], one_hot(&stratified)),
+        // mixed, with nothing switched on in between
+        case(
+            [7, 33, 12, 5, 4, 3],
+            one_hot(&[None, Some(2), Some(0), None, Some(2)]),
+        ),
+        // several groups in a sample, fractions, a negative weight, a group twice
+        case(
+            [6, 20, 31, 7, 2, 4],
+            vec![
+                vec![(1, 0.25), (3, 0.75)],
+                vec![],
+                vec![(0, -0.5)],
+                vec![(2, 1.0), (2, 0.5), (1, 1.0)],
+            ],
+        ),
+        case([5, 8, 8, 3, 2, 2], one_hot(&[None, None])),
+    ]
+}
+
+impl Case {
+    fn rows(&self) -> usize {
+        self.lists.len() * self.tokens
+    }
+
+    /// x, then u, s, v of the learngene, the bias, and u, s, v of the tailors.
+    fn inputs(&self) -> Vec<Vec<f64>> {
+        let (g, t) = (self.learngene, self.tailor * self.groups);
+        let lengths = [
+            self.rows() * self.n,
+            g * self.m,
+            g,
+            g * self.n,
+            self.m,
+            t * self.m,
+            t,
+            t * self.n,
+        ];
+        let numbers = |(i, &len): (usize, &usize)| numbers(i as u64 + 1, len, 1.0);
+        lengths.iter().enumerate().map(numbers).collect()
+    }
+
+    fn operator<'a>(
+        &'a self,
+        of: fn(Tensor<2>, Factors, Option<Tailors>, Tensor<1>, &GatePlan) -> Tensor<2>,
+        with_tailors: bool,
+    ) -> impl Fn(&[Tensor<1>]) -> Tensor<1> + Sync + 'a {
+        move |x| {
+            let factors = |at: usize, rank: usize| Factors {
+                u: x[at].clone().reshape([rank, self.m]),
+                s: x[at + 1].clone(),
+                v: x[at + 2].clone().reshape([rank, self.n]),
+            };
+            let groups = if with_tailors { self.groups } else { 0 };
+            let lists = if with_tailors {
+                self.lists.clone()
+            } else {
+                vec![Vec::new(); self.lists.len()]
+            };
+            let tailors = with_tailors.then(|| Tailors {
+                factors: factors(5, self.tailor * self.groups),
+                groups: self.groups,
+            });
+            let plan = GatePlan::new(&lists, groups, &Device::flex());
+            of(
+                x[0].clone().reshape([self.rows(), self.n]),
+                factors(1, self.learngene),
+                tailors,
+                x[4].clone(),
+                &plan,
+            )
+            .reshape([self.rows() * self.m])
+        }
+    }
+
+    /// Whether the tailors take part, so that their gradients exist.
+    fn is_open(&self) -> bool {
+        self.lists.iter().any(|l| !l.is_empty())
+    }
+}
+
+#[test]
+fn agrees_with_the_composition() {
+    for case in cases() {
+        let (inputs, name) = (case.inputs(), format!("{case:?}"));
+        if case.is_open() {
+            let fused = case.operator(gated_projection, true);
+            let composed = case.operator(reference::gated_projection, true);
+            agree(&fused, &composed, &inputs, 2e-6, &name);
+        }
+        let fused = case.operator(gated_projection, false);
+        let composed = case.operator(reference::gated_projection, false);
+        agree(&fused, &composed, &inputs[..5], 2e-6, &name);
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for case in [1, 5].map(|i| cases().swap_remove(i)) {
+        let fused = case.operator(gated_projection, true);
+        let composed = case.operator(reference::gated_projection, true);
+        differences(&fused, &composed, &case.inputs(), 1e-5);
+    }
+}
+
+#[test]
+fn is_the_formula() {
+    for case in cases() {
+        let x = case.inputs();
+        let fused = case.operator(gated_projection, case.is_open());
+        let found = common::outcome(&fused, &x, &[true; 8], burn::tensor::DType::F32).value;
+        let Case { n, m, tokens, .. } = case;
+        for (at, found) in found.iter().enumerate() {
+            let (row, column) = (at / m, at % m);
+            let term = |set: usize, i: usize| -> f64 {
+                let inner: f64 = (0..n)
+                    .map(|j| x[0][row * n + j] * x[set + 2][i * n + j])
+                    .sum();
+                x[set + 1][i] * inner * x[set][i * m + column]
+            };
+            let base: f64 = (0..case.learngene).map(|i| term(1, i)).sum();
+            let list = &case.lists[row / tokens];
+            let tailors = list.iter().map(|&(g, a)| {
+                let components = g * case.tailor..(g + 1) * case.tailor;
+                f64::from(a) * components.map(|i| term(5, i)).sum::<f64>()
+            });
+            let expected = x[4][column] + base + tailors.sum::<f64>();
+            assert!(
+                (found - expected).abs() < 1e-5,
+                "{case:?} at {at}: {found}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let case = cases().swap_remove(3);
+    any_threads(&case.operator(gated_projection, true), &case.inputs());
+}
