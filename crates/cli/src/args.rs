@@ -1,17 +1,28 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Pre-train a diffusion transformer that can be taken apart: one learngene, a small tailor per class.
 #[derive(Parser)]
-#[command(version, after_help = "Start with: learngene quickstart")]
+#[command(
+    version,
+    after_help = "Start with: learngene quickstart",
+    after_long_help = "Start with: learngene quickstart
+
+A MODEL is a run folder, a checkpoint folder or a safetensors file; of a run folder it is the moving average of the
+newest complete checkpoint.
+
+Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not finite;
+5 interrupted and checkpointed."
+)]
 pub struct Args {
-    /// Threads to compute with; all cores by default.
-    #[arg(long, global = true)]
-    pub threads: Option<usize>,
+    /// Threads to compute with; all cores by default. The results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
     /// Where to compute: cpu, and cuda or wgpu if built with that feature.
-    #[arg(long, global = true, default_value = "cpu")]
+    #[arg(long, global = true, value_name = "NAME", default_value = "cpu")]
     pub device: String,
     /// What to do.
     #[command(subcommand)]
@@ -40,6 +51,9 @@ pub enum Verb {
     /// Say what a model would cost: parameters, multiply-accumulates, bytes.
     Plan(Plan),
     /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  learngene completions bash > ~/.local/share/bash-completion/completions/learngene"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -75,20 +89,20 @@ pub struct Data {
 /// Verbs of `data`.
 #[derive(Subcommand)]
 pub enum DataVerb {
-    /// Print counts, sizes and statistics, and write a contact sheet.
+    /// Print counts, sizes and statistics of a data set, and draw some images of each class.
     #[command(
-        after_help = "Examples:\n  learngene data inspect builtin:emoji\n  learngene data inspect photos/ --contact-sheet sheet.png --json"
+        after_help = "Examples:\n  learngene data inspect builtin:emoji --contact-sheet sheet.png\n  learngene data inspect photos/ --json"
     )]
     Inspect {
         /// builtin:emoji, builtin:emoji-fluent3d, a folder of class folders, or an idx or CIFAR path.
         source: String,
         /// A TOML that merges and picks classes.
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         class_map: Option<PathBuf>,
-        /// Write a picture with some images of each class.
-        #[arg(long)]
+        /// Write a picture with the first images of each class.
+        #[arg(long, value_name = "FILE.png")]
         contact_sheet: Option<PathBuf>,
-        /// Print one JSON document.
+        /// Print one JSON document instead of tables.
         #[arg(long)]
         json: bool,
     },
@@ -97,27 +111,30 @@ pub enum DataVerb {
 /// Options of `pretrain`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3"
+    after_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3\n  learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1",
+    after_long_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3\n  learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
+
+Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value."
 )]
 pub struct Pretrain {
-    /// Where the images come from.
+    /// Where the images come from, as in `data inspect`; may stand in --config instead.
+    #[arg(long, value_name = "SOURCE", required_unless_present = "config")]
+    pub data: Option<String>,
+    /// base, novel, all, or names with commas [default: all].
     #[arg(long)]
-    pub data: String,
-    /// base, novel, all, or names with commas.
-    #[arg(long, default_value = "all")]
-    pub classes: String,
+    pub classes: Option<String>,
     /// A TOML that merges and picks classes.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
     /// Crop and resize images to this side.
-    #[arg(long)]
+    #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
-    /// Size of the model.
-    #[arg(long, default_value = "dit-nano/4")]
-    pub size: String,
-    /// Components of the learngene and of a tailor in every matrix.
-    #[arg(long, default_value = "96,8")]
-    pub rank_split: String,
+    /// Size of the model [default: dit-nano/4].
+    #[arg(long, value_name = "NAME/PATCH")]
+    pub size: Option<String>,
+    /// Components of the learngene and of a tailor in every matrix [default: 96,8].
+    #[arg(long, value_name = "N_G,N_T")]
+    pub rank_split: Option<String>,
     /// Ordinary weight matrices instead of factors.
     #[arg(long, conflicts_with = "rank_split")]
     pub dense: bool,
@@ -134,24 +151,25 @@ pub struct Pretrain {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Steps between checkpoints.
-    #[arg(long)]
+    #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
-    /// Steps between sample grids.
-    #[arg(long)]
+    /// Steps between sample grids; 0 for none.
+    #[arg(long, value_name = "STEPS")]
     pub sample_every: Option<u64>,
-    /// A TOML with deviations from the defaults.
-    #[arg(long)]
+    /// A TOML with deviations from the defaults, such as the config.toml of another run.
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// A single deviation, such as train.ema=0.99; may be repeated.
-    #[arg(long)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Folder of the run.
-    #[arg(long)]
+    /// Folder of the run, which must not hold one yet.
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
 
 /// Options of `resume`.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  learngene resume runs/kind")]
 pub struct Resume {
     /// Folder of the run.
     pub run: PathBuf,
@@ -159,8 +177,11 @@ pub struct Resume {
 
 /// Options of `inspect`.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  learngene inspect runs/kind\n  learngene inspect runs/novel/tailors.safetensors --json"
+)]
 pub struct Inspect {
-    /// A run folder, a checkpoint or a safetensors file.
+    /// A run folder, a checkpoint or a safetensors file, also one of tailors.
     pub model: PathBuf,
     /// Print one JSON document.
     #[arg(long)]
@@ -170,7 +191,7 @@ pub struct Inspect {
 /// Options of `assemble`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors"
+    after_help = "Examples:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors\n  learngene assemble runs/kind --classes face,heart --tailors runs/novel/tailors.safetensors --out three.safetensors"
 )]
 pub struct Assemble {
     /// A run folder, a checkpoint or a safetensors file.
@@ -178,33 +199,43 @@ pub struct Assemble {
     /// Classes to keep, in this order.
     #[arg(long, value_delimiter = ',', required = true)]
     pub classes: Vec<String>,
-    /// Keep only so many learngene components of every matrix.
-    #[arg(long)]
+    /// Tailor files of the same learngene, whose classes can be chosen as well.
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub tailors: Vec<PathBuf>,
+    /// Keep only so many learngene components of every matrix (this changes images).
+    #[arg(long, value_name = "N_G")]
     pub learngene: Option<usize>,
-    /// File to write.
-    #[arg(long)]
+    /// File to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
 
 /// Options of `transfer`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel"
+    after_help = "Examples:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel\n  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos",
+    after_long_help = "Examples:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel\n  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos
+
+Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes; its
+tailors.safetensors holds the new tailors alone, for `learngene assemble --tailors`."
 )]
 pub struct Transfer {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
-    /// Where the images come from.
-    #[arg(long)]
+    /// Where the images come from, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE")]
     pub data: String,
     /// base, novel, all, or names with commas.
     #[arg(long, default_value = "all")]
     pub classes: String,
+    /// A TOML that merges and picks classes.
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
     /// How to adapt.
     #[arg(long, default_value = "kind", value_parser = ["kind"])]
     pub method: String,
     /// Components of a new tailor; as in pre-training by default.
-    #[arg(long)]
+    #[arg(long, value_name = "N_T")]
     pub tailor_rank: Option<usize>,
     /// Steps to train.
     #[arg(long, default_value_t = 150)]
@@ -215,18 +246,21 @@ pub struct Transfer {
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// Steps between checkpoints; as in pre-training by default.
+    #[arg(long, value_name = "STEPS")]
+    pub checkpoint_every: Option<u64>,
     /// A single deviation, such as train.trainable.learngene=0.3; may be repeated.
-    #[arg(long)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Folder of the run.
-    #[arg(long)]
+    /// Folder of the run, which must not hold one yet.
+    #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
 
 /// Options of `sample`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png"
+    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz"
 )]
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
@@ -235,8 +269,8 @@ pub struct Sample {
     #[arg(long, value_delimiter = ',')]
     pub class: Vec<String>,
     /// Images of each class.
-    #[arg(long, default_value_t = 8)]
-    pub count: usize,
+    #[arg(long, default_value = "8")]
+    pub count: NonZeroUsize,
     /// Steps of the sampler.
     #[arg(long, default_value_t = 50)]
     pub steps: usize,
@@ -246,12 +280,15 @@ pub struct Sample {
     /// ddim, ddpm, dpm++2m, euler or heun.
     #[arg(long, default_value = "ddim")]
     pub sampler: String,
-    /// Seed of the noise.
+    /// Seed of the noise. Image i of a class depends on this and on i, not on what else is drawn.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Picture to write.
-    #[arg(long)]
-    pub out: PathBuf,
+    /// Picture to write, a row for each class; one that is there is replaced.
+    #[arg(long, value_name = "FILE.png", required_unless_present = "npz")]
+    pub out: Option<PathBuf>,
+    /// NumPy archive to write for ADM's evaluation: arr_0 is uint8 [n, h, w, c], arr_1 the int64 class numbers.
+    #[arg(long, value_name = "FILE.npz")]
+    pub npz: Option<PathBuf>,
 }
 
 /// Options of `plan`.
@@ -260,17 +297,17 @@ pub struct Sample {
     after_help = "Examples:\n  learngene plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma\n  learngene plan --size dit-nano/4 --rank-split 96,8 --num-classes 12 --json"
 )]
 pub struct Plan {
-    /// Size of the model.
-    #[arg(long)]
+    /// Size of the model: dit-micro, dit-nano, dit-s, dit-b, dit-l or dit-xl with the side of a patch.
+    #[arg(long, value_name = "NAME/PATCH")]
     pub size: String,
     /// Components of the learngene and of a tailor; dense without it.
-    #[arg(long)]
+    #[arg(long, value_name = "N_G,N_T")]
     pub rank_split: Option<String>,
     /// Classes.
     #[arg(long, default_value_t = 1000)]
     pub num_classes: usize,
     /// Channels, height and width of the input.
-    #[arg(long, default_value = "3x32x32")]
+    #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     pub input: String,
     /// Count an output of twice the channels, as DiT has for its variance.
     #[arg(long)]

@@ -1,10 +1,13 @@
-//! Every way the program can fail, and the exit code it fails with.
+//! Every way the program can fail, the exit code it fails with, and what to do next.
+
+use std::fmt::Display;
+use std::path::PathBuf;
 
 /// An error of any crate, or of the program itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The run stopped early on request.
-    #[error("interrupted at step {0}; the state is checkpointed, go on with `learngene resume`")]
+    #[error("interrupted at step {0}; the state is checkpointed")]
     Interrupted(u64),
     /// The command line asks for something impossible.
     #[error("{0}")]
@@ -16,6 +19,24 @@ pub enum Failure {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Weights that are no numbers.
+    #[error(
+        "{}: tensor `{tensor}` holds NaN or infinite values: take an earlier checkpoint", path.display()
+    )]
+    NotFinite {
+        /// The weight file.
+        path: PathBuf,
+        /// The first such tensor.
+        tensor: String,
+    },
+    /// A failure while a run was under way.
+    #[error("{failure}")]
+    InRun {
+        /// The run folder.
+        folder: PathBuf,
+        /// What happened.
+        failure: Box<Failure>,
     },
     /// From the data.
     #[error(transparent)]
@@ -40,23 +61,132 @@ pub enum Failure {
     Eval(#[from] learngene_eval::EvalError),
 }
 
+/// Usage or configuration.
+const USAGE: u8 = 2;
+/// Data or file.
+const FILE: u8 = 3;
+/// Numbers that are not finite.
+const NUMERICAL: u8 = 4;
+/// Stopped on request, checkpointed.
+const INTERRUPTED: u8 = 5;
+
 impl Failure {
     /// The exit code scripts rely on.
     pub fn exit_code(&self) -> u8 {
-        use learngene_train::Error as Train;
         match self {
-            Self::Interrupted(_) => 5,
-            Self::Usage(_) | Self::Model(_) | Self::Diffusion(_) | Self::Transfer(_) => 2,
-            Self::Train(Train::NotFinite { .. }) => 4,
-            Self::Train(Train::Config { .. } | Train::Model(_) | Train::Diffusion(_)) => 2,
-            Self::Train(_)
-            | Self::Data(_)
-            | Self::Format(_)
-            | Self::Write { .. }
-            | Self::Eval(_) => 3,
+            Self::Interrupted(_) => INTERRUPTED,
+            Self::NotFinite { .. } => NUMERICAL,
+            Self::InRun { failure, .. } => failure.exit_code(),
+            Self::Usage(_) | Self::Diffusion(_) => USAGE,
+            Self::Write { .. } | Self::Format(_) | Self::Eval(_) => FILE,
+            Self::Data(error) => of_data(error),
+            Self::Model(error) => of_model(error),
+            Self::Train(error) => of_train(error),
+            Self::Transfer(error) => of_transfer(error),
         }
+    }
+
+    /// The same failure, known to have happened to the run in that folder.
+    pub fn in_run(self, folder: impl Into<PathBuf>) -> Self {
+        Self::InRun {
+            folder: folder.into(),
+            failure: Box::new(self),
+        }
+    }
+}
+
+fn of_data(error: &learngene_data::Error) -> u8 {
+    use learngene_data::Error as Data;
+    match error {
+        Data::UnknownClass { .. }
+        | Data::ClassList { .. }
+        | Data::ClassMap { .. }
+        | Data::NoPartition { .. }
+        | Data::Setting { .. } => USAGE,
+        _ => FILE,
+    }
+}
+
+fn of_model(error: &learngene_nn::Error) -> u8 {
+    match error {
+        learngene_nn::Error::NoConvergence(_) => NUMERICAL,
+        _ => USAGE,
+    }
+}
+
+fn of_train(error: &learngene_train::Error) -> u8 {
+    use learngene_train::Error as Train;
+    match error {
+        Train::NotFinite { .. } => NUMERICAL,
+        Train::Config { .. } | Train::Diffusion(_) => USAGE,
+        Train::Model(error) => of_model(error),
+        Train::Data(error) => of_data(error),
+        _ => FILE,
+    }
+}
+
+fn of_transfer(error: &learngene_transfer::Error) -> u8 {
+    use learngene_transfer::Error as Transfer;
+    match error {
+        Transfer::Format(_) | Transfer::Setting { .. } => FILE,
+        Transfer::Train(error) => of_train(error),
+        Transfer::Model(error) => of_model(error),
+        _ => USAGE,
+    }
+}
+
+impl miette::Diagnostic for Failure {
+    /// The next step, where the message does not name it already.
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        use learngene_data::Error as Data;
+        use learngene_train::Error as Train;
+        let text = match self {
+            Self::InRun { folder, failure } => {
+                let folder = folder.display();
+                match &**failure {
+                    Self::Interrupted(_) => format!("go on with `learngene resume {folder}`"),
+                    Self::Train(Train::NotFinite { .. }) => format!(
+                        "lower `lr` or `clip` under [train] in {folder}/config.toml, then `learngene resume {folder}`"
+                    ),
+                    other => return other.help(),
+                }
+            }
+            Self::Data(Data::EmptyClass { .. }) | Self::Train(Train::Data(Data::EmptyClass { .. })) => {
+                "`learngene data inspect SOURCE` counts the images of each class".into()
+            }
+            Self::Write { .. } => "choose a place you may write to".into(),
+            _ => return None,
+        };
+        Some(Box::new(text))
     }
 }
 
 /// Result with a failure.
 pub type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use miette::Diagnostic;
+
+    #[test]
+    fn a_failure_keeps_its_code_inside_a_run_and_gains_the_next_step() {
+        let failure = Failure::Interrupted(7).in_run("runs/a");
+        assert_eq!(failure.exit_code(), 5);
+        let help = failure.help().expect("a next step").to_string();
+        assert_eq!(help, "go on with `learngene resume runs/a`");
+    }
+
+    #[test]
+    fn what_was_typed_is_usage_and_what_lies_on_disk_is_a_file() {
+        let list: Failure = "a,a"
+            .parse::<learngene_data::ClassSelection>()
+            .expect_err("named twice")
+            .into();
+        assert_eq!(list.exit_code(), 2);
+        let missing: Failure = learngene_formats::Header::read("/no/such/file")
+            .expect_err("missing")
+            .into();
+        assert_eq!(missing.exit_code(), 3);
+    }
+}

@@ -4,6 +4,7 @@
 mod args;
 mod failure;
 mod model;
+mod npz;
 mod output;
 mod quickstart;
 mod training;
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     if let Some(threads) = args.threads {
         // fails only if a pool exists already, and none does yet
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(threads.into())
             .build_global();
     }
     let result = match args.verb {
@@ -32,20 +33,21 @@ fn main() -> ExitCode {
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
         Verb::Plan(plan) => verbs::plan(&plan),
         Verb::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "learngene",
-                &mut std::io::stdout(),
-            );
+            completions(shell);
             Ok(())
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::note(&format!("error: {failure}"));
+            output::report(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn completions(shell: clap_complete::Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "learngene", &mut script);
+    output::say(String::from_utf8_lossy(&script).trim_end());
 }

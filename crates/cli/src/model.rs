@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Result};
 use burn::tensor::Device;
-use learngene_nn::Dit;
+use learngene_nn::{Dit, params};
 use learngene_train::{RunConfig, checkpoint, weights};
 use std::path::Path;
 
@@ -22,7 +22,15 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
-/// The model a user means by MODEL.
+/// The model a user means by MODEL. Weights that are not finite are refused: nothing drawn with them means anything.
 pub fn load(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
-    Ok(weights::read(&checkpoint::find_model(path)?, device)?)
+    let file = checkpoint::find_model(path)?;
+    let (config, model) = weights::read(&file, device)?;
+    let bad = params::values(&model)
+        .into_iter()
+        .find(|(_, value)| !value.values.iter().all(|v| v.is_finite()));
+    match bad {
+        None => Ok((config, model)),
+        Some((tensor, _)) => Err(Failure::NotFinite { path: file, tensor }),
+    }
 }

@@ -1,23 +1,38 @@
 //! The only place that writes to the terminal: results to stdout, everything else to stderr.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the terminal's place"
-)]
-
 use crate::failure::{Failure, Result};
 use learngene_formats::atomic::write_bytes_atomically;
+use miette::Diagnostic;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-/// A line of a result.
+/// A line of a result. A reader that went away, as in `learngene ... | head`, is no failure.
 pub fn say(text: &str) {
-    println!("{text}");
+    let _reader_gone = writeln!(std::io::stdout(), "{text}");
 }
 
 /// A line about how things go.
 pub fn note(text: &str) {
-    eprintln!("{text}");
+    let _reader_gone = writeln!(std::io::stderr(), "{text}");
+}
+
+/// An error and the next step; coloured on a terminal unless `NO_COLOR` is set (no-color.org).
+pub fn report(failure: &dyn Diagnostic) {
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    note(&rendered(failure, colour));
+}
+
+fn rendered(failure: &dyn Diagnostic, colour: bool) -> String {
+    let heading = |word: &str, code: &str| match colour {
+        true => format!("\u{1b}[{code}m{word}:\u{1b}[0m"),
+        false => format!("{word}:"),
+    };
+    let mut text = format!("{} {}", heading("error", "1;31"), failure.to_string().trim_end());
+    if let Some(help) = failure.help() {
+        text.push_str(&format!("\n{} {help}", heading("help", "1;36")));
+    }
+    text
 }
 
 /// One JSON document.
@@ -43,14 +58,34 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) {
         .for_each(|r| line(r.iter().map(String::as_str).collect()));
 }
 
+/// Makes the folder that a file is to lie in.
+pub fn make_folder_of(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).map_err(|source| Failure::Write {
+        path: folder.display().to_string(),
+        source,
+    })
+}
+
 /// Writes a file whole or not at all, making its folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        let fail = |source| Failure::Write {
-            path: folder.display().to_string(),
-            source,
-        };
-        std::fs::create_dir_all(folder).map_err(fail)?;
-    }
+    make_folder_of(path)?;
     Ok(write_bytes_atomically(path, bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_plain_text_unless_colour_is_wanted() {
+        let failure = Failure::Interrupted(3).in_run("runs/a");
+        assert_eq!(
+            rendered(&failure, false),
+            "error: interrupted at step 3; the state is checkpointed\nhelp: go on with `learngene resume runs/a`"
+        );
+        assert!(rendered(&failure, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m interrupted"));
+    }
 }

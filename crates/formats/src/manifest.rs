@@ -70,7 +70,7 @@ impl Manifest {
     }
 
     /// Reads the manifest of `folder` and checks it against itself.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let damaged = |reason: String| FormatError::Damaged {
             path: folder.to_path_buf(),
             reason: format!("{MANIFEST_NAME}: {reason}"),

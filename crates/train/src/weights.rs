@@ -25,10 +25,17 @@ pub fn entries(parameters: &Parameters) -> BTreeMap<String, TensorEntry> {
         .collect()
 }
 
-/// Identity of what tailors are trained against: BLAKE3 of everything but tailors and label rows.
+/// Identity of what tailors are trained against: BLAKE3 of everything but tailors and the label rows of classes. The
+/// null row counts, because guidance draws with it.
 pub fn learngene_hash(parameters: &Parameters) -> String {
     let mut shared = entries(parameters);
-    shared.retain(|name, _| !matches!(Part::of(name), Part::Tailors | Part::Labels));
+    shared.retain(|name, _| Part::of(name) != Part::Tailors);
+    if let Some(table) = shared.get_mut("label.table") {
+        let width = table.shape.last().copied().unwrap_or(0);
+        let null = table.values.len().saturating_sub(width);
+        table.values.drain(..null);
+        table.shape = vec![1, width];
+    }
     fingerprint(&shared)
 }
 

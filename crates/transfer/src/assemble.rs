@@ -1,6 +1,7 @@
-//! A smaller model for a few classes, without training: rows of tensors are chosen, none is changed.
+//! A model for a few classes, without training: rows of tensors are chosen, none is changed.
 
 use crate::error::{Error, Result};
+use crate::tailor_set::TailorSet;
 use learngene_nn::{
     Basis, Dit, FactorInit,
     params::{self, Part, Values},
@@ -20,73 +21,130 @@ pub fn assemble(
     classes: &[String],
     components: Option<usize>,
 ) -> Result<(RunConfig, Dit)> {
-    let chosen = choose(config, classes)?;
-    let mut smaller = config.clone();
-    smaller.classes = classes.to_vec();
-    smaller.model.num_classes = chosen.len();
-    if smaller.model.groups > 0 {
-        smaller.model.groups = chosen.len();
-    }
-    let kept = keep(config, components)?;
-    if let Some(learngene) = kept {
-        smaller.model.basis = Basis::Factorised { learngene };
-    }
-    smaller.model.validate()?;
-    let null = config.model.null_label();
-    let values = params::values(model)
-        .into_iter()
-        .map(|(name, value)| {
-            let value = match (Part::of(&name), kept) {
-                (Part::Tailors, _) => blocks(&value, &chosen, config.model.tailor_rank),
-                (Part::Labels, _) => {
-                    let rows: Vec<usize> = chosen.iter().copied().chain([null]).collect();
-                    blocks(&value, &rows, 1)
-                }
-                (Part::Learngene, Some(kept)) => blocks(&value, &[0], kept),
-                _ => value,
-            };
-            (name, value)
-        })
-        .collect();
-    let start = Dit::init(&smaller.model, FactorInit::ZeroStart, 0, &model.device())?;
-    Ok((smaller, params::replace(start, &values)?))
+    assemble_with(config, model, &[], classes, components)
 }
 
-fn choose(config: &RunConfig, classes: &[String]) -> Result<Vec<usize>> {
-    let known = &config.classes;
-    let mut chosen = Vec::new();
+/// As [`assemble`], with tailors that were trained on the same learngene besides the model's own.
+///
+/// # Errors
+/// Also tailors of another learngene or of different ranks, and a class that is in two places.
+pub fn assemble_with(
+    config: &RunConfig,
+    model: &Dit,
+    tailors: &[TailorSet],
+    classes: &[String],
+    components: Option<usize>,
+) -> Result<(RunConfig, Dit)> {
+    let own = TailorSet::of(config, model, "the model");
+    for set in tailors {
+        set.require_same_learngene(&own)?;
+    }
+    let sets: Vec<&TailorSet> = [&own].into_iter().chain(tailors).collect();
+    let chosen = choose(&sets, classes)?;
+    let rank = common_rank(&chosen)?;
+    let kept = keep(config, components)?;
+
+    let mut joined = config.clone();
+    joined.classes = classes.to_vec();
+    joined.model.num_classes = chosen.len();
+    joined.model.tailor_rank = rank;
+    joined.model.groups = if rank > 0 { chosen.len() } else { 0 };
+    if let Some(learngene) = kept {
+        joined.model.basis = Basis::Factorised { learngene };
+    }
+    joined.model.validate()?;
+
+    let mut values = params::values(model);
+    for (name, shape) in params::layout(&joined.model) {
+        let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
+        match (Part::of(&name), values.get_mut(&name), kept) {
+            (Part::Tailors, _, _) => {
+                let rows = rows().copied().collect();
+                values.insert(name.clone(), Values { shape, values: rows });
+            }
+            (Part::Labels, Some(table), _) => {
+                let null = table.values.len() - joined.model.hidden;
+                table.values = rows().chain(&table.values[null..]).copied().collect();
+                table.shape = shape;
+            }
+            (Part::Learngene, Some(components), Some(_)) => {
+                components.values.truncate(shape.iter().product());
+                components.shape = shape;
+            }
+            _ => {}
+        }
+    }
+    if rank == 0 {
+        values.retain(|name, _| Part::of(name) != Part::Tailors);
+    }
+    let start = Dit::init(&joined.model, FactorInit::ZeroStart, 0, &model.device())?;
+    Ok((joined, params::replace(start, &values)?))
+}
+
+/// A class and where its tailor is.
+struct Choice<'a> {
+    class: &'a str,
+    set: &'a TailorSet,
+    number: usize,
+}
+
+fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Result<Vec<Choice<'a>>> {
+    let known = || sets.iter().flat_map(|set| set.classes());
+    let listed = || known().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut chosen: Vec<Choice<'a>> = Vec::new();
     for class in classes {
-        let Some(at) = known.iter().position(|k| k == class) else {
-            let near = known
-                .iter()
-                .map(|k| (strsim::levenshtein(k, class), k))
-                .min();
+        if chosen.iter().any(|c| c.class == class) {
+            return Err(Error::Request {
+                what: "classes",
+                found: format!("`{class}` twice"),
+                expected: "each class once".into(),
+            });
+        }
+        let mut found = sets.iter().filter_map(|&set| {
+            let number = set.classes().iter().position(|known| known == class)?;
+            Some(Choice { class, set, number })
+        });
+        let Some(choice) = found.next() else {
+            let near = known().map(|k| (strsim::levenshtein(k, class), k)).min();
             return Err(Error::UnknownClass {
                 found: class.clone(),
-                known: known.join(", "),
+                known: listed(),
                 nearest: near.filter(|n| n.0 <= 3).map(|n| n.1.clone()),
             });
         };
-        if chosen.contains(&at) {
-            let found = format!("`{class}` twice");
-            let expected = "each class once".into();
-            return Err(Error::Request {
-                what: "classes",
-                found,
-                expected,
+        if let Some(second) = found.next() {
+            return Err(Error::AmbiguousClass {
+                class: class.clone(),
+                first: choice.set.path().into(),
+                second: second.set.path().into(),
             });
         }
-        chosen.push(at);
+        chosen.push(choice);
     }
     if chosen.is_empty() {
-        let expected = format!("at least one of {}", known.join(", "));
         return Err(Error::Request {
             what: "classes",
             found: "none".into(),
-            expected,
+            expected: format!("at least one of {}", listed()),
         });
     }
     Ok(chosen)
+}
+
+/// The rank that the tailors of all chosen classes have.
+fn common_rank(chosen: &[Choice<'_>]) -> Result<usize> {
+    let Some((first, others)) = chosen.split_first() else {
+        return Ok(0);
+    };
+    match others.iter().find(|c| c.set.rank() != first.set.rank()) {
+        None => Ok(first.set.rank()),
+        Some(other) => Err(Error::Rank {
+            class: other.class.to_owned(),
+            found: other.set.rank(),
+            other: first.class.to_owned(),
+            expected: first.set.rank(),
+        }),
+    }
 }
 
 fn keep(config: &RunConfig, components: Option<usize>) -> Result<Option<usize>> {
@@ -101,21 +159,6 @@ fn keep(config: &RunConfig, components: Option<usize>) -> Result<Option<usize>> 
                 None => "a factorised model; this one is dense".into(),
             },
         }),
-    }
-}
-
-/// The chosen blocks of `rows` rows each.
-fn blocks(value: &Values, chosen: &[usize], rows: usize) -> Values {
-    let per_row = value.values.len() / value.shape[0];
-    let block = rows * per_row;
-    let values = chosen
-        .iter()
-        .flat_map(|&b| value.values[b * block..(b + 1) * block].to_vec());
-    let mut shape = value.shape.clone();
-    shape[0] = chosen.len() * rows;
-    Values {
-        shape,
-        values: values.collect(),
     }
 }
 

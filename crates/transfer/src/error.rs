@@ -1,5 +1,7 @@
 //! What can go wrong when a model is taken apart or extended.
 
+use std::path::PathBuf;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +25,55 @@ pub enum Error {
         /// What would work.
         expected: String,
     },
+    /// A class that several of the given files have.
+    #[error(
+        "class `{class}` is in {} and in {}: leave one of them out, so that it is clear which is meant",
+        first.display(), second.display()
+    )]
+    AmbiguousClass {
+        /// The class.
+        class: String,
+        /// The first file that has it.
+        first: PathBuf,
+        /// The second.
+        second: PathBuf,
+    },
+    /// Tailors of different ranks, which no one model holds.
+    #[error(
+        "the tailor of `{class}` has {found} components, that of `{other}` has {expected}: one model has tailors of one \
+         rank; assemble them apart, or train again with --tailor-rank {expected}"
+    )]
+    Rank {
+        /// The class whose tailor does not fit.
+        class: String,
+        /// Its components in every matrix.
+        found: usize,
+        /// A class chosen before it.
+        other: String,
+        /// The components of that one's tailor.
+        expected: usize,
+    },
+    /// Tailors trained for a model that computes in another way.
+    #[error(
+        "{} was trained with another {what} ({found}) than the model has ({expected}): use the model it was trained on",
+        path.display()
+    )]
+    Setting {
+        /// The tailor file.
+        path: PathBuf,
+        /// The setting.
+        what: &'static str,
+        /// Its value in the file.
+        found: String,
+        /// Its value in the model.
+        expected: String,
+    },
+    /// From weight files.
+    #[error(transparent)]
+    Format(#[from] learngene_formats::FormatError),
+    /// From reading what a weight file says about its training.
+    #[error(transparent)]
+    Train(#[from] learngene_train::Error),
     /// From the model.
     #[error(transparent)]
     Model(#[from] learngene_nn::Error),

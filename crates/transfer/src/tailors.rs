@@ -11,6 +11,9 @@ use learngene_train::{RunConfig, Trainable};
 /// The configuration and the start of a transfer to `classes`: tailors of rank `N_T` that add nothing yet (U zero, V
 /// random), label rows at the mean of the old ones, the null row and all else as they were.
 ///
+/// No batch has null labels then: images without a class switch no tailor on, so all they could train is the null row,
+/// which is the learngene's.
+///
 /// Works alike on a dense model: class-gated tailors on ordinary weights are the control of the method.
 ///
 /// # Errors
@@ -29,6 +32,7 @@ pub fn with_new_tailors(
     config.model = config.model.with_tailors(tailor_rank)?;
     config.init = FactorInit::ZeroStart;
     config.train.trainable = Trainable::tailors_only();
+    (config.train.null, config.train.label_drop) = (0, 0.0);
     let start = Dit::init(&config.model, FactorInit::ZeroStart, seed, device)?;
     let mut values = params::values(model);
     values.retain(|name, _| Part::of(name) != Part::Tailors);

@@ -1,0 +1,88 @@
+//! `data inspect`.
+
+use crate::args::{self, DataVerb};
+use crate::failure::Result;
+use crate::output;
+use learngene_data::picture::ContactSheet;
+use learngene_data::{Statistics, source};
+
+/// Images of each class on a contact sheet.
+const TILES: usize = 10;
+/// Pixels above which a side of such an image is scaled down.
+const LARGEST_TILE: u32 = 64;
+/// Names shown before the rest is counted.
+const SHOWN: usize = 5;
+
+/// `data inspect`.
+pub fn data(args: &args::Data) -> Result<()> {
+    let DataVerb::Inspect {
+        source: spec,
+        class_map,
+        contact_sheet,
+        json,
+    } = &args.verb;
+    let source = source::open(spec, class_map.as_deref())?;
+    let mut sheet = ContactSheet::new(source.class_names(), TILES, LARGEST_TILE);
+    let statistics = Statistics::gather_with(&*source, |sample| sheet.add(sample))?;
+    if let Some(path) = contact_sheet {
+        output::write(path, &sheet.into_grid(1).encode_png()?)?;
+    }
+    if *json {
+        output::json(&statistics);
+        return Ok(());
+    }
+    print(&statistics);
+    match contact_sheet {
+        Some(path) => output::say(&format!("contact sheet: {}", path.display())),
+        None => output::note("add --contact-sheet FILE.png for a picture of each class"),
+    }
+    Ok(())
+}
+
+fn print(found: &Statistics) {
+    let classes = found.classes.len();
+    output::say(&format!("{}: {} images, {classes} classes", found.source, found.images));
+    output::say("");
+    let part = |name: &String| match () {
+        () if found.base.contains(name) => "base",
+        () if found.novel.contains(name) => "novel",
+        () => "",
+    };
+    let partitioned = !(found.base.is_empty() && found.novel.is_empty());
+    let mut columns = vec!["class", "train", "val", "test"];
+    columns.extend(partitioned.then_some("part"));
+    let rows = found.classes.iter().map(|class| {
+        let counts = [class.train, class.val, class.test].map(|n| n.to_string());
+        let part = partitioned.then(|| part(&class.name).to_owned());
+        let name = [class.name.clone()].into_iter();
+        name.chain(counts).chain(part).collect()
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    output::table(&columns, &rows);
+    output::say("");
+    let sizes = found.sizes.iter().map(|size| {
+        let (w, h, c) = (size.width, size.height, size.channels);
+        format!("{w}x{h}x{c} ({})", size.count)
+    });
+    output::say(&format!("sizes (width x height x channels): {}", shortened(sizes)));
+    let numbers = |values: &[f64]| {
+        let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
+        values.join(" ")
+    };
+    output::say(&format!("mean of each channel, 0 to 1: {}", numbers(&found.mean)));
+    output::say(&format!("standard deviation: {}", numbers(&found.std)));
+    output::say(&format!("duplicates within a split: {}", found.duplicates));
+    output::say(&format!("images that occur in two splits: {}", found.leaked));
+    if !found.skipped.is_empty() {
+        let names = shortened(found.skipped.iter().cloned());
+        output::say(&format!("left out, no images: {names}"));
+    }
+}
+
+/// The first few, and how many more there are.
+pub(super) fn shortened(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).collect();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &rest
+}

@@ -1,0 +1,85 @@
+//! `inspect`.
+
+use crate::failure::Result;
+use crate::verbs::plan;
+use crate::{args, output};
+use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
+use learngene_formats::{FormatError, Header, Kind};
+use learngene_nn::cost;
+use learngene_train::{RunConfig, checkpoint, weights};
+use std::path::Path;
+
+/// `inspect`: reads headers only.
+pub fn inspect(args: &args::Inspect) -> Result<()> {
+    let path = checkpoint::find_model(&args.model)?;
+    let header = Header::read(&path)?;
+    if ![Kind::Model, Kind::Ema, Kind::Tailor].contains(&header.kind) {
+        return Err(FormatError::Kind {
+            path,
+            expected: "model, ema or tailor".into(),
+            found: header.kind.to_string(),
+        }
+        .into());
+    }
+    let config = weights::config_of(&header, &path)?;
+    let cost = cost::plan(&config.model);
+    let step = step_of(&path)?;
+    if args.json {
+        output::json(&serde_json::json!({
+            "file": path, "kind": header.kind, "classes": config.classes, "step": step,
+            "learngene_blake3": header.learngene, "model": config.model, "train": config.train, "cost": cost,
+        }));
+        return Ok(());
+    }
+    let line = |name: &str, value: &str| output::say(&format!("{name:<12}{value}"));
+    line("file", &path.display().to_string());
+    line("kind", &kind(header.kind));
+    line("classes", &format!("{}: {}", config.classes.len(), config.classes.join(", ")));
+    line("input", &input(&config));
+    line("projections", &projections(&config));
+    line("learngene", header.learngene.as_deref().unwrap_or("(none)"));
+    let planned = config.train.steps;
+    match step {
+        Some(step) => line("steps", &format!("{step} of {planned}")),
+        None => line("steps", &format!("{planned} planned (the file is no checkpoint)")),
+    }
+    output::say("");
+    match header.kind {
+        Kind::Tailor => plan::print_tailors(&cost),
+        _ => plan::print(&cost),
+    }
+    Ok(())
+}
+
+/// Steps done, if the file lies in a checkpoint.
+fn step_of(path: &Path) -> Result<Option<u64>> {
+    match path.parent() {
+        Some(folder) if folder.join(MANIFEST_NAME).is_file() => {
+            Ok(Some(Manifest::read(folder)?.step))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn kind(kind: Kind) -> String {
+    match kind {
+        Kind::Ema => "model (moving average of its weights)".into(),
+        Kind::Tailor => "tailors, to attach to their learngene with `learngene assemble`".into(),
+        other => other.to_string(),
+    }
+}
+
+fn input(config: &RunConfig) -> String {
+    let [c, h, w] = config.model.input;
+    let patch = config.model.patch;
+    format!("{c}x{h}x{w} in patches of {patch}x{patch}")
+}
+
+fn projections(config: &RunConfig) -> String {
+    let model = &config.model;
+    match (model.learngene_rank(), model.tailor_rank) {
+        (Some(learngene), tailor) => format!("factorised, rank split {learngene},{tailor}"),
+        (None, 0) => "dense".into(),
+        (None, tailor) => format!("dense, tailors of rank {tailor}"),
+    }
+}

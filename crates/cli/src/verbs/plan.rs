@@ -1,0 +1,63 @@
+//! `plan`, and the table of costs that other verbs print as well.
+
+use crate::failure::{Failure, Result};
+use crate::{args, output};
+use learngene_nn::DitConfig;
+use learngene_nn::cost::{self, Cost, Plan};
+
+/// `plan`.
+pub fn plan(args: &args::Plan) -> Result<()> {
+    let sides = args.input.split('x').map(str::parse);
+    let sides: std::result::Result<Vec<usize>, _> = sides.collect();
+    let input = sides.ok().and_then(|sides| <[usize; 3]>::try_from(sides).ok());
+    let input = input.ok_or_else(|| {
+        Failure::Usage(format!(
+            "--input is `{}`, expected channels x height x width such as 3x32x32",
+            args.input
+        ))
+    })?;
+    let mut config = DitConfig::from_size(&args.size, input, args.num_classes)?;
+    config.learn_sigma = args.learn_sigma;
+    if let Some(split) = &args.rank_split {
+        config = config.with_rank_split(split.parse()?)?;
+    }
+    let plan = cost::plan(&config);
+    if args.json {
+        output::json(&serde_json::json!({ "model": config, "cost": plan }));
+    } else {
+        print(&plan);
+    }
+    Ok(())
+}
+
+/// The cost of each part and in total; parts that a model lacks are left out.
+pub(super) fn print(plan: &Plan) {
+    let parts = [
+        ("learngene", &plan.learngene),
+        ("one tailor", &plan.tailor),
+        ("all tailors (one runs)", &plan.tailors),
+        ("dense projections", &plan.dense),
+        ("attention products", &plan.attention),
+        ("everything else", &plan.rest),
+        ("learngene alone, in all", &plan.learngene_only),
+        ("total", &plan.total),
+    ];
+    let there = parts.into_iter().filter(|(_, cost)| **cost != Cost::default());
+    let rows: Vec<Vec<String>> = there.map(|(name, cost)| row(name, cost)).collect();
+    output::table(&["component", "parameters", "MACs per image", "bytes"], &rows);
+    output::say(&format!(
+        "training state: {} bytes; activations: about {} bytes per image",
+        plan.training_state_bytes, plan.activation_bytes_per_image
+    ));
+}
+
+fn row(name: &str, cost: &Cost) -> Vec<String> {
+    let numbers = [cost.parameters, cost.macs, cost.bytes].map(|n| n.to_string());
+    [name.to_owned()].into_iter().chain(numbers).collect()
+}
+
+/// The cost of the tailors alone.
+pub(super) fn print_tailors(plan: &Plan) {
+    let rows = [row("one tailor", &plan.tailor), row("all tailors (one runs)", &plan.tailors)];
+    output::table(&["component", "parameters", "MACs per image", "bytes"], &rows);
+}

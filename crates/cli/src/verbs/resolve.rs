@@ -1,0 +1,140 @@
+//! From what was typed to the configuration of a run: defaults, `--config` over them, options over that, `--set` over all.
+
+use crate::failure::{Failure, Result};
+use crate::verbs::data::shortened;
+use crate::{args, output};
+use learngene_data::{Dataset, source};
+use learngene_nn::{Basis, DitConfig, FactorInit};
+use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
+use std::path::Path;
+
+/// Size of a model if nothing says otherwise.
+const SIZE: &str = "dit-nano/4";
+/// Rank split if nothing says otherwise.
+const RANK_SPLIT: &str = "96,8";
+
+/// The configuration of a new model on a data set; dense without a rank split.
+pub fn start(
+    data: DataConfig,
+    dataset: &Dataset,
+    size: &str,
+    split: Option<&str>,
+) -> Result<RunConfig> {
+    let mut model = DitConfig::from_size(size, dataset.shape(), dataset.classes().len())?;
+    if let Some(split) = split {
+        model = model.with_rank_split(split.parse()?)?;
+    }
+    Ok(RunConfig {
+        data,
+        train: TrainConfig::default(),
+        model,
+        init: FactorInit::default(),
+        classes: dataset.classes().to_vec(),
+    })
+}
+
+/// The configuration and the data of `pretrain`.
+pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
+    let data = data_config(args)?;
+    let dataset = load(&data)?;
+    // What no file changes can be checked before one is read.
+    let split = args.rank_split.as_deref().unwrap_or(RANK_SPLIT);
+    let size = args.size.as_deref().unwrap_or(SIZE);
+    let mut config = start(data, &dataset, size, (!args.dense).then_some(split))?;
+    if let Some(path) = &args.config {
+        let from_options = config.clone();
+        config = config.with_file(path)?;
+        config.data = from_options.data;
+        take_shape_of(&mut config, &dataset);
+        if args.size.is_some() {
+            take_size_of(&mut config.model, &from_options.model);
+        }
+        if args.dense {
+            (config.model.basis, config.model.tailor_rank) = (Basis::Dense, 0);
+        } else if args.rank_split.is_some() {
+            config.model.basis = from_options.model.basis;
+            config.model.tailor_rank = from_options.model.tailor_rank;
+        }
+        let rank = config.model.tailor_rank;
+        config.model = config.model.with_tailors(rank)?;
+    }
+    let train = &mut config.train;
+    train.steps = args.steps.unwrap_or(train.steps);
+    train.lr = args.lr.unwrap_or(train.lr);
+    train.seed = args.seed.unwrap_or(train.seed);
+    train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
+    train.sample_every = args.sample_every.unwrap_or(train.sample_every);
+    if let Some(batch) = args.batch {
+        (train.per_class, train.batch) = (0, batch);
+    }
+    Ok((with_settings(&config, &args.set)?, dataset))
+}
+
+/// `--set`. What the data decide cannot be set: the data have been read by then.
+pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<RunConfig> {
+    let set = config.with_settings(settings.iter().map(String::as_str))?;
+    let decided = |c: &RunConfig| {
+        let model = &c.model;
+        (c.data.clone(), c.classes.clone(), model.input, model.num_classes)
+    };
+    if decided(&set) == decided(config) {
+        return Ok(set);
+    }
+    Err(Failure::Usage(
+        "--set cannot change data, classes, model.input and model.num_classes, which follow from the images: \
+         use --data, --classes, --class-map and --image-size"
+            .into(),
+    ))
+}
+
+/// Reads the data set, naming the files it leaves out.
+pub(super) fn load(data: &DataConfig) -> Result<Dataset> {
+    let source = source::open(&data.source, data.class_map.as_deref())?;
+    if !source.skipped().is_empty() {
+        let names = source.skipped().iter().map(|path| path.display().to_string());
+        output::note(&format!("warning: left out, no images: {}", shortened(names)));
+    }
+    Ok(data.load()?)
+}
+
+/// Where the images come from: options over the `[data]` section of `--config`.
+fn data_config(args: &args::Pretrain) -> Result<DataConfig> {
+    let section = match &args.config {
+        Some(path) => data_section(path)?,
+        None => toml::Table::new(),
+    };
+    let text = |key: &str| section.get(key)?.as_str().map(str::to_owned);
+    let number = |key: &str| usize::try_from(section.get(key)?.as_integer()?).ok();
+    let source = args.data.clone().or_else(|| text("source"));
+    Ok(DataConfig {
+        source: source.ok_or_else(|| {
+            Failure::Usage("no data source: give --data, or `source` under [data] in --config".into())
+        })?,
+        classes: (args.classes.clone().or_else(|| text("classes"))).unwrap_or_else(|| "all".into()),
+        image_size: args.image_size.or_else(|| number("image_size")),
+        channels: number("channels"),
+        class_map: (args.class_map.clone()).or_else(|| text("class_map").map(Into::into)),
+    })
+}
+
+/// The `[data]` section of a TOML file; keys and types are judged with the rest of the file, later.
+fn data_section(path: &Path) -> Result<toml::Table> {
+    let bad = |message: String| Error::Config {
+        path: Some(path.into()),
+        message,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    let file: toml::Table = text.parse().map_err(|e: toml::de::Error| bad(e.to_string()))?;
+    Ok(file.get("data").and_then(toml::Value::as_table).cloned().unwrap_or_default())
+}
+
+fn take_shape_of(config: &mut RunConfig, dataset: &Dataset) {
+    config.classes = dataset.classes().to_vec();
+    config.model.input = dataset.shape();
+    config.model.num_classes = dataset.classes().len();
+}
+
+fn take_size_of(model: &mut DitConfig, sized: &DitConfig) {
+    (model.patch, model.hidden, model.depth) = (sized.patch, sized.hidden, sized.depth);
+    (model.heads, model.mlp_ratio, model.adaln) = (sized.heads, sized.mlp_ratio, sized.adaln);
+}

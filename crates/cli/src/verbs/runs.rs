@@ -1,0 +1,107 @@
+//! The verbs that train: `pretrain`, `resume`, `transfer`.
+
+use crate::failure::{Failure, Result};
+use crate::verbs::resolve;
+use crate::{args, model, output, training};
+use learngene_data::{Batches, Dataset};
+use learngene_diffusion::Schedule;
+use learngene_nn::Dit;
+use learngene_train::{DataConfig, Run, RunConfig};
+use learngene_transfer::TailorSet;
+use std::path::Path;
+
+/// The file in which a transfer leaves its tailors.
+const TAILORS: &str = "tailors.safetensors";
+
+/// `pretrain`.
+pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
+    let device = model::device(device)?.autodiff();
+    let (config, dataset) = resolve::pretrain(args)?;
+    let model = Dit::init(&config.model, config.init, config.train.seed, &device)?;
+    finish(create(&args.out, config, model, &dataset)?, &dataset, &args.out)
+}
+
+/// `resume`.
+pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
+    let (run, rejected) = Run::resume(&args.run, &model::device(device)?)?;
+    for reason in rejected {
+        output::note(&format!(
+            "warning: passed over a damaged checkpoint: {reason}"
+        ));
+    }
+    let dataset = resolve::load(&run.config().data)?;
+    if dataset.classes() != run.config().classes {
+        return Err(Failure::Usage(format!(
+            "the data now have the classes {}, the run was started with {}",
+            dataset.classes().join(", "),
+            run.config().classes.join(", "),
+        )));
+    }
+    finish(run, &dataset, &args.run)
+}
+
+/// `transfer`.
+pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
+    let device = model::device(device)?.autodiff();
+    let (base, whole) = model::load(&args.model, &device)?;
+    let [channels, height, width] = base.model.input;
+    let data = DataConfig {
+        source: args.data.clone(),
+        classes: args.classes.clone(),
+        image_size: (height == width).then_some(height),
+        channels: Some(channels),
+        class_map: args.class_map.clone(),
+    };
+    let dataset = resolve::load(&data)?;
+    if dataset.shape() != base.model.input {
+        return Err(Failure::Usage(format!(
+            "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
+            dataset.shape(),
+            base.model.input
+        )));
+    }
+    let rank = args.tailor_rank.unwrap_or(base.model.tailor_rank.max(1));
+    let classes = dataset.classes();
+    let (mut config, model) =
+        learngene_transfer::with_new_tailors(&base, &whole, classes, rank, args.seed, &device)?;
+    config.data = data;
+    let train = &mut config.train;
+    (train.steps, train.lr, train.seed) = (args.steps, args.lr, args.seed);
+    train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
+    let config = resolve::with_settings(&config, &args.set)?;
+    finish(create(&args.out, config, model, &dataset)?, &dataset, &args.out)
+}
+
+/// A new run. What cannot be trained is refused before there is a folder for it.
+fn create(folder: &Path, config: RunConfig, model: Dit, dataset: &Dataset) -> Result<Run> {
+    let train = &config.train;
+    train.validate()?;
+    Schedule::new(train.schedule, train.diffusion_steps)?;
+    Batches::new(dataset, train.order(), train.seed, train.flip)?;
+    Ok(Run::create(folder, config, model)?)
+}
+
+fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
+    let config = run.config().clone();
+    let outcome = training::train(run, dataset, "training", &mut Vec::new())
+        .map_err(|failure| failure.in_run(folder))?;
+    if let Some(v) = &outcome.validation {
+        let (loss, epsilon, n) = (v.velocity, v.epsilon, v.draws);
+        output::say(&format!(
+            "validation v loss {loss:.4}, epsilon loss {epsilon:.4} (n = {n} draws)"
+        ));
+    }
+    if trains_tailors_alone(&config) {
+        let path = folder.join(TAILORS);
+        TailorSet::of(&config, &outcome.model, folder).write(&path)?;
+        output::say(&format!("tailors: {}", path.display()));
+    }
+    output::say(&format!("run folder: {}", folder.display()));
+    Ok(())
+}
+
+/// Whether the learngene comes out as it went in, so that the tailors can be attached to it elsewhere.
+fn trains_tailors_alone(config: &RunConfig) -> bool {
+    let trainable = &config.train.trainable;
+    config.model.groups > 0 && trainable.learngene == 0.0 && trainable.rest == 0.0
+}
