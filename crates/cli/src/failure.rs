@@ -39,7 +39,7 @@ pub enum Failure {
         failure: Box<Failure>,
     },
     /// From the data.
-    #[error(transparent)]
+    #[error("failed to {0}")]
     Data(#[from] learngene_data::Error),
     /// From the model.
     #[error(transparent)]
@@ -47,18 +47,43 @@ pub enum Failure {
     /// From samplers.
     #[error(transparent)]
     Diffusion(#[from] learngene_diffusion::DiffusionError),
-    /// From training.
-    #[error(transparent)]
-    Train(#[from] learngene_train::Error),
-    /// From taking apart.
-    #[error(transparent)]
-    Transfer(#[from] learngene_transfer::Error),
     /// From weight files.
     #[error(transparent)]
     Format(#[from] learngene_formats::FormatError),
     /// From metrics.
-    #[error(transparent)]
+    #[error("failed to {0}")]
     Eval(#[from] learngene_eval::EvalError),
+    /// From training itself.
+    #[error(transparent)]
+    Train(learngene_train::Error),
+    /// From taking apart itself.
+    #[error(transparent)]
+    Transfer(learngene_transfer::Error),
+}
+
+impl From<learngene_train::Error> for Failure {
+    fn from(error: learngene_train::Error) -> Self {
+        use learngene_train::Error as Train;
+        match error {
+            Train::Data(error) => error.into(),
+            Train::Model(error) => error.into(),
+            Train::Diffusion(error) => error.into(),
+            Train::Format(error) => error.into(),
+            error => Self::Train(error),
+        }
+    }
+}
+
+impl From<learngene_transfer::Error> for Failure {
+    fn from(error: learngene_transfer::Error) -> Self {
+        use learngene_transfer::Error as Transfer;
+        match error {
+            Transfer::Model(error) => error.into(),
+            Transfer::Format(error) => error.into(),
+            Transfer::Train(error) => error.into(),
+            error => Self::Transfer(error),
+        }
+    }
 }
 
 /// Usage or configuration.
@@ -73,16 +98,34 @@ const INTERRUPTED: u8 = 5;
 impl Failure {
     /// The exit code scripts rely on.
     pub fn exit_code(&self) -> u8 {
+        use learngene_data::Error as Data;
+        use learngene_nn::Error as Model;
+        use learngene_train::Error as Train;
+        use learngene_transfer::Error as Transfer;
         match self {
-            Self::Interrupted(_) => INTERRUPTED,
-            Self::NotFinite { .. } => NUMERICAL,
             Self::InRun { failure, .. } => failure.exit_code(),
-            Self::Usage(_) | Self::Diffusion(_) => USAGE,
-            Self::Write { .. } | Self::Format(_) | Self::Eval(_) => FILE,
-            Self::Data(error) => of_data(error),
-            Self::Model(error) => of_model(error),
-            Self::Train(error) => of_train(error),
-            Self::Transfer(error) => of_transfer(error),
+            Self::Interrupted(_) => INTERRUPTED,
+            Self::NotFinite { .. }
+            | Self::Train(Train::NotFinite { .. })
+            | Self::Model(Model::NoConvergence(_)) => NUMERICAL,
+            Self::Usage(_)
+            | Self::Model(_)
+            | Self::Diffusion(_)
+            | Self::Train(Train::Config { .. })
+            | Self::Data(
+                Data::UnknownClass { .. }
+                | Data::ClassList { .. }
+                | Data::ClassMap { .. }
+                | Data::NoPartition { .. }
+                | Data::Setting { .. },
+            ) => USAGE,
+            Self::Transfer(Transfer::Setting { .. }) => FILE,
+            Self::Transfer(_) => USAGE,
+            Self::Write { .. }
+            | Self::Data(_)
+            | Self::Format(_)
+            | Self::Eval(_)
+            | Self::Train(_) => FILE,
         }
     }
 
@@ -92,46 +135,6 @@ impl Failure {
             folder: folder.into(),
             failure: Box::new(self),
         }
-    }
-}
-
-fn of_data(error: &learngene_data::Error) -> u8 {
-    use learngene_data::Error as Data;
-    match error {
-        Data::UnknownClass { .. }
-        | Data::ClassList { .. }
-        | Data::ClassMap { .. }
-        | Data::NoPartition { .. }
-        | Data::Setting { .. } => USAGE,
-        _ => FILE,
-    }
-}
-
-fn of_model(error: &learngene_nn::Error) -> u8 {
-    match error {
-        learngene_nn::Error::NoConvergence(_) => NUMERICAL,
-        _ => USAGE,
-    }
-}
-
-fn of_train(error: &learngene_train::Error) -> u8 {
-    use learngene_train::Error as Train;
-    match error {
-        Train::NotFinite { .. } => NUMERICAL,
-        Train::Config { .. } | Train::Diffusion(_) => USAGE,
-        Train::Model(error) => of_model(error),
-        Train::Data(error) => of_data(error),
-        _ => FILE,
-    }
-}
-
-fn of_transfer(error: &learngene_transfer::Error) -> u8 {
-    use learngene_transfer::Error as Transfer;
-    match error {
-        Transfer::Format(_) | Transfer::Setting { .. } => FILE,
-        Transfer::Train(error) => of_train(error),
-        Transfer::Model(error) => of_model(error),
-        _ => USAGE,
     }
 }
 
@@ -151,7 +154,7 @@ impl miette::Diagnostic for Failure {
                     other => return other.help(),
                 }
             }
-            Self::Data(Data::EmptyClass { .. }) | Self::Train(Train::Data(Data::EmptyClass { .. })) => {
+            Self::Data(Data::EmptyClass { .. }) => {
                 "`learngene data inspect SOURCE` counts the images of each class".into()
             }
             Self::Write { .. } => "choose a place you may write to".into(),

@@ -56,7 +56,7 @@ pub enum Error {
     },
     /// Images differ in size and nothing says which size is wanted.
     #[error(
-        "images differ in size (`{first_id}` is {}x{}, `{other_id}` is {}x{}): set the image size (--image-size N) to \
+        "load images that differ in size (`{first_id}` is {}x{}, `{other_id}` is {}x{}): set the image size (--image-size N) to \
          crop and resize all of them to one square",
         first[0], first[1], other[0], other[1]
     )]

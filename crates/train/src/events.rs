@@ -1,6 +1,7 @@
 //! What happened in a run, one JSON object a line.
 
 use crate::error::{Error, Result};
+use learngene_formats::atomic::write_bytes_atomically;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -77,7 +78,19 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens the log of a run that has done `done` steps. What a killed run noted beyond them is dropped, a line it did
+    /// not finish as well: those steps are yet to come.
+    pub fn open(path: &Path, done: u64) -> Result<Self> {
+        if path.exists() {
+            let text = std::fs::read(path).map_err(Error::io(path))?;
+            let kept = text
+                .split_inclusive(|&byte| byte == b'\n')
+                .filter(|line| step_of(line).is_some_and(|step| step <= done));
+            let kept = kept.collect::<Vec<_>>().concat();
+            if kept != text {
+                write_bytes_atomically(path, &kept)?;
+            }
+        }
         let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self {
             path: path.into(),
@@ -115,5 +128,33 @@ mod tests {
                 .to_string();
             assert!(text.starts_with("cannot write /dev/full"), "{text}");
         }
+    }
+}
+
+/// The step of a whole line.
+fn step_of(line: &[u8]) -> Option<u64> {
+    let line = line.strip_suffix(b"\n")?;
+    let event: serde_json::Value = serde_json::from_slice(line).ok()?;
+    event.get("step")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn going_on_drops_what_is_beyond_the_checkpoint_and_half_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let mut log = EventLog::open(&path, 0).unwrap();
+        for step in [10, 20, 30] {
+            log.write(&Event::Checkpoint { step }).unwrap();
+        }
+        log.file.write_all(b"{\"event\":\"checkp").unwrap();
+        let mut log = EventLog::open(&path, 20).unwrap();
+        log.write(&Event::Resumed { step: 20 }).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let steps: Vec<_> = text.split_inclusive('\n').map(|l| step_of(l.as_bytes())).collect();
+        assert_eq!(steps, [Some(10), Some(20), Some(20)]);
     }
 }

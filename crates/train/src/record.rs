@@ -27,7 +27,7 @@ impl<'a> Record<'a> {
     /// Goes on with the record of the run in `folder` after `step` steps.
     pub fn open(folder: &Path, step: u64, observe: &'a mut dyn FnMut(&Event)) -> Result<Self> {
         Ok(Self {
-            log: EventLog::open(&folder.join("events.jsonl"))?,
+            log: EventLog::open(&folder.join("events.jsonl"), step)?,
             board: EventWriter::create(folder.join("tb"), step, now())?,
             observe,
         })

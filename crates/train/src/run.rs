@@ -172,6 +172,7 @@ impl Run {
                 };
                 record.add(&event)?;
             }
+            validation = None;
             if due(train.evaluate_every) {
                 validation = self.validate(&schedule, dataset)?;
                 if let Some(v) = &validation {
@@ -205,7 +206,7 @@ impl Run {
             self.save(None, Some(saved))?;
             record.add(&Event::Checkpoint { step: self.done })?;
         }
-        if validation.is_none() {
+        if validation.is_none() && !interrupted {
             validation = self.validate(&schedule, dataset)?;
         }
         Ok(Outcome {
