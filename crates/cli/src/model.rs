@@ -26,11 +26,8 @@ pub fn device(name: &str) -> Result<Device> {
 pub fn load(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
     let file = checkpoint::find_model(path)?;
     let (config, model) = weights::read(&file, device)?;
-    let bad = params::values(&model)
-        .into_iter()
-        .find(|(_, value)| !value.values.iter().all(|v| v.is_finite()));
-    match bad {
+    match params::first_not_finite(&model) {
         None => Ok((config, model)),
-        Some((tensor, _)) => Err(Failure::NotFinite { path: file, tensor }),
+        Some(tensor) => Err(Failure::NotFinite { path: file, tensor }),
     }
 }

@@ -81,8 +81,8 @@ impl EventLog {
     /// Opens the log of a run that has done `done` steps. What a killed run noted beyond them is dropped, a line it did
     /// not finish as well: those steps are yet to come.
     pub fn open(path: &Path, done: u64) -> Result<Self> {
-        if path.exists() {
-            let text = std::fs::read(path).map_err(Error::io(path))?;
+        if path.is_file() {
+            let text = std::fs::read(path).map_err(Error::io("read", path))?;
             let kept = text
                 .split_inclusive(|&byte| byte == b'\n')
                 .filter(|line| step_of(line).is_some_and(|step| step <= done));
@@ -107,30 +107,6 @@ impl EventLog {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_says_what_was_tried() {
-        let folder = tempfile::tempdir().unwrap();
-        let text = match EventLog::open(folder.path()) {
-            Err(error) => error.to_string(),
-            Ok(_) => panic!("a folder is no log"),
-        };
-        assert!(text.starts_with("cannot open "), "{text}");
-        let full = Path::new("/dev/full");
-        if full.exists() {
-            let mut log = EventLog::open(full).unwrap();
-            let text = log
-                .write(&Event::Checkpoint { step: 1 })
-                .unwrap_err()
-                .to_string();
-            assert!(text.starts_with("cannot write /dev/full"), "{text}");
-        }
-    }
-}
-
 /// The step of a whole line.
 fn step_of(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\n")?;
@@ -141,6 +117,25 @@ fn step_of(line: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_says_what_was_tried() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = match EventLog::open(folder.path(), 0) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("a folder is no log"),
+        };
+        assert!(text.starts_with("cannot open "), "{text}");
+        let full = Path::new("/dev/full");
+        if full.exists() {
+            let mut log = EventLog::open(full, 0).unwrap();
+            let text = log
+                .write(&Event::Checkpoint { step: 1 })
+                .unwrap_err()
+                .to_string();
+            assert!(text.starts_with("cannot write /dev/full"), "{text}");
+        }
+    }
 
     #[test]
     fn going_on_drops_what_is_beyond_the_checkpoint_and_half_a_line() {

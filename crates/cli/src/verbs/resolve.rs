@@ -4,7 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::verbs::data::shortened;
 use crate::{args, output};
 use learngene_data::{Dataset, source};
-use learngene_nn::{Basis, DitConfig, FactorInit};
+use learngene_nn::{DitConfig, FactorInit};
 use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
 use std::path::Path;
 
@@ -49,11 +49,8 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         if args.size.is_some() {
             take_size_of(&mut config.model, &from_options.model);
         }
-        if args.dense {
-            (config.model.basis, config.model.tailor_rank) = (Basis::Dense, 0);
-        } else if args.rank_split.is_some() {
-            config.model.basis = from_options.model.basis;
-            config.model.tailor_rank = from_options.model.tailor_rank;
+        if args.dense || args.rank_split.is_some() {
+            take_rank_split_of(&mut config.model, &from_options.model);
         }
         let rank = config.model.tailor_rank;
         config.model = config.model.with_tailors(rank)?;
@@ -137,4 +134,9 @@ fn take_shape_of(config: &mut RunConfig, dataset: &Dataset) {
 fn take_size_of(model: &mut DitConfig, sized: &DitConfig) {
     (model.patch, model.hidden, model.depth) = (sized.patch, sized.hidden, sized.depth);
     (model.heads, model.mlp_ratio, model.adaln) = (sized.heads, sized.mlp_ratio, sized.adaln);
+}
+
+fn take_rank_split_of(model: &mut DitConfig, split: &DitConfig) {
+    (model.basis, model.attention_basis) = (split.basis, split.attention_basis);
+    model.tailor_rank = split.tailor_rank;
 }
