@@ -4,25 +4,48 @@ use clap::{Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+const ABOUT_MODELS_AND_CODES: &str = "\
+Start with: learngene quickstart
+
+A MODEL is a run folder, a checkpoint folder or a safetensors file; of a run folder it is the moving average of the \
+newest complete checkpoint.
+
+Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
+finite; 5 interrupted and checkpointed.";
+
+const ABOUT_PRETRAIN: &str = "Examples:
+  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind
+  learngene pretrain --data builtin:emoji --classes base --dense --set train.ema=0.99 --out runs/dense
+  learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
+
+Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value.";
+
+const ABOUT_TRANSFER: &str = "Examples:
+  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel
+  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos
+
+Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes; its \
+tailors.safetensors holds the new tailors alone, for `learngene assemble --tailors`.";
+
 /// Pre-train a diffusion transformer that can be taken apart: one learngene, a small tailor per class.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "Start with: learngene quickstart",
-    after_long_help = "Start with: learngene quickstart
-
-A MODEL is a run folder, a checkpoint folder or a safetensors file; of a run folder it is the moving average of the
-newest complete checkpoint.
-
-Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not finite;
-5 interrupted and checkpointed."
+    after_long_help = ABOUT_MODELS_AND_CODES
 )]
 pub struct Args {
     /// Threads to compute with; all cores by default. The results do not depend on it.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Where to compute: cpu, and cuda or wgpu if built with that feature.
-    #[arg(long, global = true, value_name = "NAME", default_value = "cpu")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        help_heading = "Machine",
+        default_value = "cpu"
+    )]
     pub device: String,
     /// What to do.
     #[command(subcommand)]
@@ -110,12 +133,7 @@ pub enum DataVerb {
 
 /// Options of `pretrain`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3\n  learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1",
-    after_long_help = "Examples:\n  learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind\n  learngene pretrain --data builtin:emoji --classes base --dense --out runs/dense --set train.lr=1e-3\n  learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
-
-Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value."
-)]
+#[command(after_help = ABOUT_PRETRAIN)]
 pub struct Pretrain {
     /// Where the images come from, as in `data inspect`; may stand in --config instead.
     #[arg(long, value_name = "SOURCE", required_unless_present = "config")]
@@ -138,22 +156,22 @@ pub struct Pretrain {
     /// Ordinary weight matrices instead of factors.
     #[arg(long, conflicts_with = "rank_split")]
     pub dense: bool,
-    /// Steps to train.
+    /// Steps to train [default: 1000].
     #[arg(long)]
     pub steps: Option<u64>,
     /// Images in a batch: makes batches plain shuffled ones instead of class-stratified.
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Peak learning rate.
+    /// Peak learning rate [default: 0.0015].
     #[arg(long)]
     pub lr: Option<f64>,
-    /// Seed of everything random.
+    /// Seed of everything random [default: 0].
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Steps between checkpoints.
+    /// Steps between checkpoints; 0 for the end only [default: 250].
     #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
-    /// Steps between sample grids; 0 for none.
+    /// Steps between sample grids; 0 for none [default: 0].
     #[arg(long, value_name = "STEPS")]
     pub sample_every: Option<u64>,
     /// A TOML with deviations from the defaults, such as the config.toml of another run.
@@ -212,13 +230,7 @@ pub struct Assemble {
 
 /// Options of `transfer`.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Examples:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel\n  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos",
-    after_long_help = "Examples:\n  learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel\n  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos
-
-Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes; its
-tailors.safetensors holds the new tailors alone, for `learngene assemble --tailors`."
-)]
+#[command(after_help = ABOUT_TRANSFER)]
 pub struct Transfer {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
@@ -315,4 +327,31 @@ pub struct Plan {
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use learngene_train::TrainConfig;
+
+    #[test]
+    fn help_states_the_defaults_of_training() {
+        Args::command().debug_assert();
+        let mut command = Args::command();
+        let pretrain = command.find_subcommand_mut("pretrain").unwrap();
+        let help = pretrain.render_long_help().to_string();
+        let default = TrainConfig::default();
+        for (option, value) in [
+            ("--steps", default.steps.to_string()),
+            ("--lr", default.lr.to_string()),
+            ("--seed", default.seed.to_string()),
+            ("--checkpoint-every", default.checkpoint_every.to_string()),
+            ("--sample-every", default.sample_every.to_string()),
+        ] {
+            let at = help.find(&format!("      {option} ")).unwrap();
+            let text = help[at..].split("\n\n").next().unwrap();
+            assert!(text.contains(&format!("[default: {value}]")), "{text}");
+        }
+    }
 }

@@ -154,6 +154,7 @@ impl miette::Diagnostic for Failure {
                     other => return other.help(),
                 }
             }
+            Self::Interrupted(_) => "go on with `learngene resume` and the run's folder".into(),
             Self::Data(Data::EmptyClass { .. }) => {
                 "`learngene data inspect SOURCE` counts the images of each class".into()
             }

@@ -22,7 +22,9 @@ pub fn archive(images: &[Image], labels: &[i64]) -> Vec<u8> {
         .map_or([0; 3], |image| [image.height, image.width, image.channels]);
     let shape = format!("({}, {height}, {width}, {channels})", images.len());
     let mut pixels = npy("|u1", &shape);
-    images.iter().for_each(|image| pixels.extend_from_slice(&image.pixels));
+    images
+        .iter()
+        .for_each(|image| pixels.extend_from_slice(&image.pixels));
     let mut numbers = npy("<i8", &format!("({},)", labels.len()));
     numbers.extend(labels.iter().flat_map(|label| label.to_le_bytes()));
     zip(&[("arr_0.npy", &pixels), ("arr_1.npy", &numbers)])
@@ -54,8 +56,12 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
         crc.update(data);
         // Common to both heads: version, flags, method (stored), time, date, checksum, sizes, length of the name.
         let mut common = Vec::new();
-        [VERSION, 0, 0, 0, DATE].iter().for_each(|v| common.extend(v.to_le_bytes()));
-        [crc.sum(), IN_RECORD, IN_RECORD].iter().for_each(|v| common.extend(v.to_le_bytes()));
+        [VERSION, 0, 0, 0, DATE]
+            .iter()
+            .for_each(|v| common.extend(v.to_le_bytes()));
+        [crc.sum(), IN_RECORD, IN_RECORD]
+            .iter()
+            .for_each(|v| common.extend(v.to_le_bytes()));
         common.extend((name.len() as u16).to_le_bytes());
 
         out.extend(b"PK\x03\x04");
@@ -81,15 +87,23 @@ fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let end = out.len() as u64;
     out.extend(b"PK\x06\x06");
     out.extend(44u64.to_le_bytes());
-    [VERSION, VERSION].iter().for_each(|v| out.extend(v.to_le_bytes()));
+    [VERSION, VERSION]
+        .iter()
+        .for_each(|v| out.extend(v.to_le_bytes()));
     out.extend([0; 8]);
-    [count, count, size, at].iter().for_each(|v| out.extend(v.to_le_bytes()));
+    [count, count, size, at]
+        .iter()
+        .for_each(|v| out.extend(v.to_le_bytes()));
     out.extend(b"PK\x06\x07\0\0\0\0");
     out.extend(end.to_le_bytes());
     out.extend(1u32.to_le_bytes());
     out.extend(b"PK\x05\x06\0\0\0\0");
-    [count as u16; 2].iter().for_each(|v| out.extend(v.to_le_bytes()));
-    [size as u32, IN_RECORD].iter().for_each(|v| out.extend(v.to_le_bytes()));
+    [count as u16; 2]
+        .iter()
+        .for_each(|v| out.extend(v.to_le_bytes()));
+    [size as u32, IN_RECORD]
+        .iter()
+        .for_each(|v| out.extend(v.to_le_bytes()));
     out.extend([0; 2]);
     out
 }
@@ -109,7 +123,8 @@ mod tests {
     #[test]
     fn an_array_has_the_bytes_that_numpy_gives_it() {
         // python3 -c "import io, numpy as n; b = io.BytesIO(); n.save(b, n.zeros((2,), '<i8')); print(b.getvalue()[:128])"
-        let expected = b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }";
+        let expected =
+            b"\x93NUMPY\x01\x00v\x00{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }";
         let head = npy("<i8", "(2,)");
         assert_eq!(&head[..expected.len()], expected);
         assert_eq!((head.len(), head.last()), (128, Some(&b'\n')));
@@ -117,7 +132,10 @@ mod tests {
 
     #[test]
     fn equal_images_give_equal_bytes_and_the_members_hold_the_pixels() {
-        let images = [Image::filled(2, 3, &[7, 8, 9]), Image::filled(2, 3, &[1, 2, 3])];
+        let images = [
+            Image::filled(2, 3, &[7, 8, 9]),
+            Image::filled(2, 3, &[1, 2, 3]),
+        ];
         let bytes = archive(&images, &[4, 5]);
         assert_eq!(bytes, archive(&images, &[4, 5]));
         let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);

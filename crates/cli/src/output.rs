@@ -28,7 +28,11 @@ fn rendered(failure: &dyn Diagnostic, colour: bool) -> String {
         true => format!("\u{1b}[{code}m{word}:\u{1b}[0m"),
         false => format!("{word}:"),
     };
-    let mut text = format!("{} {}", heading("error", "1;31"), failure.to_string().trim_end());
+    let mut text = format!(
+        "{} {}",
+        heading("error", "1;31"),
+        failure.to_string().trim_end()
+    );
     if let Some(help) = failure.help() {
         text.push_str(&format!("\n{} {help}", heading("help", "1;36")));
     }

@@ -1,7 +1,5 @@
 //! What each verb prints and writes.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
-
 mod common;
 
 use common::{fails, json, pretrain, program, succeeds, transfer};
@@ -16,21 +14,55 @@ fn data_inspect_prints_a_table_or_one_document_and_draws_when_asked() {
     let found = json(folder, &["data", "inspect", "builtin:emoji", "--json"]);
     assert_eq!(found["images"], 2368);
     assert_eq!(found["base"].as_array().unwrap().len(), 12);
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "nothing is written unasked");
+    assert_eq!(
+        fs::read_dir(folder).unwrap().count(),
+        0,
+        "nothing is written unasked"
+    );
 
-    let text = succeeds(folder, &["data", "inspect", "builtin:emoji", "--contact-sheet", "out/sheet.png"]);
-    let of = |name: &str| text.lines().find(|l| l.starts_with(name)).map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let text = succeeds(
+        folder,
+        &[
+            "data",
+            "inspect",
+            "builtin:emoji",
+            "--contact-sheet",
+            "out/sheet.png",
+        ],
+    );
+    let of = |name: &str| {
+        text.lines()
+            .find(|l| l.starts_with(name))
+            .map(|l| l.split_whitespace().collect::<Vec<_>>())
+    };
     let class = &found["classes"][0];
-    let counts: Vec<String> = ["train", "val", "test"].iter().map(|s| class[s].to_string()).collect();
-    assert_eq!(of("face").unwrap(), ["face", &counts[0], &counts[1], &counts[2], "base"]);
+    let counts: Vec<String> = ["train", "val", "test"]
+        .iter()
+        .map(|s| class[s].to_string())
+        .collect();
+    assert_eq!(
+        of("face").unwrap(),
+        ["face", &counts[0], &counts[1], &counts[2], "base"]
+    );
     assert_eq!(of("heart").unwrap()[4], "novel");
-    for part in ["2368 images, 20 classes", "32x32x3 (2368)", "mean of each channel", "duplicates", "out/sheet.png"] {
+    for part in [
+        "2368 images, 20 classes",
+        "32x32x3 (2368)",
+        "mean of each channel",
+        "duplicates",
+        "out/sheet.png",
+    ] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
     // 20 rows of 10 images of 32 pixels, labels and margins around them.
     let sheet = fs::read(folder.join("out/sheet.png")).unwrap();
     let side = |at: usize| u32::from_be_bytes(sheet[at..at + 4].try_into().unwrap());
-    assert!(side(16) > 340 && side(20) > 680, "{}x{}", side(16), side(20));
+    assert!(
+        side(16) > 340 && side(20) > 680,
+        "{}x{}",
+        side(16),
+        side(20)
+    );
 }
 
 #[test]
@@ -40,7 +72,11 @@ fn inspect_tells_what_a_model_is() {
     pretrain(folder, "base", &["--steps", "3"]);
     let text = succeeds(folder, &["inspect", "base"]);
     for part in [
-        "model (moving average of its weights)", "3: face, flag, hand", "rank split 16,4", "3 of 3", "3x32x32 in patches of 4x4",
+        "model (moving average of its weights)",
+        "3: face, flag, hand",
+        "rank split 16,4",
+        "3 of 3",
+        "3x32x32 in patches of 4x4",
         "one tailor",
     ] {
         assert!(text.contains(part), "`{part}` is not in {text}");
@@ -51,11 +87,20 @@ fn inspect_tells_what_a_model_is() {
     // The parameters of one factorised matrix from 96 to 96 are N (96 + 96 + 1); of the MLP's, N (96 + 384 + 1).
     let per_component = 4 * (4 * 193 + 2 * 481);
     assert_eq!(found["cost"]["learngene"]["parameters"], 16 * per_component);
-    assert_eq!(found["cost"]["tailors"]["parameters"], 3 * 4 * per_component);
+    assert_eq!(
+        found["cost"]["tailors"]["parameters"],
+        3 * 4 * per_component
+    );
     // A checkpoint folder and the file itself name the same model.
     let step = "base/checkpoints/step-00000003";
     assert_eq!(json(folder, &["inspect", step, "--json"]), found);
-    assert_eq!(json(folder, &["inspect", &format!("{step}/ema.safetensors"), "--json"]), found);
+    assert_eq!(
+        json(
+            folder,
+            &["inspect", &format!("{step}/ema.safetensors"), "--json"]
+        ),
+        found
+    );
 }
 
 #[test]
@@ -74,19 +119,38 @@ fn plan_prints_one_document_with_the_published_size_of_dit_l_2() {
 fn completions_and_help_name_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let verbs = ["quickstart", "data", "pretrain", "resume", "inspect", "assemble", "transfer", "sample", "plan"];
+    let verbs = [
+        "quickstart",
+        "data",
+        "pretrain",
+        "resume",
+        "inspect",
+        "assemble",
+        "transfer",
+        "sample",
+        "plan",
+    ];
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = succeeds(folder, &["completions", shell]);
-        verbs.iter().for_each(|verb| assert!(script.contains(verb), "{shell}: {verb}"));
+        verbs
+            .iter()
+            .for_each(|verb| assert!(script.contains(verb), "{shell}: {verb}"));
     }
     let help = succeeds(folder, &["--help"]);
     assert!(help.contains("Exit codes") && help.contains("learngene quickstart"));
     for verb in verbs {
         assert!(help.contains(verb));
-        let nested: &[&str] = if verb == "data" { &["data", "inspect"] } else { &[verb] };
+        let nested: &[&str] = if verb == "data" {
+            &["data", "inspect"]
+        } else {
+            &[verb]
+        };
         for flag in ["-h", "--help"] {
             let help = succeeds(folder, &[nested, &[flag]].concat());
-            assert!(help.contains("Example") && help.contains(&format!("learngene {verb}")), "{verb}: {help}");
+            assert!(
+                help.contains("Example") && help.contains(&format!("learngene {verb}")),
+                "{verb}: {help}"
+            );
         }
     }
 }
@@ -106,18 +170,39 @@ fn a_config_file_stands_for_options_which_win_over_it() {
     let a: toml::Table = saved.parse().unwrap();
     let train = &a["train"];
     assert_eq!(train["steps"].as_integer(), Some(3));
-    assert_eq!((train["seed"].as_integer(), train["ema"].as_float()), (Some(5), Some(0.8)));
+    assert_eq!(
+        (train["seed"].as_integer(), train["ema"].as_float()),
+        (Some(5), Some(0.8))
+    );
     assert_eq!(a["classes"].as_array().unwrap().len(), 2);
     assert_eq!(a["model"]["mlp_ratio"].as_integer(), Some(4));
 
     // The configuration that a run leaves makes the same run again, bit for bit, or one with more classes.
-    succeeds(folder, &["pretrain", "--config", "a/config.toml", "--out", "b"]);
+    succeeds(
+        folder,
+        &["pretrain", "--config", "a/config.toml", "--out", "b"],
+    );
     let last = "checkpoints/step-00000003/model.safetensors";
     let read = |run: &str| fs::read(folder.join(run).join(last)).unwrap();
     assert!(read("a") == read("b"));
-    succeeds(folder, &["pretrain", "--config", "a/config.toml", "--classes", "face,flag,hand", "--dense", "--out", "c"]);
+    succeeds(
+        folder,
+        &[
+            "pretrain",
+            "--config",
+            "a/config.toml",
+            "--classes",
+            "face,flag,hand",
+            "--dense",
+            "--out",
+            "c",
+        ],
+    );
     let c = json(folder, &["inspect", "c", "--json"]);
-    assert_eq!((&c["model"]["num_classes"], &c["model"]["tailor_rank"]), (&3.into(), &0.into()));
+    assert_eq!(
+        (&c["model"]["num_classes"], &c["model"]["tailor_rank"]),
+        (&3.into(), &0.into())
+    );
     assert_eq!(c["train"]["seed"], 5);
 }
 
@@ -127,7 +212,10 @@ fn results_go_to_standard_output_and_all_else_to_standard_error() {
     let folder = folder.path();
     let said = pretrain(folder, "base", &["--steps", "2", "--sample-every", "2"]);
     let lines: Vec<&str> = said.lines().collect();
-    assert!(lines[0].starts_with("validation v loss") && lines[1] == "run folder: base", "{said}");
+    assert!(
+        lines[0].starts_with("validation v loss") && lines[1] == "run folder: base",
+        "{said}"
+    );
     assert!(folder.join("base/samples/step-00000002.png").exists());
     // A reader that goes away early is no panic.
     let mut child = program(folder, &["plan", "--size", "dit-s/2"]);
@@ -136,12 +224,20 @@ fn results_go_to_standard_output_and_all_else_to_standard_error() {
     assert!(child.wait().unwrap().code() != Some(101));
     // A transfer brings images to the size of the model.
     transfer(folder, "novel", &[]);
-    fails(folder, &["transfer", "base", "--data", "builtin:emoji"], 2, &["--out"]);
+    fails(
+        folder,
+        &["transfer", "base", "--data", "builtin:emoji"],
+        2,
+        &["--out"],
+    );
 }
 
 /// A Python that has NumPy, if there is one: `LEARNGENE_PYTHON`, or the system's.
 fn python_with_numpy() -> Option<PathBuf> {
-    let candidates = [std::env::var_os("LEARNGENE_PYTHON").map(PathBuf::from), Some("python3".into())];
+    let candidates = [
+        std::env::var_os("LEARNGENE_PYTHON").map(PathBuf::from),
+        Some("python3".into()),
+    ];
     candidates.into_iter().flatten().find(|python| {
         let found = Command::new(python).args(["-c", "import numpy"]).output();
         found.is_ok_and(|output| output.status.success())
@@ -159,11 +255,16 @@ fn the_numpy_archive_holds_the_images_of_the_picture() {
     let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     assert!(bytes.starts_with(b"PK\x03\x04") && has(b"arr_0.npy") && has(b"arr_1.npy"));
     assert!(has(b"'shape': (6, 32, 32, 3), }"));
-    let labels: Vec<u8> = [2i64, 2, 2, 0, 0, 0].iter().flat_map(|l| l.to_le_bytes()).collect();
+    let labels: Vec<u8> = [2i64, 2, 2, 0, 0, 0]
+        .iter()
+        .flat_map(|l| l.to_le_bytes())
+        .collect();
     assert!(has(&labels), "class numbers are those of the model");
 
     let Some(python) = python_with_numpy() else {
-        println!("skipped: reading it with NumPy needs a python3 with numpy (name one in LEARNGENE_PYTHON)");
+        println!(
+            "skipped: reading it with NumPy needs a python3 with numpy (name one in LEARNGENE_PYTHON)"
+        );
         return;
     };
     // As ADM's evaluator.py opens it: through zipfile, with the checksums; and as NumPy does.
@@ -172,6 +273,15 @@ fn the_numpy_archive_holds_the_images_of_the_picture() {
                   assert a.files == ['arr_0', 'arr_1'] and x.dtype == numpy.uint8 and x.shape == (6, 32, 32, 3); \
                   assert y.dtype == numpy.int64 and y.tolist() == [2, 2, 2, 0, 0, 0]; \
                   assert x.std() > 0 and (x[0] != x[1]).any(); print('read')";
-    let output = Command::new(python).current_dir(folder).args(["-c", script]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "read", "{}", common::stderr(&output));
+    let output = Command::new(python)
+        .current_dir(folder)
+        .args(["-c", script])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "read",
+        "{}",
+        common::stderr(&output)
+    );
 }

@@ -149,7 +149,10 @@ mod tests {
         let mut log = EventLog::open(&path, 20).unwrap();
         log.write(&Event::Resumed { step: 20 }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let steps: Vec<_> = text.split_inclusive('\n').map(|l| step_of(l.as_bytes())).collect();
+        let steps: Vec<_> = text
+            .split_inclusive('\n')
+            .map(|l| step_of(l.as_bytes()))
+            .collect();
         assert_eq!(steps, [Some(10), Some(20), Some(20)]);
     }
 }

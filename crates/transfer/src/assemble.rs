@@ -60,7 +60,13 @@ pub fn assemble_with(
         match (Part::of(&name), values.get_mut(&name), kept) {
             (Part::Tailors, _, _) => {
                 let rows = rows().copied().collect();
-                values.insert(name.clone(), Values { shape, values: rows });
+                values.insert(
+                    name.clone(),
+                    Values {
+                        shape,
+                        values: rows,
+                    },
+                );
             }
             (Part::Labels, Some(table), _) => {
                 let null = table.values.len() - joined.model.hidden;

@@ -41,7 +41,10 @@ pub fn data(args: &args::Data) -> Result<()> {
 
 fn print(found: &Statistics) {
     let classes = found.classes.len();
-    output::say(&format!("{}: {} images, {classes} classes", found.source, found.images));
+    output::say(&format!(
+        "{}: {} images, {classes} classes",
+        found.source, found.images
+    ));
     output::say("");
     let part = |name: &String| match () {
         () if found.base.contains(name) => "base",
@@ -64,15 +67,24 @@ fn print(found: &Statistics) {
         let (w, h, c) = (size.width, size.height, size.channels);
         format!("{w}x{h}x{c} ({})", size.count)
     });
-    output::say(&format!("sizes (width x height x channels): {}", shortened(sizes)));
+    output::say(&format!(
+        "sizes (width x height x channels): {}",
+        shortened(sizes)
+    ));
     let numbers = |values: &[f64]| {
         let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
         values.join(" ")
     };
-    output::say(&format!("mean of each channel, 0 to 1: {}", numbers(&found.mean)));
+    output::say(&format!(
+        "mean of each channel, 0 to 1: {}",
+        numbers(&found.mean)
+    ));
     output::say(&format!("standard deviation: {}", numbers(&found.std)));
     output::say(&format!("duplicates within a split: {}", found.duplicates));
-    output::say(&format!("images that occur in two splits: {}", found.leaked));
+    output::say(&format!(
+        "images that occur in two splits: {}",
+        found.leaked
+    ));
     if !found.skipped.is_empty() {
         let names = shortened(found.skipped.iter().cloned());
         output::say(&format!("left out, no images: {names}"));
@@ -83,6 +95,10 @@ fn print(found: &Statistics) {
 pub(super) fn shortened(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(SHOWN);
     let shown: Vec<String> = names.take(SHOWN).collect();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     shown.join(", ") + &rest
 }

@@ -34,14 +34,20 @@ pub fn inspect(args: &args::Inspect) -> Result<()> {
     let line = |name: &str, value: &str| output::say(&format!("{name:<12}{value}"));
     line("file", &path.display().to_string());
     line("kind", &kind(header.kind));
-    line("classes", &format!("{}: {}", config.classes.len(), config.classes.join(", ")));
+    line(
+        "classes",
+        &format!("{}: {}", config.classes.len(), config.classes.join(", ")),
+    );
     line("input", &input(&config));
     line("projections", &projections(&config));
     line("learngene", header.learngene.as_deref().unwrap_or("(none)"));
     let planned = config.train.steps;
     match step {
         Some(step) => line("steps", &format!("{step} of {planned}")),
-        None => line("steps", &format!("{planned} planned (the file is no checkpoint)")),
+        None => line(
+            "steps",
+            &format!("{planned} planned (the file is no checkpoint)"),
+        ),
     }
     output::say("");
     match header.kind {

@@ -9,7 +9,9 @@ use learngene_nn::cost::{self, Cost, Plan};
 pub fn plan(args: &args::Plan) -> Result<()> {
     let sides = args.input.split('x').map(str::parse);
     let sides: std::result::Result<Vec<usize>, _> = sides.collect();
-    let input = sides.ok().and_then(|sides| <[usize; 3]>::try_from(sides).ok());
+    let input = sides
+        .ok()
+        .and_then(|sides| <[usize; 3]>::try_from(sides).ok());
     let input = input.ok_or_else(|| {
         Failure::Usage(format!(
             "--input is `{}`, expected channels x height x width such as 3x32x32",
@@ -42,9 +44,14 @@ pub(super) fn print(plan: &Plan) {
         ("learngene alone, in all", &plan.learngene_only),
         ("total", &plan.total),
     ];
-    let there = parts.into_iter().filter(|(_, cost)| **cost != Cost::default());
+    let there = parts
+        .into_iter()
+        .filter(|(_, cost)| **cost != Cost::default());
     let rows: Vec<Vec<String>> = there.map(|(name, cost)| row(name, cost)).collect();
-    output::table(&["component", "parameters", "MACs per image", "bytes"], &rows);
+    output::table(
+        &["component", "parameters", "MACs per image", "bytes"],
+        &rows,
+    );
     output::say(&format!(
         "training state: {} bytes; activations: about {} bytes per image",
         plan.training_state_bytes, plan.activation_bytes_per_image
@@ -58,6 +65,12 @@ fn row(name: &str, cost: &Cost) -> Vec<String> {
 
 /// The cost of the tailors alone.
 pub(super) fn print_tailors(plan: &Plan) {
-    let rows = [row("one tailor", &plan.tailor), row("all tailors (one runs)", &plan.tailors)];
-    output::table(&["component", "parameters", "MACs per image", "bytes"], &rows);
+    let rows = [
+        row("one tailor", &plan.tailor),
+        row("all tailors (one runs)", &plan.tailors),
+    ];
+    output::table(
+        &["component", "parameters", "MACs per image", "bytes"],
+        &rows,
+    );
 }

@@ -72,7 +72,12 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
     let set = config.with_settings(settings.iter().map(String::as_str))?;
     let decided = |c: &RunConfig| {
         let model = &c.model;
-        (c.data.clone(), c.classes.clone(), model.input, model.num_classes)
+        (
+            c.data.clone(),
+            c.classes.clone(),
+            model.input,
+            model.num_classes,
+        )
     };
     if decided(&set) == decided(config) {
         return Ok(set);
@@ -88,8 +93,14 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 pub(super) fn load(data: &DataConfig) -> Result<Dataset> {
     let source = source::open(&data.source, data.class_map.as_deref())?;
     if !source.skipped().is_empty() {
-        let names = source.skipped().iter().map(|path| path.display().to_string());
-        output::note(&format!("warning: left out, no images: {}", shortened(names)));
+        let names = source
+            .skipped()
+            .iter()
+            .map(|path| path.display().to_string());
+        output::note(&format!(
+            "warning: left out, no images: {}",
+            shortened(names)
+        ));
     }
     Ok(data.load()?)
 }
@@ -105,7 +116,9 @@ fn data_config(args: &args::Pretrain) -> Result<DataConfig> {
     let source = args.data.clone().or_else(|| text("source"));
     Ok(DataConfig {
         source: source.ok_or_else(|| {
-            Failure::Usage("no data source: give --data, or `source` under [data] in --config".into())
+            Failure::Usage(
+                "no data source: give --data, or `source` under [data] in --config".into(),
+            )
         })?,
         classes: (args.classes.clone().or_else(|| text("classes"))).unwrap_or_else(|| "all".into()),
         image_size: args.image_size.or_else(|| number("image_size")),
@@ -121,8 +134,14 @@ fn data_section(path: &Path) -> Result<toml::Table> {
         message,
     };
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    let file: toml::Table = text.parse().map_err(|e: toml::de::Error| bad(e.to_string()))?;
-    Ok(file.get("data").and_then(toml::Value::as_table).cloned().unwrap_or_default())
+    let file: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| bad(e.to_string()))?;
+    Ok(file
+        .get("data")
+        .and_then(toml::Value::as_table)
+        .cloned()
+        .unwrap_or_default())
 }
 
 fn take_shape_of(config: &mut RunConfig, dataset: &Dataset) {

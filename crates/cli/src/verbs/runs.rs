@@ -18,7 +18,11 @@ pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
     let (config, dataset) = resolve::pretrain(args)?;
     let model = Dit::init(&config.model, config.init, config.train.seed, &device)?;
-    finish(create(&args.out, config, model, &dataset)?, &dataset, &args.out)
+    finish(
+        create(&args.out, config, model, &dataset)?,
+        &dataset,
+        &args.out,
+    )
 }
 
 /// `resume`.
@@ -69,7 +73,11 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     (train.steps, train.lr, train.seed) = (args.steps, args.lr, args.seed);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
     let config = resolve::with_settings(&config, &args.set)?;
-    finish(create(&args.out, config, model, &dataset)?, &dataset, &args.out)
+    finish(
+        create(&args.out, config, model, &dataset)?,
+        &dataset,
+        &args.out,
+    )
 }
 
 /// A new run. What cannot be trained is refused before there is a folder for it.

@@ -33,7 +33,11 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let images = generate(&model, &schedule, target, &how, &requests)?;
     // The archive first: a grid of very many images is too large a picture.
     if let Some(path) = &args.npz {
-        let labels: Vec<i64> = requests.iter().filter_map(|r| r.label).map(|l| l as i64).collect();
+        let labels: Vec<i64> = requests
+            .iter()
+            .filter_map(|r| r.label)
+            .map(|l| l as i64)
+            .collect();
         output::write(path, &npz::archive(&images, &labels))?;
         output::say(&format!("wrote {}", path.display()));
     }
@@ -51,7 +55,9 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
 fn generation(args: &args::Sample) -> Result<Generation> {
     if !args.cfg.is_finite() {
         let found = args.cfg;
-        return Err(Failure::Usage(format!("--cfg is {found}, expected a number such as 2; 1 is no guidance")));
+        return Err(Failure::Usage(format!(
+            "--cfg is {found}, expected a number such as 2; 1 is no guidance"
+        )));
     }
     let sampling = Sampling {
         kind: args.sampler.parse()?,

@@ -1,6 +1,10 @@
 //! Running the program in folders of its own, on models small enough for seconds.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests do"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +13,29 @@ use std::process::{Command, Output};
 
 /// What makes a run small: a tiny model on three classes, one image of each a step.
 pub const SMALL: &[&str] = &[
-    "--data", "builtin:emoji", "--classes", "face,flag,hand", "--size", "dit-micro/4", "--rank-split", "16,4",
-    "--set", "train.evaluate_every=0", "--set", "train.per_class=1", "--set", "train.null=1",
+    "--data",
+    "builtin:emoji",
+    "--classes",
+    "face,flag,hand",
+    "--size",
+    "dit-micro/4",
+    "--rank-split",
+    "16,4",
+    "--set",
+    "train.evaluate_every=0",
+    "--set",
+    "train.per_class=1",
+    "--set",
+    "train.null=1",
 ];
 
 /// The program with these arguments, to be run in `folder`.
 pub fn program(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_learngene"));
-    command.current_dir(folder).args(args).env_remove("NO_COLOR");
+    command
+        .current_dir(folder)
+        .args(args)
+        .env_remove("NO_COLOR");
     command
 }
 
@@ -28,7 +47,12 @@ pub fn run(folder: &Path, args: &[&str]) -> Output {
 /// Standard output of a call that must succeed.
 pub fn succeeds(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{args:?}: {}",
+        stderr(&output)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -38,11 +62,20 @@ pub fn fails(folder: &Path, args: &[&str], code: i32, parts: &[&str]) -> String 
     let output = run(folder, args);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    let report = text.find("error: ").map(|at| &text[at..]).unwrap_or_default();
+    let report = text
+        .find("error: ")
+        .map(|at| &text[at..])
+        .unwrap_or_default();
     assert!(!report.is_empty(), "{args:?}: no report in `{text}`");
-    assert!(!text.contains("panicked") && !text.contains('\u{1b}'), "{text}");
+    assert!(
+        !text.contains("panicked") && !text.contains('\u{1b}'),
+        "{text}"
+    );
     for part in parts {
-        assert!(report.contains(part), "{args:?}: `{report}` does not say `{part}`");
+        assert!(
+            report.contains(part),
+            "{args:?}: `{report}` does not say `{part}`"
+        );
     }
     text
 }
@@ -59,7 +92,18 @@ pub fn pretrain(folder: &Path, name: &str, more: &[&str]) -> String {
 
 /// Trains tailors for two new classes on `folder/base` into `folder/NAME`.
 pub fn transfer(folder: &Path, name: &str, more: &[&str]) -> String {
-    let args = ["transfer", "base", "--data", "builtin:emoji", "--classes", "heart,bird", "--steps", "4", "--out", name];
+    let args = [
+        "transfer",
+        "base",
+        "--data",
+        "builtin:emoji",
+        "--classes",
+        "heart,bird",
+        "--steps",
+        "4",
+        "--out",
+        name,
+    ];
     succeeds(folder, &[&args, more].concat())
 }
 
