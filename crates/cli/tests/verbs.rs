@@ -232,10 +232,10 @@ fn results_go_to_standard_output_and_all_else_to_standard_error() {
     );
 }
 
-/// A Python that has NumPy, if there is one: `LEARNGENE_PYTHON`, or the system's.
+/// A Python that has NumPy, if there is one: `LEARNGENE_TEST_PYTHON`, or the system's.
 fn python_with_numpy() -> Option<PathBuf> {
     let candidates = [
-        std::env::var_os("LEARNGENE_PYTHON").map(PathBuf::from),
+        std::env::var_os("LEARNGENE_TEST_PYTHON").map(PathBuf::from),
         Some("python3".into()),
     ];
     candidates.into_iter().flatten().find(|python| {
@@ -263,7 +263,7 @@ fn the_numpy_archive_holds_the_images_of_the_picture() {
 
     let Some(python) = python_with_numpy() else {
         println!(
-            "skipped: reading it with NumPy needs a python3 with numpy (name one in LEARNGENE_PYTHON)"
+            "skipped: reading it with NumPy needs a python3 with numpy (name one in LEARNGENE_TEST_PYTHON)"
         );
         return;
     };
