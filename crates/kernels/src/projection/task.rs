@@ -88,8 +88,11 @@ impl<'a> Call<'a> {
     /// Puts the components of a list side by side: `v` becomes `[R, n]`, and `su` `[R, m]` with sigma and the weights
     /// of the list multiplied in.
     pub(super) fn gather(&self, list: &[(usize, f32)], v: &mut Vec<f32>, su: &mut Vec<f32>) {
+        let rank = self.ranks[0] + list.len() * self.ranks[1];
         v.clear();
+        v.reserve(rank * self.n);
         su.clear();
+        su.reserve(rank * self.m);
         v.extend_from_slice(&self.learngene.v);
         scale(su, &self.learngene.u, &self.learngene.s, self.m, 1.0);
         if let Some(tailors) = &self.tailors {
