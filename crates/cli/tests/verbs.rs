@@ -185,6 +185,9 @@ fn a_config_file_stands_for_options_which_win_over_it() {
     let last = "checkpoints/step-00000003/model.safetensors";
     let read = |run: &str| fs::read(folder.join(run).join(last)).unwrap();
     assert!(read("a") == read("b"));
+    // The default split fits no model this narrow: that of the file counts.
+    let line = "pretrain --config a/config.toml --size dit-micro/4 --steps 1 --out d";
+    succeeds(folder, &line.split(' ').collect::<Vec<_>>());
     succeeds(
         folder,
         &[

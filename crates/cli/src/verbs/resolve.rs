@@ -35,12 +35,19 @@ pub fn start(
 
 /// The configuration and the data of `pretrain`.
 pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
-    let data = data_config(args)?;
+    let file = match &args.config {
+        Some(path) => table(path)?,
+        None => toml::Table::new(),
+    };
+    let data = data_config(args, &section(&file, "data"))?;
     let dataset = load(&data)?;
-    // What no file changes can be checked before one is read.
-    let split = args.rank_split.as_deref().unwrap_or(RANK_SPLIT);
     let size = args.size.as_deref().unwrap_or(SIZE);
-    let mut config = start(data, &dataset, size, (!args.dense).then_some(split))?;
+    // The default split need not fit a size that the file gives a split for.
+    let split = match args.rank_split.as_deref() {
+        None if args.dense || section(&file, "model").contains_key("basis") => None,
+        split => split.or(Some(RANK_SPLIT)),
+    };
+    let mut config = start(data, &dataset, size, split)?;
     if let Some(path) = &args.config {
         let from_options = config.clone();
         config = config.with_file(path)?;
@@ -106,11 +113,7 @@ pub(super) fn load(data: &DataConfig) -> Result<Dataset> {
 }
 
 /// Where the images come from: options over the `[data]` section of `--config`.
-fn data_config(args: &args::Pretrain) -> Result<DataConfig> {
-    let section = match &args.config {
-        Some(path) => data_section(path)?,
-        None => toml::Table::new(),
-    };
+fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfig> {
     let text = |key: &str| section.get(key)?.as_str().map(str::to_owned);
     let number = |key: &str| usize::try_from(section.get(key)?.as_integer()?).ok();
     let source = args.data.clone().or_else(|| text("source"));
@@ -127,21 +130,23 @@ fn data_config(args: &args::Pretrain) -> Result<DataConfig> {
     })
 }
 
-/// The `[data]` section of a TOML file; keys and types are judged with the rest of the file, later.
-fn data_section(path: &Path) -> Result<toml::Table> {
+/// A TOML file; its keys and types are judged later, as a whole.
+fn table(path: &Path) -> Result<toml::Table> {
     let bad = |message: String| Error::Config {
         path: Some(path.into()),
         message,
     };
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    let file: toml::Table = text
+    let parsed = text
         .parse()
-        .map_err(|e: toml::de::Error| bad(e.to_string()))?;
-    Ok(file
-        .get("data")
-        .and_then(toml::Value::as_table)
-        .cloned()
-        .unwrap_or_default())
+        .map_err(|e: toml::de::Error| bad(e.to_string()));
+    Ok(parsed?)
+}
+
+/// A section of it, empty if it is not there.
+fn section(file: &toml::Table, name: &str) -> toml::Table {
+    let section = file.get(name).and_then(toml::Value::as_table);
+    section.cloned().unwrap_or_default()
 }
 
 fn take_shape_of(config: &mut RunConfig, dataset: &Dataset) {
