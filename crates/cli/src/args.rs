@@ -99,6 +99,9 @@ pub struct Quickstart {
     /// Also train the control: a dense model, and class-gated tailors on it (doubles the time).
     #[arg(long)]
     pub control: bool,
+    /// Print all results as one JSON document, which also lies in the folder as results.json.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `data`.

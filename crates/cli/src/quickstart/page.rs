@@ -1,122 +1,113 @@
 //! The findings as a page.
 
-use super::{ASSEMBLED, Findings, SHOWN};
+use super::results::{above, share};
+use super::transferred::Transferred;
+use super::{Control, Findings, SHOWN, Verdict};
 use crate::failure::Result;
 use learngene_data::{Image, image::encode_png};
-use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Figure, Gallery, Png, Section, Series, Table};
-use learngene_train::Event;
-
-/// The few lines a terminal shows at the end.
-pub fn summary(f: &Findings) -> Vec<String> {
-    let [right, none, wrong] = &f.gates;
-    let percent = |a: f64, b: f64| 100.0 * (a / b - 1.0);
-    let mut lines = vec![
-        format!(
-            "base validation v loss: {:.4} (epsilon {:.4}, n = {})",
-            right.velocity, right.epsilon, right.draws
-        ),
-        format!(
-            "without tailor: {:.4} ({:+.1} %); wrong tailor: {:.4} ({:+.1} %)",
-            none.velocity,
-            percent(none.velocity, right.velocity),
-            wrong.velocity,
-            percent(wrong.velocity, right.velocity)
-        ),
-        format!(
-            "class probe on real test images: {}",
-            share(&f.real.overall)
-        ),
-    ];
-    for v in &f.verdicts {
-        let tailor = v
-            .tailor
-            .as_ref()
-            .map(|t| format!("; as the tailor's class {}", share(&t.overall)));
-        lines.push(format!(
-            "guidance {}, {}: judged as the label {}{}",
-            v.guidance,
-            v.name,
-            share(&v.label.overall),
-            tailor.unwrap_or_default()
-        ));
-    }
-    let [before, after] = &f.novel_losses;
-    lines.push(format!(
-        "novel validation v loss: {:.4} before, {:.4} after new tailors (n = {})",
-        before.velocity, after.velocity, after.draws
-    ));
-    lines.push(format!(
-        "learngene bit-identical after the transfer: {}",
-        yes(f.learngene_kept)
-    ));
-    lines.push(format!(
-        "assembly of {ASSEMBLED} classes draws the same images: {} ({} bytes)",
-        yes(f.assembly_equal),
-        f.assembly_bytes
-    ));
-    if let Some([dense, tailored]) = &f.control {
-        lines.push(format!(
-            "control: dense {:.4}, class-gated tailors on it {:.4} on the novel classes",
-            dense.velocity, tailored.velocity
-        ));
-    }
-    lines.push(format!("wall time {:.0} s", f.seconds));
-    lines
-}
+use learngene_eval::{Rate, Rates, Report};
+use learngene_train::{Evaluation, Event};
 
 /// The whole page.
 pub fn report(f: &Findings) -> Result<Report> {
-    let classes = &f.config.classes;
-    let [right, none, _] = &f.gates;
-    let shown = |v: &&super::Verdict| v.guidance == 2.0 && v.name == "right tailor";
-    let judged = f.verdicts.iter().find(shown);
-    let mut rates: Vec<(&str, &learngene_eval::Rates)> = vec![("real test images", &f.real)];
-    rates.extend(judged.map(|v| ("generated, guidance 2", &v.label)));
-    let rows = classes.iter().enumerate().map(|(c, name)| {
-        let part = |s: &[Image]| s[c * SHOWN..][..2].to_vec();
-        let all: Vec<Image> = f.strips.iter().flat_map(|s| part(s)).collect();
-        Ok((name.clone(), pngs(&all)?))
-    });
-    let strip = Gallery {
-        caption: "From left to right in pairs: the class's own tailor, no tailor, the tailor of the next class in the list. The label and the noise are the same in a row's matching columns.".into(),
-        columns: ["own", "own", "none", "none", "other", "other"].map(String::from).to_vec(),
-        rows: rows.collect::<Result<_>>()?,
-    };
+    let classes = &f.base.config.classes;
+    let (d, novel) = (&f.diversion, &f.novel);
+    let [right, none, _] = &d.gates;
+    let [before, after] = &novel.losses;
+    let seconds: f64 = f.stages.iter().map(|s| s.1).sum();
+    let mut sections = vec![
+        section("Loss", vec![Block::Curve(curve(&f.base.events))]),
+        section(
+            "Samples of each class",
+            vec![
+                Block::Gallery(gallery(
+                    classes,
+                    &d.strips[0],
+                    "Class label and own tailor, guidance 2, 25 DDIM steps.",
+                )?),
+                Block::Table(probe_of(
+                    "Class probe: share judged as the class, real test images beside generated ones",
+                    classes,
+                    &d.real,
+                    &d.verdicts,
+                    "right tailor",
+                )),
+            ],
+        ),
+        section(
+            "What the tailors do",
+            vec![
+                Block::Gallery(swap_gallery(classes, &d.strips)?),
+                Block::Table(gates(f)),
+                Block::Table(overall(&d.verdicts)),
+                Block::Table(swaps(classes, &d.verdicts, 1.0)),
+                Block::Table(swaps(classes, &d.verdicts, 2.0)),
+            ],
+        ),
+        section(
+            "New classes",
+            vec![
+                Block::Gallery(gallery(
+                    &novel.classes,
+                    &novel.strips[0],
+                    "Before: the learngene alone draws what all classes share.",
+                )?),
+                Block::Gallery(gallery(
+                    &novel.classes,
+                    &novel.strips[1],
+                    "After training only tailors and label rows; same noise.",
+                )?),
+                Block::Table(probe_of(
+                    "Class probe of the new classes: share judged as the class",
+                    &novel.classes,
+                    &novel.real,
+                    &novel.verdicts,
+                    "as trained",
+                )),
+                Block::Curve(curve(&novel.events)),
+            ],
+        ),
+        section("Sizes", vec![Block::Table(sizes(f))]),
+    ];
+    if let Some(control) = &f.control {
+        let strips = gallery(
+            &novel.classes,
+            &control.novel.strips[1],
+            "New classes drawn by the control: class-gated tailors on the dense model; same noise as above.",
+        )?;
+        sections.push(section(
+            "Control",
+            vec![
+                Block::Table(control_table(f, control)),
+                Block::Gallery(strips),
+            ],
+        ));
+    }
     Ok(Report {
         title: "learngene quickstart".into(),
         summary: vec![
-            format!("A diffusion transformer was pre-trained on {} classes of small emoji pictures in a form that can be taken apart, then taken apart, assembled smaller and given tailors for {} classes it had never seen.", classes.len(), f.novel_classes.len()),
+            format!("A diffusion transformer was pre-trained on {} classes of small emoji pictures in a form that can be taken apart, then taken apart, assembled smaller and given tailors for {} classes it had never seen.", classes.len(), novel.classes.len()),
             "All numbers are from this run.".into(),
         ],
         figures: vec![
             figure(format!("{:.4}", right.velocity), "validation v loss", format!("n = {} draws", right.draws)),
-            figure(format!("{:+.1} %", 100.0 * (none.velocity / right.velocity - 1.0)), "loss without tailor", "against the right tailor".into()),
-            figure(format!("{:.4}", f.novel_losses[1].velocity), "v loss on new classes", format!("{:.4} before their tailors", f.novel_losses[0].velocity)),
+            figure(format!("{:+.1} %", above(none, right)), "loss without tailor", "against the right tailor".into()),
+            figure(format!("{:.4}", after.velocity), "v loss on new classes", format!("{:.4} before their tailors", before.velocity)),
         ],
-        sections: vec![
-            section("Loss", vec![Block::Curve(curve(&f.events))]),
-            section("Samples of each class", vec![Block::Gallery(gallery(classes, &f.strips[0], "Class label and own tailor, guidance 2, 25 DDIM steps.")?)]),
-            section("What the tailors do", vec![Block::Gallery(strip), Block::Table(verdicts(f)), Block::Table(gates(f))]),
-            section("Class probe", vec![Block::Table(Table::of_rates("Share judged as the class, by a ridge classifier on EfficientNet-Lite0 features trained on real images", classes, &rates))]),
-            section("New classes", vec![
-                Block::Gallery(gallery(&f.novel_classes, &f.novel[0], "Before: the learngene alone draws what all classes share.")?),
-                Block::Gallery(gallery(&f.novel_classes, &f.novel[1], "After training only tailors and label rows; same noise.")?),
-                Block::Curve(curve(&f.novel_events)),
-            ]),
-            section("Sizes", vec![Block::Table(sizes(f))]),
-        ],
+        sections,
         how_to_read: vec![
-            "The v loss is the mean squared error of the velocity target on held-out drawings with fixed times and noise; lower is better. The probe is a small classifier, not a person: its rate on real images is its ceiling.".into(),
+            "The v loss is the mean squared error of the velocity target on held-out drawings with fixed times and noise; lower is better. The probe is a small classifier (ridge regression on EfficientNet-Lite0 features, trained on real images), not a person: its rate on real images is its ceiling.".into(),
             "With guidance above 1 the null branch is the model without tailor, so guidance amplifies the whole tailor; numbers at guidance 1 are printed beside those at 2. One seed; differences of a few per cent between runs are noise.".into(),
         ],
         settings: settings(f),
-        machine: format!("learngene {}, {} on {}, {} threads, {:.0} s in all", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH, rayon::current_num_threads(), f.seconds),
+        machine: format!("learngene {}, {} on {}, {} threads, {seconds:.0} s in all", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH, rayon::current_num_threads()),
     })
 }
 
 fn settings(f: &Findings) -> Vec<(String, String)> {
-    let (train, model) = (&f.config.train, &f.config.model);
+    let config = &f.base.config;
+    let (train, model) = (&config.train, &config.model);
     [
         (
             "width, depth, heads",
@@ -133,7 +124,7 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
         ("steps", train.steps.to_string()),
         (
             "images per step",
-            (train.per_class * f.config.classes.len() + train.null).to_string(),
+            (train.per_class * config.classes.len() + train.null).to_string(),
         ),
         ("learning rate", train.lr.to_string()),
         ("schedule", train.schedule.to_string()),
@@ -145,67 +136,66 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
 
 fn sizes(f: &Findings) -> Table {
     let row = |name: String, p: &learngene_nn::cost::Plan| {
-        vec![
-            name,
-            p.total.parameters.to_string(),
-            p.total.macs.to_string(),
-            p.total.bytes.to_string(),
-        ]
+        let total = &p.total;
+        let numbers = [
+            total.parameters as u64,
+            total.macs as u64,
+            total.bytes as u64,
+        ];
+        std::iter::once(name)
+            .chain(numbers.map(|n| n.to_string()))
+            .collect()
     };
-    let [full, part, alone] = &f.plans;
-    let columns = ["model", "parameters", "MACs per image", "bytes"]
-        .map(String::from)
-        .to_vec();
-    let rows = vec![
-        row("full model".into(), full),
-        row(format!("assembly: {}", f.assembled.join(", ")), part),
-        row("learngene alone".into(), alone),
-    ];
-    let same = if f.assembly_equal {
+    let a = &f.assembly;
+    let [full, part, alone] = &a.plans;
+    let same = if a.equal {
         "bit for bit the same images"
     } else {
         "NOT the same images"
     };
-    let caption = format!(
-        "The assembly draws {same} for its classes; its file has {} bytes with the header.",
-        f.assembly_bytes
-    );
     Table {
-        caption,
-        columns,
-        rows,
+        caption: format!(
+            "The assembly draws {same} for its classes. Its file has {} bytes: {} of tensors and the header.",
+            a.file_bytes, a.tensor_bytes
+        ),
+        columns: strings(["model", "parameters", "MACs per image", "bytes"]),
+        rows: vec![
+            row("full model".into(), full),
+            row(format!("assembly: {}", a.classes.join(", ")), part),
+            row("learngene alone".into(), alone),
+        ],
         total: false,
     }
 }
 
 fn gates(f: &Findings) -> Table {
-    let columns = ["class", "right tailor", "no tailor", "wrong tailor"]
-        .map(String::from)
-        .to_vec();
+    let gates = &f.diversion.gates;
     let number = |v: Option<f64>| v.map_or("none".into(), |v| format!("{v:.4}"));
-    let mut rows: Vec<Vec<String>> = (0..f.config.classes.len())
-        .map(|c| {
-            let cells = f.gates.iter().map(|g| number(g.velocity_by_class[c]));
-            std::iter::once(f.config.classes[c].clone())
-                .chain(cells)
-                .collect()
-        })
+    let line = |name: &str, of: &dyn Fn(&Evaluation) -> Option<f64>| -> Vec<String> {
+        let cells = gates.iter().map(|g| number(of(g)));
+        std::iter::once(name.to_owned()).chain(cells).collect()
+    };
+    let names = f.base.config.classes.iter().enumerate();
+    let mut rows: Vec<_> = names
+        .map(|(c, name)| line(name, &|g| g.velocity_by_class[c]))
         .collect();
-    let cells = f.gates.iter().map(|g| number(Some(g.velocity)));
-    rows.push(std::iter::once("all".to_string()).chain(cells).collect());
+    rows.push(line("all", &|g| Some(g.velocity)));
     Table {
         caption: "Validation v loss by gate; the label is always right".into(),
-        columns,
+        columns: strings(["class", "right tailor", "no tailor", "wrong tailor"]),
         rows,
         total: true,
     }
 }
 
-fn verdicts(f: &Findings) -> Table {
-    let row = |v: &super::Verdict| {
-        let tailor = v.tailor.as_ref().map_or("".into(), |t| share(&t.overall));
+fn overall(verdicts: &[Verdict]) -> Table {
+    let row = |v: &Verdict| {
+        let tailor = v
+            .tailor
+            .as_ref()
+            .map_or(String::new(), |t| share(&t.overall));
         vec![
-            v.name.to_owned(),
+            v.gate.to_owned(),
             v.guidance.to_string(),
             share(&v.label.overall),
             tailor,
@@ -213,12 +203,112 @@ fn verdicts(f: &Findings) -> Table {
     };
     Table {
         caption: "What the probe sees".into(),
-        columns: ["gate", "guidance", "as the label", "as the tailor's class"]
-            .map(String::from)
-            .to_vec(),
-        rows: f.verdicts.iter().map(row).collect(),
+        columns: strings(["gate", "guidance", "as the label", "as the tailor's class"]),
+        rows: verdicts.iter().map(row).collect(),
         total: false,
     }
+}
+
+/// Class by class: drawn under that label, or for the last column with that tailor.
+fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
+    let verdicts: Vec<_> = verdicts.iter().filter(|v| v.guidance == guidance).collect();
+    let mut sets: Vec<(String, &Rates)> = Vec::new();
+    for v in &verdicts {
+        sets.push((format!("{}: as the label", v.gate), &v.label));
+        sets.extend(
+            v.tailor
+                .as_ref()
+                .map(|t| (format!("{}: as the tailor's class", v.gate), t)),
+        );
+    }
+    let line = |name: &str, of: &dyn Fn(&Rates) -> Rate| -> Vec<String> {
+        let cells = sets
+            .iter()
+            .map(|(_, rates)| format!("{:.2}", of(rates).rate.unwrap_or(0.0)));
+        std::iter::once(name.to_owned()).chain(cells).collect()
+    };
+    let names = classes.iter().enumerate();
+    let mut rows: Vec<_> = names
+        .map(|(c, name)| line(name, &|r| r.per_class[c]))
+        .collect();
+    rows.push(line("all", &|r| r.overall));
+    let count = verdicts.first().map_or(0, |v| v.label.per_class[0].count);
+    Table {
+        caption: format!(
+            "Share judged as the class, guidance {guidance} ({count} images of each). Rows are labels; in the last column they are tailors."
+        ),
+        columns: std::iter::once("class".to_owned())
+            .chain(sets.iter().map(|s| s.0.clone()))
+            .collect(),
+        rows,
+        total: true,
+    }
+}
+
+fn probe_of(
+    caption: &str,
+    classes: &[String],
+    real: &Rates,
+    verdicts: &[Verdict],
+    gate: &str,
+) -> Table {
+    let names: Vec<_> = verdicts
+        .iter()
+        .filter(|v| v.gate == gate)
+        .map(|v| (format!("generated, guidance {}", v.guidance), &v.label))
+        .collect();
+    let sets: Vec<_> = std::iter::once(("real test images", real))
+        .chain(names.iter().map(|(name, rates)| (name.as_str(), *rates)))
+        .collect();
+    Table::of_rates(caption, classes, &sets)
+}
+
+fn control_table(f: &Findings, control: &Control) -> Table {
+    let row =
+        |name: &str, base: &Evaluation, probe: &[Verdict], gate: &str, moved: &Transferred| {
+            let rates = |verdicts: &[Verdict], gate: &str| {
+                let shown = verdicts.iter().filter(|v| v.gate == gate);
+                let each = shown.map(|v| format!("{:.3}", v.label.overall.rate.unwrap_or(0.0)));
+                each.collect::<Vec<_>>().join(" / ")
+            };
+            vec![
+                name.to_owned(),
+                format!("{:.4}", base.velocity),
+                rates(probe, gate),
+                format!("{:.4}", moved.losses[1].velocity),
+                rates(&moved.verdicts, "as trained"),
+                moved.trained.to_string(),
+            ]
+        };
+    let d = &f.diversion;
+    Table {
+        caption: "A dense model of the same size, steps and data, and class-gated tailors of the same rank on it. Probe rates at guidance 1 / 2.".into(),
+        columns: strings(["model", "base v loss", "base probe", "new classes v loss", "new classes probe", "parameters trained for them"]),
+        rows: vec![
+            row("KIND", &d.gates[0], &d.verdicts, "right tailor", &f.novel),
+            row("control", &control.base, &control.verdicts, "as trained", &control.novel),
+        ],
+        total: false,
+    }
+}
+
+fn swap_gallery(classes: &[String], strips: &[Vec<Image>; 3]) -> Result<Gallery> {
+    let rows = classes.iter().enumerate().map(|(c, name)| {
+        let pairs: Vec<Image> = strips
+            .iter()
+            .flat_map(|s| s[c * SHOWN..][..2].to_vec())
+            .collect();
+        Ok((name.clone(), pngs(&pairs)?))
+    });
+    Ok(Gallery {
+        caption: "From left to right in pairs: the class's own tailor, no tailor, the tailor of the next class in the list. The label and the noise are the same in a row's matching columns.".into(),
+        columns: strings(["own", "own", "none", "none", "other", "other"]),
+        rows: rows.collect::<Result<_>>()?,
+    })
+}
+
+fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(String::from).to_vec()
 }
 
 fn curve(events: &[Event]) -> Curve {
@@ -283,17 +373,4 @@ fn figure(value: String, label: &str, note: String) -> Figure {
         label: label.into(),
         note,
     }
-}
-
-fn share(rate: &learngene_eval::Rate) -> String {
-    format!(
-        "{:.3} ({} of {})",
-        rate.rate.unwrap_or(0.0),
-        rate.hits,
-        rate.count
-    )
-}
-
-fn yes(it_is: bool) -> &'static str {
-    if it_is { "yes" } else { "NO" }
 }

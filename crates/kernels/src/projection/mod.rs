@@ -134,10 +134,6 @@ pub(crate) trait Projection: Backend {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one argument per tensor of the formula"
-    )]
     fn gated(
         x: FloatTensor<Self>,
         u: FloatTensor<Self>,

@@ -1,0 +1,86 @@
+//! New classes: a transfer and what it changed.
+
+use super::judge::Verdict;
+use super::{Judges, Pretrained};
+use crate::failure::Result;
+use crate::training;
+use burn::module::Module;
+use learngene_data::{Dataset, Image};
+use learngene_eval::Rates;
+use learngene_nn::params;
+use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, weights};
+use learngene_transfer::TailorSet;
+use std::path::Path;
+
+/// Tailors trained for new classes.
+pub struct Transferred {
+    pub classes: Vec<String>,
+    pub events: Vec<Event>,
+    /// Validation before and after.
+    pub losses: [Evaluation; 2],
+    /// The same noise before and after.
+    pub strips: [Vec<Image>; 2],
+    /// What the probe of the new classes says of images after the transfer, guidance 1 and 2.
+    pub verdicts: Vec<Verdict>,
+    /// That probe on real test images.
+    pub real: Rates,
+    /// Parameters that were trained.
+    pub trained: usize,
+    /// Whether everything but tailors and label rows is bit for bit what it was.
+    pub learngene_kept: bool,
+}
+
+impl Transferred {
+    /// Trains tailors of that rank in a run folder and leaves them in a file beside the run.
+    pub fn train(
+        base: &Pretrained,
+        rank: usize,
+        (data, novel): (&DataConfig, &Dataset),
+        steps: u64,
+        folder: &Path,
+        judges: &Judges<'_>,
+    ) -> Result<Self> {
+        let device = base.model.device().autodiff();
+        let (lab, classes) = (judges.lab, novel.classes());
+        let seed = base.config.train.seed;
+        let (mut config, start) = learngene_transfer::with_new_tailors(
+            &base.config,
+            &base.model,
+            classes,
+            rank,
+            seed,
+            &device,
+        )?;
+        config.data = data.clone();
+        let train = &mut config.train;
+        (train.steps, train.lr) = (steps, 3e-3);
+        (train.warmup, train.ema) = (20, 0.98);
+        let trainable = config.train.trainable;
+        let trained = params::layout(&config.model)
+            .iter()
+            .filter(|(name, _)| trainable.factor(name) > 0.0)
+            .map(|(_, shape)| shape.iter().product::<usize>())
+            .sum();
+
+        let plain = start.valid();
+        let before = lab.losses(&plain, novel, Gating::Right)?;
+        let before_strip = lab.strip(&plain, classes.len(), &Some)?;
+        let mut events = Vec::new();
+        let run = Run::create(folder, config.clone(), start)?;
+        let moved = training::train(run, novel, "new tailors", &mut events)
+            .map_err(|failure| failure.in_run(folder))?
+            .model;
+        TailorSet::of(&config, &moved, folder).write(&folder.join("tailors.safetensors"))?;
+        let hash = |model| weights::learngene_hash(&params::values(model));
+        Ok(Self {
+            classes: classes.to_vec(),
+            events,
+            losses: [before, lab.losses(&moved, novel, Gating::Right)?],
+            strips: [before_strip, lab.strip(&moved, classes.len(), &Some)?],
+            verdicts: judges.novel.own(lab, &moved, classes.len())?,
+            real: judges.novel.real.clone(),
+            trained,
+            learngene_kept: hash(&base.model) == hash(&moved),
+        })
+    }
+}
