@@ -35,6 +35,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// `count` rows from `first` on.
+    pub(crate) fn rows(self, first: usize, count: usize) -> Self {
+        Self {
+            data: &self.data[first * self.row_stride..],
+            rows: count,
+            ..self
+        }
+    }
+
     /// One past the last element.
     fn end(&self) -> usize {
         if self.rows == 0 || self.columns == 0 {

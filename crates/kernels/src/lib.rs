@@ -14,6 +14,7 @@
 
 mod activation;
 mod attention;
+mod dense;
 mod flex;
 mod gemm;
 mod layer_norm;
@@ -26,6 +27,7 @@ mod simd;
 
 pub use activation::{gelu_tanh, silu};
 pub use attention::attention;
+pub use dense::dense_projection;
 pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;
 pub use projection::{Factors, Tailors, gated_projection};

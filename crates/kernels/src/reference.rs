@@ -52,6 +52,11 @@ pub fn attention(q_btd: Tensor<3>, k_btd: Tensor<3>, v_btd: Tensor<3>, heads: us
         .reshape([b, t, d])
 }
 
+/// See [`crate::dense_projection`].
+pub fn dense_projection(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    x.matmul(weight.transpose()) + bias.unsqueeze::<2>()
+}
+
 /// See [`crate::gated_projection`].
 pub fn gated_projection(
     x: Tensor<2>,

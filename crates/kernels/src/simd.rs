@@ -3,7 +3,7 @@
 //! They are branch-free and always inlined, so a plain loop over slices inside a [`pulp::WithSimd`] implementation is
 //! compiled once per instruction set (baseline, AVX2, AVX-512) and picked at run time by [`run`].
 
-use pulp::{Arch, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 
 /// Runs `kernel` with the widest vector instructions this CPU has.
 pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
@@ -102,6 +102,27 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
         width /= 2;
     }
     lanes[0]
+}
+
+/// Sums of the columns of a row-major matrix, each added from its first row to its last.
+pub(crate) struct ColumnSums<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) columns: usize,
+}
+
+impl WithSimd for ColumnSums<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
+        let mut sums = vec![0.0; self.columns];
+        for row in self.values.chunks_exact(self.columns) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        sums
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! The gated projection against its composition, finite differences and the formula written out.
+//! The gated and the dense projection against their compositions, finite differences and the formula written out.
 
 mod common;
 
 use burn::tensor::{Device, Tensor};
 use common::{agree, any_threads, differences, numbers};
-use learngene_kernels::{Factors, GatePlan, Tailors, gated_projection, reference};
+use learngene_kernels::{
+    Factors, GatePlan, Tailors, dense_projection, gated_projection, reference,
+};
 
 type Lists = Vec<Vec<(usize, f32)>>;
 
@@ -184,4 +186,54 @@ fn is_the_formula() {
 fn threads_do_not_change_a_bit() {
     let case = cases().swap_remove(3);
     any_threads(&case.operator(gated_projection, true), &case.inputs());
+}
+
+/// Rows and columns that are no multiples of a task, of a vector, or of anything.
+const DENSE: [[usize; 3]; 5] = [
+    [1, 1, 1],
+    [3, 5, 7],
+    [300, 33, 20],
+    [64, 17, 205],
+    [600, 24, 96],
+];
+
+fn dense<'a>(
+    [rows, n, m]: [usize; 3],
+    of: fn(Tensor<2>, Tensor<2>, Tensor<1>) -> Tensor<2>,
+) -> impl Fn(&[Tensor<1>]) -> Tensor<1> + Sync + 'a {
+    move |x| {
+        let weight = x[1].clone().reshape([m, n]);
+        of(x[0].clone().reshape([rows, n]), weight, x[2].clone()).reshape([rows * m])
+    }
+}
+
+fn dense_inputs([rows, n, m]: [usize; 3]) -> Vec<Vec<f64>> {
+    let lengths = [rows * n, m * n, m].into_iter().enumerate();
+    lengths
+        .map(|(i, len)| numbers(i as u64, len, 1.0))
+        .collect()
+}
+
+#[test]
+fn the_dense_one_agrees_with_the_composition() {
+    for shape in DENSE {
+        let (fused, composed) = (
+            dense(shape, dense_projection),
+            dense(shape, reference::dense_projection),
+        );
+        agree(
+            &fused,
+            &composed,
+            &dense_inputs(shape),
+            2e-6,
+            &format!("{shape:?}"),
+        );
+    }
+    let shape = DENSE[1];
+    let (fused, composed) = (
+        dense(shape, dense_projection),
+        dense(shape, reference::dense_projection),
+    );
+    differences(&fused, &composed, &dense_inputs(shape), 1e-5);
+    any_threads(&dense(DENSE[4], dense_projection), &dense_inputs(DENSE[4]));
 }

@@ -41,7 +41,7 @@ impl Linear {
     /// - x: `[rows, n]`
     /// - output: `[rows, m]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weight.val().transpose()) + self.bias.val().unsqueeze::<2>()
+        learngene_kernels::dense_projection(x, self.weight.val(), self.bias.val())
     }
 }
 

@@ -190,8 +190,7 @@ impl Projection {
         };
         match self {
             Self::Dense(p) => {
-                let base = x.clone().matmul(p.weight.val().transpose());
-                let base = base + p.bias.val().unsqueeze::<2>();
+                let base = kernels::dense_projection(x.clone(), p.weight.val(), p.bias.val());
                 match tailors(&p.tailors) {
                     Some(tailors) => kernels::reference::add_tailors(base, x, tailors, plan),
                     None => base,

@@ -160,7 +160,10 @@ fn share(
     let mut found = Share {
         p: vec![0.0; (rank - first) * m],
         v: vec![0.0; (rank - first) * n],
-        bias: vec![0.0; m],
+        bias: simd::run(simd::ColumnSums {
+            values: dy_values,
+            columns: m,
+        }),
     };
     let mut product = |to: &mut [f32], left: &[f32], right: View<'_>| {
         let left = columns_from(left, rank, first, &mut scratch.selected);
@@ -174,13 +177,6 @@ fn share(
     if rank > first {
         product(&mut found.p, h, dy);
         product(&mut found.v, &scratch.dh, x);
-    }
-    for row in dy_values.chunks_exact(m) {
-        simd::run(Add {
-            to: &mut found.bias,
-            from: row,
-            weight: 1.0,
-        });
     }
     found
 }
