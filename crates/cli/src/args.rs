@@ -87,8 +87,8 @@ pub enum Verb {
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  learngene quickstart --minutes 5 --out demo")]
 pub struct Quickstart {
-    /// Scale the training so that the whole takes about so many minutes on two cores.
-    #[arg(long, default_value_t = 12.0)]
+    /// Scale the work so that the whole takes about so many minutes on two cores.
+    #[arg(long, default_value_t = crate::quickstart::MINUTES)]
     pub minutes: f64,
     /// Folder for weights and report.
     #[arg(long, default_value = "learngene-quickstart")]

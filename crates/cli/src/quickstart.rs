@@ -23,18 +23,51 @@ use std::path::Path;
 use std::time::Instant;
 use transferred::Transferred;
 
-/// Steps of pre-training and of the transfer at the default of `--minutes`, and that default.
-const STEPS: [f64; 2] = [1000.0, 150.0];
-const MINUTES: f64 = 12.0;
+/// The default of `--minutes`, at which everything is done at [`Effort::FULL`].
+pub const MINUTES: f64 = 12.0;
 const SIZE: &str = "dit-nano/4";
 const RANK_SPLIT: &str = "96,8";
-/// Images of each class that are shown.
-const SHOWN: usize = 6;
 /// Classes of the example assembly.
 const ASSEMBLED: usize = 4;
 
+/// How much is done.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// Steps of pre-training and of the transfer.
+    steps: [u64; 2],
+    /// Draws of each validation image for the losses that are reported.
+    repeats: usize,
+    /// Images of each class that are judged.
+    judged: usize,
+    /// Images of each class that are shown.
+    shown: usize,
+}
+
+impl Effort {
+    const FULL: Self = Self {
+        steps: [1000, 150],
+        repeats: 8,
+        judged: 16,
+        shown: 6,
+    };
+
+    /// Training grows and shrinks with the share; pictures and figures only shrink, as far as a page needs them.
+    fn of(share: f64) -> Self {
+        let scaled = |full: usize| ((full as f64 * share).round() as usize).clamp(2, full);
+        Self {
+            steps: Self::FULL
+                .steps
+                .map(|s| (s as f64 * share).round().max(1.0) as u64),
+            repeats: scaled(Self::FULL.repeats),
+            judged: scaled(Self::FULL.judged),
+            shown: scaled(Self::FULL.shown),
+        }
+    }
+}
+
 /// Everything the report shows.
 pub struct Findings {
+    pub effort: Effort,
     pub base: Pretrained,
     pub diversion: Diversion,
     pub assembly: Assembly,
@@ -93,7 +126,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
     let out = &args.out;
     refuse_what_exists(out)?;
-    let steps = STEPS.map(|s| (s * share).round().max(1.0) as u64);
+    let effort = Effort::of(share);
+    let steps = effort.steps;
     let (base_data, base) = load("base")?;
     let (novel_data, novel) = load("novel")?;
     let mut clock = Clock::start(if args.control { 6 } else { 5 });
@@ -138,6 +172,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
         objective: config.train.objective,
         seed: args.seed,
+        effort,
     };
 
     clock.next(
@@ -175,6 +210,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
 
     clock.next("report", "");
     let findings = Findings {
+        effort,
         base: trained,
         diversion,
         assembly,

@@ -9,8 +9,6 @@ use serde::Serialize;
 
 /// Side to which images are enlarged for the features: half the time of the network's own 224 and nearly as good.
 const FEATURE_SIZE: usize = 160;
-/// Images of each class that are judged.
-const JUDGED: usize = 16;
 /// Scales of guidance.
 const GUIDANCE: [f64; 2] = [1.0, 2.0];
 
@@ -89,9 +87,10 @@ impl Judge {
         gate: &'static str,
         tailor: &Tailor<'_>,
     ) -> Result<Verdict> {
-        let images = lab.images(model, classes, JUDGED, guidance, tailor)?;
+        let judged = lab.effort.judged;
+        let images = lab.images(model, classes, judged, guidance, tailor)?;
         let said = self.probe.predict(&features(&self.lite0, &images)?)?;
-        let labels: Vec<usize> = (0..images.len()).map(|i| i / JUDGED).collect();
+        let labels: Vec<usize> = (0..images.len()).map(|i| i / judged).collect();
         let tailors: Option<Vec<usize>> = labels.iter().map(|&l| tailor(l)).collect();
         let swapped = tailors.filter(|t| *t != labels);
         Ok(Verdict {

@@ -1,14 +1,11 @@
 //! Losses and images of a model under a gate of one's choice.
 
-use super::SHOWN;
+use super::Effort;
 use crate::failure::Result;
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Clip, Objective, Sampling, Schedule};
 use learngene_nn::Dit;
 use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
-
-/// Draws of each validation image for the losses that are reported.
-const REPEATS: usize = 8;
 
 /// The tailor, if any, that runs for images of a class.
 pub type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
@@ -18,6 +15,7 @@ pub struct Lab {
     pub schedule: Schedule,
     pub objective: Objective,
     pub seed: u64,
+    pub effort: Effort,
 }
 
 impl Lab {
@@ -31,7 +29,7 @@ impl Lab {
             dataset,
             Split::Val,
             gating,
-            REPEATS,
+            self.effort.repeats,
         )?)
     }
 
@@ -70,6 +68,6 @@ impl Lab {
 
     /// The images of each class that are shown.
     pub fn strip(&self, model: &Dit, classes: usize, tailor: &Tailor<'_>) -> Result<Vec<Image>> {
-        self.images(model, classes, SHOWN, 2.0, tailor)
+        self.images(model, classes, self.effort.shown, 2.0, tailor)
     }
 }

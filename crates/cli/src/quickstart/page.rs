@@ -2,7 +2,7 @@
 
 use super::results::{above, share};
 use super::transferred::Transferred;
-use super::{Control, Findings, SHOWN, Verdict};
+use super::{Control, Findings, Verdict};
 use crate::failure::Result;
 use learngene_data::{Image, image::encode_png};
 use learngene_eval::report::{Block, Curve, Figure, Gallery, Png, Section, Series, Table};
@@ -12,7 +12,7 @@ use learngene_train::{Evaluation, Event};
 /// The whole page.
 pub fn report(f: &Findings) -> Result<Report> {
     let classes = &f.base.config.classes;
-    let (d, novel) = (&f.diversion, &f.novel);
+    let (d, novel, shown) = (&f.diversion, &f.novel, f.effort.shown);
     let [right, none, _] = &d.gates;
     let [before, after] = &novel.losses;
     let seconds: f64 = f.stages.iter().map(|s| s.1).sum();
@@ -24,6 +24,7 @@ pub fn report(f: &Findings) -> Result<Report> {
                 Block::Gallery(gallery(
                     classes,
                     &d.strips[0],
+                    shown,
                     "Class label and own tailor, guidance 2, 25 DDIM steps.",
                 )?),
                 Block::Table(probe_of(
@@ -38,7 +39,7 @@ pub fn report(f: &Findings) -> Result<Report> {
         section(
             "What the tailors do",
             vec![
-                Block::Gallery(swap_gallery(classes, &d.strips)?),
+                Block::Gallery(swap_gallery(classes, &d.strips, shown)?),
                 Block::Table(gates(f)),
                 Block::Table(overall(&d.verdicts)),
                 Block::Table(swaps(classes, &d.verdicts, 1.0)),
@@ -51,11 +52,13 @@ pub fn report(f: &Findings) -> Result<Report> {
                 Block::Gallery(gallery(
                     &novel.classes,
                     &novel.strips[0],
+                    shown,
                     "Before: the learngene alone draws what all classes share.",
                 )?),
                 Block::Gallery(gallery(
                     &novel.classes,
                     &novel.strips[1],
+                    shown,
                     "After training only tailors and label rows; same noise.",
                 )?),
                 Block::Table(probe_of(
@@ -74,6 +77,7 @@ pub fn report(f: &Findings) -> Result<Report> {
         let strips = gallery(
             &novel.classes,
             &control.novel.strips[1],
+            shown,
             "New classes drawn by the control: class-gated tailors on the dense model; same noise as above.",
         )?;
         sections.push(section(
@@ -292,11 +296,11 @@ fn control_table(f: &Findings, control: &Control) -> Table {
     }
 }
 
-fn swap_gallery(classes: &[String], strips: &[Vec<Image>; 3]) -> Result<Gallery> {
+fn swap_gallery(classes: &[String], strips: &[Vec<Image>; 3], shown: usize) -> Result<Gallery> {
     let rows = classes.iter().enumerate().map(|(c, name)| {
         let pairs: Vec<Image> = strips
             .iter()
-            .flat_map(|s| s[c * SHOWN..][..2].to_vec())
+            .flat_map(|s| s[c * shown..][..2].to_vec())
             .collect();
         Ok((name.clone(), pngs(&pairs)?))
     });
@@ -338,11 +342,11 @@ fn curve(events: &[Event]) -> Curve {
     }
 }
 
-fn gallery(classes: &[String], images: &[Image], caption: &str) -> Result<Gallery> {
+fn gallery(classes: &[String], images: &[Image], shown: usize, caption: &str) -> Result<Gallery> {
     let row = |(name, part): (&String, &[Image])| Ok((name.clone(), pngs(part)?));
     let rows = classes
         .iter()
-        .zip(images.chunks(SHOWN))
+        .zip(images.chunks(shown))
         .map(row)
         .collect::<Result<_>>()?;
     Ok(Gallery {
