@@ -216,15 +216,16 @@ fn overall(verdicts: &[Verdict]) -> Table {
 /// Class by class: drawn under that label, or for the last column with that tailor.
 fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
     let verdicts: Vec<_> = verdicts.iter().filter(|v| v.guidance == guidance).collect();
-    let mut sets: Vec<(String, &Rates)> = Vec::new();
-    for v in &verdicts {
-        sets.push((format!("{}: as the label", v.gate), &v.label));
-        sets.extend(
-            v.tailor
-                .as_ref()
-                .map(|t| (format!("{}: as the tailor's class", v.gate), t)),
-        );
-    }
+    let sets: Vec<(String, &Rates)> = verdicts
+        .iter()
+        .flat_map(|v| match &v.tailor {
+            None => vec![(v.gate.to_owned(), &v.label)],
+            Some(tailor) => vec![
+                (format!("{}, label", v.gate), &v.label),
+                (format!("{}, tailor", v.gate), tailor),
+            ],
+        })
+        .collect();
     let line = |name: &str, of: &dyn Fn(&Rates) -> Rate| -> Vec<String> {
         let cells = sets
             .iter()
@@ -239,7 +240,7 @@ fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
     let count = verdicts.first().map_or(0, |v| v.label.per_class[0].count);
     Table {
         caption: format!(
-            "Share judged as the class, guidance {guidance} ({count} images of each). Rows are labels; in the last column they are tailors."
+            "Share judged as the class, guidance {guidance} ({count} images of each). Each row counts the images drawn under that label; in the last column those drawn with that tailor under another label."
         ),
         columns: std::iter::once("class".to_owned())
             .chain(sets.iter().map(|s| s.0.clone()))
@@ -259,9 +260,9 @@ fn probe_of(
     let names: Vec<_> = verdicts
         .iter()
         .filter(|v| v.gate == gate)
-        .map(|v| (format!("generated, guidance {}", v.guidance), &v.label))
+        .map(|v| (format!("guidance {}", v.guidance), &v.label))
         .collect();
-    let sets: Vec<_> = std::iter::once(("real test images", real))
+    let sets: Vec<_> = std::iter::once(("real", real))
         .chain(names.iter().map(|(name, rates)| (name.as_str(), *rates)))
         .collect();
     Table::of_rates(caption, classes, &sets)

@@ -20,16 +20,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// One row per class and one for all, with share, interval and counts for each named set of rates.
+    /// One row per class and one for all, with share, interval and count for each named set of rates.
     /// Classes beyond those of a set stay empty.
     pub fn of_rates(caption: &str, classes: &[String], sets: &[(&str, &Rates)]) -> Self {
         let mut columns = vec!["class".to_owned()];
         for (name, _) in sets {
-            columns.extend([
-                (*name).to_owned(),
-                "95 % interval".to_owned(),
-                "n".to_owned(),
-            ]);
+            columns.extend([(*name).to_owned(), "95 % (n)".to_owned()]);
         }
         let row = |name: &str, pick: &dyn Fn(&Rates) -> Option<Rate>| {
             let cells = sets
@@ -101,13 +97,12 @@ fn cells(rate: Rate) -> Vec<String> {
     };
     vec![
         format!("{share:.2}"),
-        format!("{:.2}\u{2013}{:.2}", rate.low, rate.high),
-        rate.count.to_string(),
+        format!("{:.2}\u{2013}{:.2} ({})", rate.low, rate.high, rate.count),
     ]
 }
 
 fn blank() -> Vec<String> {
-    vec!["\u{2013}".to_owned(); 3]
+    vec!["\u{2013}".to_owned(); 2]
 }
 
 fn is_blank(cell: &str) -> bool {
@@ -157,8 +152,8 @@ mod tests {
         let rates = Rates::new(&[0, 0, 0, 1], &[0, 0, 1, 1], 3).unwrap();
         let names = ["a", "b", "c"].map(str::to_owned);
         let table = Table::of_rates("", &names, &[("real", &rates)]);
-        assert_eq!(table.rows[0], ["a", "0.67", "0.21\u{2013}0.94", "3"]);
-        assert_eq!(table.rows[2], ["c", "\u{2013}", "\u{2013}", "\u{2013}"]);
+        assert_eq!(table.rows[0], ["a", "0.67", "0.21\u{2013}0.94 (3)"]);
+        assert_eq!(table.rows[2], ["c", "\u{2013}", "\u{2013}"]);
         assert_eq!(table.rows[3][1], "0.75");
     }
 }
