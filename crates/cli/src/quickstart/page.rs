@@ -141,11 +141,7 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
 fn sizes(f: &Findings) -> Table {
     let row = |name: String, p: &learngene_nn::cost::Plan| {
         let total = &p.total;
-        let numbers = [
-            total.parameters as u64,
-            total.macs as u64,
-            total.bytes as u64,
-        ];
+        let numbers = [total.parameters, total.macs, total.bytes];
         std::iter::once(name)
             .chain(numbers.map(|n| n.to_string()))
             .collect()

@@ -55,6 +55,7 @@ impl Transferred {
         let train = &mut config.train;
         (train.steps, train.lr) = (steps, 3e-3);
         (train.warmup, train.ema) = (20, 0.98);
+        train.evaluate_every = steps.div_ceil(5);
         let trainable = config.train.trainable;
         let trained = params::layout(&config.model)
             .iter()

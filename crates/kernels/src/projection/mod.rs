@@ -134,6 +134,10 @@ pub(crate) trait Projection: Backend {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one argument per tensor of the formula"
+    )]
     fn gated(
         x: FloatTensor<Self>,
         u: FloatTensor<Self>,
