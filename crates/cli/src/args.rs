@@ -87,7 +87,8 @@ pub enum Verb {
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  learngene quickstart --minutes 5 --out demo")]
 pub struct Quickstart {
-    /// Scale the work so that the whole takes about so many minutes on two cores.
+    /// Scale the training: at the default the whole takes about so many minutes on two cores. Below it fewer images
+    /// are drawn and judged as well; the probe's training takes a minute or so at any length.
     #[arg(long, default_value_t = crate::quickstart::MINUTES)]
     pub minutes: f64,
     /// Folder for weights and report.
@@ -253,10 +254,10 @@ pub struct Transfer {
     #[arg(long, value_name = "N_T")]
     pub tailor_rank: Option<usize>,
     /// Steps to train.
-    #[arg(long, default_value_t = 150)]
+    #[arg(long, default_value_t = learngene_transfer::STEPS)]
     pub steps: u64,
     /// Peak learning rate.
-    #[arg(long, default_value_t = 3e-3)]
+    #[arg(long, default_value_t = learngene_transfer::LEARNING_RATE)]
     pub lr: f64,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]

@@ -9,6 +9,12 @@ pub enum Failure {
     /// The run stopped early on request.
     #[error("interrupted at step {0}; the state is checkpointed")]
     Interrupted(u64),
+    /// Stopped on request between two runs.
+    #[error("interrupted between two stages; what is finished lies in the folder")]
+    Stopped,
+    /// It ran to its end, and something that must hold does not.
+    #[error("a check failed: {0}; please report it")]
+    Check(&'static str),
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -86,6 +92,8 @@ impl From<learngene_transfer::Error> for Failure {
     }
 }
 
+/// Ran, but a check failed.
+const CHECK: u8 = 1;
 /// Usage or configuration.
 const USAGE: u8 = 2;
 /// Data or file.
@@ -93,7 +101,7 @@ const FILE: u8 = 3;
 /// Numbers that are not finite.
 const NUMERICAL: u8 = 4;
 /// Stopped on request, checkpointed.
-const INTERRUPTED: u8 = 5;
+pub const INTERRUPTED: u8 = 5;
 
 impl Failure {
     /// The exit code scripts rely on.
@@ -104,7 +112,8 @@ impl Failure {
         use learngene_transfer::Error as Transfer;
         match self {
             Self::InRun { failure, .. } => failure.exit_code(),
-            Self::Interrupted(_) => INTERRUPTED,
+            Self::Interrupted(_) | Self::Stopped => INTERRUPTED,
+            Self::Check(_) => CHECK,
             Self::NotFinite { .. }
             | Self::Train(Train::NotFinite { .. })
             | Self::Model(Model::NoConvergence(_)) => NUMERICAL,

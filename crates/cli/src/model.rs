@@ -1,10 +1,11 @@
 //! Devices and models by what was typed.
 
 use crate::failure::{Failure, Result};
+use crate::output;
 use burn::tensor::Device;
 use learngene_nn::{Dit, params};
 use learngene_train::{RunConfig, checkpoint, weights};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The device of that name.
 pub fn device(name: &str) -> Result<Device> {
@@ -22,9 +23,16 @@ pub fn device(name: &str) -> Result<Device> {
     }
 }
 
+/// The weight file a user means by MODEL.
+pub fn find(path: &Path) -> Result<PathBuf> {
+    let (file, rejected) = checkpoint::find_model(path)?;
+    rejected.iter().for_each(output::passed_over);
+    Ok(file)
+}
+
 /// The model a user means by MODEL. Weights that are not finite are refused: nothing drawn with them means anything.
 pub fn load(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
-    let file = checkpoint::find_model(path)?;
+    let file = find(path)?;
     let (config, model) = weights::read(&file, device)?;
     match params::first_not_finite(&model) {
         None => Ok((config, model)),

@@ -16,6 +16,13 @@ pub fn note(text: &str) {
     let _reader_gone = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Says that a newer checkpoint than the one in use is damaged.
+pub fn passed_over(reason: &impl std::fmt::Display) {
+    note(&format!(
+        "warning: passed over a damaged checkpoint: {reason}"
+    ));
+}
+
 /// An error and the next step; coloured on a terminal unless `NO_COLOR` is set (no-color.org).
 pub fn report(failure: &dyn Diagnostic) {
     let colour = std::io::stderr().is_terminal()

@@ -17,7 +17,7 @@ use learngene_eval::Rates;
 use learngene_formats::Kind;
 use learngene_nn::cost::{self, Plan};
 use learngene_nn::{Dit, params};
-use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, RunConfig, weights};
+use learngene_train::{DataConfig, Error, Evaluation, Event, Gating, Run, RunConfig, weights};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -25,8 +25,6 @@ use transferred::Transferred;
 
 /// The default of `--minutes`, at which everything is done at [`Effort::FULL`].
 pub const MINUTES: f64 = 12.0;
-const SIZE: &str = "dit-nano/4";
-const RANK_SPLIT: &str = "96,8";
 /// Classes of the example assembly.
 const ASSEMBLED: usize = 4;
 
@@ -133,7 +131,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let mut clock = Clock::start(if args.control { 6 } else { 5 });
 
     let start = |split, folder: &str| -> Result<Pretrained> {
-        let mut config = verbs::start(base_data.clone(), &base, SIZE, split)?;
+        let mut config = verbs::start(base_data.clone(), &base, verbs::SIZE, split)?;
         (config.train.steps, config.train.seed) = (steps[0], args.seed);
         let start = Dit::init(&config.model, config.init, args.seed, &device)?;
         let folder = out.join(folder);
@@ -165,8 +163,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
             base.classes().len(),
             steps = steps[0]
         ),
-    );
-    let trained = start(Some(RANK_SPLIT), "base")?;
+    )?;
+    let trained = start(Some(verbs::RANK_SPLIT), "base")?;
     let config = &trained.config;
     let lab = Lab {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
@@ -178,17 +176,17 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     clock.next(
         "judging",
         "losses and images with the right tailor, none and a wrong one",
-    );
+    )?;
     let judge = Judge::train(&base)?;
     let diversion = Diversion::measure(&trained.model, &base, &lab, &judge)?;
 
-    clock.next("assembling", &format!("a model of {ASSEMBLED} classes"));
+    clock.next("assembling", &format!("a model of {ASSEMBLED} classes"))?;
     let assembly = Assembly::make(&trained, &lab, &out.join("assembly.safetensors"))?;
 
     clock.next(
         "transfer",
         &format!("tailors for {} new classes", novel.classes().len()),
-    );
+    )?;
     let judges = Judges {
         lab: &lab,
         novel: &Judge::train(&novel)?,
@@ -197,7 +195,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let moved = extend(&trained, rank, &judges, "novel")?;
 
     let control = if args.control {
-        clock.next("control", "a dense model, and class-gated tailors on it");
+        clock.next("control", "a dense model, and class-gated tailors on it")?;
         let dense = start(None, "dense")?;
         Some(Control {
             base: lab.losses(&dense.model, &base, Gating::Right)?,
@@ -208,7 +206,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         None
     };
 
-    clock.next("report", "");
+    clock.next("report", "")?;
     let findings = Findings {
         effort,
         base: trained,
@@ -231,6 +229,15 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
             .for_each(|line| output::say(line));
         output::say(&format!("report: {}", path.display()));
     }
+    let kept = findings.control.iter().map(|c| &c.novel);
+    if !findings.assembly.equal {
+        return Err(Failure::Check(
+            "the assembly draws other images than the whole",
+        ));
+    }
+    if !kept.chain([&findings.novel]).all(|t| t.learngene_kept) {
+        return Err(Failure::Check("a transfer changed the learngene"));
+    }
     Ok(())
 }
 
@@ -238,10 +245,10 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
 fn refuse_what_exists(out: &Path) -> Result<()> {
     let holds_something = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     if holds_something || out.is_file() {
-        return Err(Failure::Usage(format!(
-            "{} exists already: remove it, or choose another folder with --out",
-            out.display()
-        )));
+        return Err(Failure::Train(Error::Folder {
+            path: out.into(),
+            message: "exists already: remove it, or choose another folder with --out".into(),
+        }));
     }
     Ok(())
 }
@@ -324,8 +331,12 @@ impl Clock {
         }
     }
 
-    fn next(&mut self, name: &'static str, about: &str) {
+    /// Ctrl-C that came between two runs stops here.
+    fn next(&mut self, name: &'static str, about: &str) -> Result<()> {
         self.end();
+        if training::stop_requested() {
+            return Err(Failure::Stopped);
+        }
         self.stages.push((name, 0.0));
         let colon = if about.is_empty() { "" } else { ": " };
         output::note(&format!(
@@ -333,6 +344,7 @@ impl Clock {
             self.stages.len(),
             self.count
         ));
+        Ok(())
     }
 
     fn end(&mut self) {

@@ -1,6 +1,6 @@
 //! A training run with a progress bar and an answer to Ctrl-C.
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, INTERRUPTED, Result};
 use crate::output;
 use indicatif::{ProgressBar, ProgressStyle};
 use learngene_data::Dataset;
@@ -13,11 +13,22 @@ fn stop() -> &'static AtomicBool {
     static STOP: OnceLock<&'static AtomicBool> = OnceLock::new();
     STOP.get_or_init(|| {
         let flag: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-        if let Err(error) = ctrlc::set_handler(|| flag.store(true, Ordering::Relaxed)) {
+        // The second time there is no waiting: a checkpoint on disk is whole at any moment.
+        let handler = || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        };
+        if let Err(error) = ctrlc::set_handler(handler) {
             output::note(&format!("warning: Ctrl-C will not checkpoint ({error})"));
         }
         flag
     })
+}
+
+/// Whether Ctrl-C was pressed since the first training began.
+pub fn stop_requested() -> bool {
+    stop().load(Ordering::Relaxed)
 }
 
 /// Trains to the end. Interrupted runs are checkpointed and reported as such.

@@ -12,6 +12,6 @@ pub use assemble::assemble;
 pub use data::data;
 pub use inspect::inspect;
 pub use plan::plan;
-pub use resolve::start;
-pub use runs::{pretrain, resume, transfer};
+pub use resolve::{RANK_SPLIT, SIZE, start};
+pub use runs::{TAILORS, pretrain, resume, transfer};
 pub use sample::sample;

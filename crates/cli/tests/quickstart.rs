@@ -68,6 +68,6 @@ fn every_stage_leaves_what_the_next_one_needs() {
     succeeds(here, &join.split(' ').collect::<Vec<_>>());
 
     let before = contents(here);
-    fails(here, &args, 2, &["demo exists already", "--out"]);
+    fails(here, &args, 3, &["demo: exists already", "--out"]);
     assert_eq!(contents(here), before);
 }

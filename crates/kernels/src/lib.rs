@@ -30,5 +30,5 @@ pub use attention::attention;
 pub use dense::dense_projection;
 pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;
-pub use projection::{Factors, Tailors, gated_projection};
+pub use projection::{Factors, gated_projection};
 pub use residual::gated_residual;

@@ -17,10 +17,9 @@ pub(crate) struct Run {
 #[derive(Clone, Debug)]
 pub struct GatePlan {
     pub(crate) batch: usize,
-    /// Runs of any length, for the fused operator.
+    /// Groups of the model it was made for.
+    pub(crate) groups: usize,
     pub(crate) runs: Arc<[Run]>,
-    /// Runs of equal length, for the composition; absent when no sample switches anything on.
-    pub(crate) folded: Option<Folded>,
 }
 
 /// Runs of equal length, the form a batched product takes.
@@ -47,7 +46,7 @@ impl GatePlan {
     ///
     /// # Panics
     /// If a list names a group that does not exist.
-    pub fn new(lists: &[Vec<(usize, f32)>], groups: usize, device: &Device) -> Self {
+    pub fn new(lists: &[Vec<(usize, f32)>], groups: usize) -> Self {
         assert!(
             lists.iter().flatten().all(|e| e.0 < groups),
             "every group is below {groups}"
@@ -64,20 +63,24 @@ impl GatePlan {
         }
         Self {
             batch: lists.len(),
-            folded: Folded::new(lists, groups, device),
+            groups,
             runs: runs.into(),
         }
     }
 
     /// Whether no sample switches anything on.
     pub fn is_closed(&self) -> bool {
-        self.folded.is_none()
+        self.runs.iter().all(|run| run.list.is_empty())
     }
 }
 
 impl Folded {
-    fn new(lists: &[Vec<(usize, f32)>], groups: usize, device: &Device) -> Option<Self> {
-        let batch = lists.len();
+    /// Nothing when no sample switches anything on.
+    pub(crate) fn new(plan: &GatePlan, device: &Device) -> Option<Self> {
+        let (batch, groups) = (plan.batch, plan.groups);
+        let of_run = |run: &Run| std::iter::repeat_n(run.list.clone(), run.samples);
+        let lists: Vec<_> = plan.runs.iter().flat_map(of_run).collect();
+        let lists = lists.as_slice();
         let occupied = lists.iter().rposition(|l| !l.is_empty())? + 1;
         let mut gated = occupied;
         let mut run_len = run_length(&lists[..gated]);
@@ -130,11 +133,11 @@ mod tests {
     fn plan(labels: &[Option<usize>], groups: usize) -> GatePlan {
         let list = |l: &Option<usize>| l.map(|g| (g, 1.0)).into_iter().collect();
         let lists: Vec<Vec<_>> = labels.iter().map(list).collect();
-        GatePlan::new(&lists, groups, &Device::flex())
+        GatePlan::new(&lists, groups)
     }
 
     fn folded(labels: &[Option<usize>], groups: usize) -> Folded {
-        plan(labels, groups).folded.unwrap()
+        Folded::new(&plan(labels, groups), &Device::flex()).unwrap()
     }
 
     #[test]

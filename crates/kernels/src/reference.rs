@@ -5,8 +5,8 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
-use crate::plan::GatePlan;
-use crate::projection::{Factors, Tailors};
+use crate::plan::{Folded, GatePlan};
+use crate::projection::Factors;
 
 /// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -61,7 +61,7 @@ pub fn dense_projection(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Ten
 pub fn gated_projection(
     x: Tensor<2>,
     learngene: Factors,
-    tailors: Option<Tailors>,
+    tailors: Option<Factors>,
     bias: Tensor<1>,
     plan: &GatePlan,
 ) -> Tensor<2> {
@@ -78,13 +78,13 @@ pub fn gated_projection(
 /// - base: `[b * t, m]`
 /// - x: `[b * t, n]`
 /// - output: `[b * t, m]`
-pub fn add_tailors(base: Tensor<2>, x: Tensor<2>, tailors: Tailors, plan: &GatePlan) -> Tensor<2> {
-    let Some(folded) = &plan.folded else {
+pub fn add_tailors(base: Tensor<2>, x: Tensor<2>, tailors: Factors, plan: &GatePlan) -> Tensor<2> {
+    let Some(folded) = Folded::new(plan, &x.device()) else {
         return base;
     };
     let ([rows, n], m) = (x.dims(), base.dims()[1]);
     let gated = rows / plan.batch * folded.gated;
-    let Tailors { factors, groups } = tailors;
+    let (factors, groups) = (tailors, plan.groups);
     let rank = factors.rank() / groups;
     let scaled = factors.u * factors.s.unsqueeze_dim::<2>(1);
     let mut su = scaled.reshape([groups, rank * m]);

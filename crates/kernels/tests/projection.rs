@@ -2,11 +2,9 @@
 
 mod common;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use common::{agree, any_threads, differences, numbers};
-use learngene_kernels::{
-    Factors, GatePlan, Tailors, dense_projection, gated_projection, reference,
-};
+use learngene_kernels::{Factors, GatePlan, dense_projection, gated_projection, reference};
 
 type Lists = Vec<Vec<(usize, f32)>>;
 
@@ -91,7 +89,7 @@ impl Case {
 
     fn operator<'a>(
         &'a self,
-        of: fn(Tensor<2>, Factors, Option<Tailors>, Tensor<1>, &GatePlan) -> Tensor<2>,
+        of: fn(Tensor<2>, Factors, Option<Factors>, Tensor<1>, &GatePlan) -> Tensor<2>,
         with_tailors: bool,
     ) -> impl Fn(&[Tensor<1>]) -> Tensor<1> + Sync + 'a {
         move |x| {
@@ -106,11 +104,8 @@ impl Case {
             } else {
                 vec![Vec::new(); self.lists.len()]
             };
-            let tailors = with_tailors.then(|| Tailors {
-                factors: factors(5, self.tailor * self.groups),
-                groups: self.groups,
-            });
-            let plan = GatePlan::new(&lists, groups, &Device::flex());
+            let tailors = with_tailors.then(|| factors(5, self.tailor * self.groups));
+            let plan = GatePlan::new(&lists, groups);
             of(
                 x[0].clone().reshape([self.rows(), self.n]),
                 factors(1, self.learngene),

@@ -45,7 +45,7 @@ impl Attention {
     pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
         let [b, t, d] = x_btd.dims();
         let x = x_btd.reshape([b * t, d]);
-        let project = |p: &Projection, x| p.forward(x, plan, self.groups).reshape([b, t, d]);
+        let project = |p: &Projection, x| p.forward(x, plan).reshape([b, t, d]);
         let q = project(&self.q, x.clone());
         let k = project(&self.k, x.clone());
         let v = project(&self.v, x);

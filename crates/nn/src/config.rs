@@ -88,7 +88,7 @@ pub struct DitConfig {
     pub attention_basis: Option<Basis>,
     /// `N_T`: components of a tailor; 0 for a model without tailors.
     pub tailor_rank: usize,
-    /// Tailors of each matrix; one per class unless classes share.
+    /// Tailors of each matrix: one per class, or 0 for a model without tailors.
     pub groups: usize,
 }
 
@@ -249,9 +249,15 @@ impl DitConfig {
                 ),
             );
         }
-        if (self.tailor_rank == 0) != (self.groups == 0) {
+        let groups = if self.tailor_rank == 0 {
+            0
+        } else {
+            self.num_classes
+        };
+        if self.groups != groups {
             let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
-            return fail("groups", found, "both zero (no tailors) or both positive");
+            let expected = format!("{groups}: one tailor per class, or none without a tailor_rank");
+            return fail("groups", found, &expected);
         }
         Ok(())
     }

@@ -96,7 +96,7 @@ impl Dit {
 
     /// Lays out a gate for this model's groups.
     pub fn plan(&self, gate: &ClassGate) -> Result<GatePlan> {
-        gate.plan(self.config.groups, &self.device())
+        gate.plan(self.config.groups)
     }
 
     /// The network's prediction.

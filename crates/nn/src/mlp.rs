@@ -35,11 +35,9 @@ impl Mlp {
     /// - output: `[b, t, d]`
     pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
         let [b, t, d] = x_btd.dims();
-        let hidden = self
-            .input
-            .forward(x_btd.reshape([b * t, d]), plan, self.groups);
+        let hidden = self.input.forward(x_btd.reshape([b * t, d]), plan);
         self.output
-            .forward(learngene_kernels::gelu_tanh(hidden), plan, self.groups)
+            .forward(learngene_kernels::gelu_tanh(hidden), plan)
             .reshape([b, t, d])
     }
 

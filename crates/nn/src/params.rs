@@ -248,6 +248,9 @@ pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
             Some(shape) if *shape != value.shape => {
                 faults.push(format!("`{name}` is {:?}, expected {shape:?}", value.shape));
             }
+            Some(shape) if shape.iter().product::<usize>() != value.values.len() => {
+                faults.push(format!("`{name}` has {} values", value.values.len()));
+            }
             Some(_) => {}
         }
     }

@@ -18,7 +18,7 @@ use crate::{
 };
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use learngene_kernels::{self as kernels, Factors, GatePlan, Tailors};
+use learngene_kernels::{self as kernels, Factors, GatePlan};
 
 /// Rank-one components stored one per row, so that a tailor is a contiguous block of rows.
 #[derive(Module, Debug)]
@@ -181,13 +181,8 @@ impl Projection {
 
     /// - x: `[b * t, n]`
     /// - output: `[b * t, m]`
-    pub fn forward(&self, x: Tensor<2>, plan: &GatePlan, groups: usize) -> Tensor<2> {
-        let tailors = |t: &Option<Components>| {
-            t.as_ref().map(|t| Tailors {
-                factors: t.factors(),
-                groups,
-            })
-        };
+    pub fn forward(&self, x: Tensor<2>, plan: &GatePlan) -> Tensor<2> {
+        let tailors = |t: &Option<Components>| t.as_ref().map(Components::factors);
         match self {
             Self::Dense(p) => {
                 let base = kernels::dense_projection(x.clone(), p.weight.val(), p.bias.val());

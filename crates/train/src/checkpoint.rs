@@ -155,20 +155,21 @@ pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightFile {
 }
 
 /// The weight file a user means by MODEL: a safetensors file itself; for a run folder the moving average of its newest
-/// complete checkpoint; for a checkpoint folder its moving average.
-pub fn find_model(path: &Path) -> Result<PathBuf> {
+/// complete checkpoint; for a checkpoint folder its moving average. Also returns why newer checkpoints were passed over.
+pub fn find_model(path: &Path) -> Result<(PathBuf, Vec<FormatError>)> {
     if path.is_file() {
-        return Ok(path.into());
+        return Ok((path.into(), Vec::new()));
     }
     let direct = path.join(EMA);
     if direct.is_file() {
-        return Ok(direct);
+        return Ok((direct, Vec::new()));
     }
     let folder = path.join("checkpoints");
-    if folder.is_dir()
-        && let Some(newest) = Checkpoints::at(&folder).latest()?.checkpoint
-    {
-        return Ok(newest.file(EMA)?);
+    if folder.is_dir() {
+        let found = Checkpoints::at(&folder).latest()?;
+        if let Some(newest) = found.checkpoint {
+            return Ok((newest.file(EMA)?, found.rejected));
+        }
     }
     Err(Error::Folder {
         path: path.into(),

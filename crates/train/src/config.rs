@@ -110,6 +110,15 @@ impl Trainable {
         }
     }
 
+    /// The largest factor, or NaN if one is negative or no number.
+    fn largest(&self) -> f64 {
+        let all = [self.learngene, self.tailors, self.labels, self.rest];
+        match all.iter().all(|f| f.is_finite() && *f >= 0.0) {
+            true => all.into_iter().fold(0.0, f64::max),
+            false => f64::NAN,
+        }
+    }
+
     /// The factor of a parameter.
     pub fn factor(&self, name: &str) -> f64 {
         match Part::of(name) {
@@ -287,6 +296,12 @@ impl TrainConfig {
                 "decay_share",
                 self.decay_share,
                 "0 to 1",
+            ),
+            (
+                positive(self.trainable.largest()),
+                "trainable",
+                self.trainable.largest(),
+                "factors of 0 or more, at least one above 0",
             ),
         ] {
             if !good {

@@ -1,8 +1,8 @@
 //! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with lazy tailor rows, clipping and the moving average of the weights.
 //!
 //! State lives in host memory and every parameter is updated in one fused pass. A tailor whose group no sample of the
-//! batch used gets no update at all: its moments do not decay, its weights do not decay, and its bias correction
-//! counts its own updates only.
+//! batch used, and the row of a label that no sample had, get no update at all: their moments do not decay, their
+//! weights do not decay, and their bias corrections count their own updates only.
 
 use crate::config::TrainConfig;
 use burn::tensor::{Gradients, Tensor, TensorData};
@@ -26,8 +26,15 @@ pub(crate) struct Slot {
     pub m: Vec<f32>,
     pub v: Vec<f32>,
     pub ema: Vec<f32>,
-    /// Updates so far, one count per group for tailors and one for everything else.
+    /// Updates so far: one count per group for tailors, one per row for labels, one for everything else.
     pub updates: Vec<u64>,
+}
+
+/// What a batch used: groups whose tailors ran, rows of the label table that were looked up. Ascending, no repeats.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used {
+    pub groups: Vec<usize>,
+    pub labels: Vec<usize>,
 }
 
 /// State of the optimiser: one slot per trained parameter.
@@ -45,10 +52,10 @@ impl AdamW {
             .filter(|(name, _)| config.trainable.factor(name) > 0.0)
             .map(|(name, value)| {
                 let zeros = vec![0.0; value.values.len()];
-                let counts = if Part::of(&name) == Part::Tailors {
-                    groups
-                } else {
-                    1
+                let counts = match Part::of(&name) {
+                    Part::Tailors => groups,
+                    Part::Labels => value.shape[0],
+                    _ => 1,
                 };
                 let slot = Slot {
                     shape: value.shape,
@@ -63,7 +70,7 @@ impl AdamW {
         Self { slots }
     }
 
-    /// One update. `lr` is the step's rate, `used` the groups of the batch, `scale` multiplies every gradient.
+    /// One update. `lr` is the step's rate, `scale` multiplies every gradient.
     pub fn update(
         &mut self,
         model: Dit,
@@ -71,7 +78,7 @@ impl AdamW {
         config: &TrainConfig,
         lr: f64,
         scale: f32,
-        used: &[usize],
+        used: &Used,
     ) -> Dit {
         struct Update<'a> {
             slots: &'a mut BTreeMap<String, Slot>,
@@ -79,7 +86,7 @@ impl AdamW {
             config: &'a TrainConfig,
             lr: f64,
             scale: f32,
-            used: &'a [usize],
+            used: &'a Used,
         }
         impl params::Edit for Update<'_> {
             fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>> {
@@ -90,16 +97,15 @@ impl AdamW {
                 if let Some(grad) = self.grads.get(name) {
                     let lr = self.lr * self.config.trainable.factor(name);
                     let per_count = weights.len() / slot.updates.len();
-                    let all = [0];
-                    let used = if Part::of(name) == Part::Tailors {
-                        self.used
-                    } else {
-                        &all
+                    let used: &[usize] = match Part::of(name) {
+                        Part::Tailors => &self.used.groups,
+                        Part::Labels => &self.used.labels,
+                        _ => &[0],
                     };
-                    for &group in used {
-                        slot.updates[group] += 1;
-                        let rows = group * per_count..(group + 1) * per_count;
-                        let step = Rule::new(self.config, lr, self.scale, slot.updates[group]);
+                    for &block in used {
+                        slot.updates[block] += 1;
+                        let rows = block * per_count..(block + 1) * per_count;
+                        let step = Rule::new(self.config, lr, self.scale, slot.updates[block]);
                         step.apply(
                             &mut weights[rows.clone()],
                             &grad[rows.clone()],

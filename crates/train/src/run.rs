@@ -51,6 +51,12 @@ impl Run {
     /// Creates a run folder for a model at its start. A folder that already holds a run is refused.
     pub fn create(folder: &Path, config: RunConfig, model: Dit) -> Result<Self> {
         config.train.validate()?;
+        if config.model != *model.config() {
+            return Err(Error::Config {
+                path: None,
+                message: "[model] is not the configuration of the model to be trained".into(),
+            });
+        }
         let file = folder.join("config.toml");
         if file.exists() || folder.join("checkpoints").exists() {
             return Err(Error::Folder {

@@ -4,7 +4,7 @@ use crate::{
     batch::{Item, images_and_noise},
     config::TrainConfig,
     error::{Error, Result},
-    optimiser::{self, AdamW, GradMap},
+    optimiser::{self, AdamW, GradMap, Used},
     rate,
 };
 use burn::tensor::Tensor;
@@ -73,12 +73,11 @@ pub(crate) fn step(
                 weight.map_or("the loss".into(), |name| format!("the weight `{name}`")),
             ));
         }
-        optimiser::collect(
-            &model,
-            &mut found.trained.backward(),
-            share as f32,
-            &mut grads,
-        );
+        // A part of null labels alone reaches nothing that trains where only tailors and label rows do.
+        if found.trained.is_tracked() {
+            let mut of_part = found.trained.backward();
+            optimiser::collect(&model, &mut of_part, share as f32, &mut grads);
+        }
     }
     losses.grad_norm = optimiser::norm(&grads).map_err(not_finite)?;
     losses.lr = config.lr * rate::factor(config, number);
@@ -88,7 +87,12 @@ pub(crate) fn step(
     } else {
         1.0
     };
-    let used = ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups();
+    let null = model.config().null_label();
+    let label = |d: &Draw| Some(d.label.unwrap_or(null));
+    let used = Used {
+        groups: ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups(),
+        labels: ClassGate::one_hot(draws.iter().map(label)).used_groups(),
+    };
     let model = optimiser.update(model, &grads, config, losses.lr, scale, &used);
     Ok((model, losses))
 }

@@ -50,13 +50,20 @@ pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFi
 
 /// The configuration in a file's header.
 pub fn config_of(header: &Header, path: &Path) -> Result<RunConfig> {
+    let bad = |reason: String| FormatError::Metadata {
+        path: path.into(),
+        key: "config".into(),
+        reason,
+    };
     let config: RunConfig =
-        serde_json::from_value(header.config.clone()).map_err(|e| FormatError::Metadata {
-            path: path.into(),
-            key: "config".into(),
-            reason: e.to_string(),
-        })?;
-    config.model.validate()?;
+        serde_json::from_value(header.config.clone()).map_err(|e| bad(e.to_string()))?;
+    config.model.validate().map_err(|e| bad(e.to_string()))?;
+    config.train.validate().map_err(|e| bad(e.to_string()))?;
+    let (names, classes) = (config.classes.len(), config.model.num_classes);
+    if names != classes {
+        let reason = format!("{names} class names for a model of {classes} classes");
+        return Err(bad(reason).into());
+    }
     Ok(config)
 }
 

@@ -13,4 +13,4 @@ mod tailors;
 pub use assemble::{assemble, assemble_with};
 pub use error::{Error, Result};
 pub use tailor_set::TailorSet;
-pub use tailors::with_new_tailors;
+pub use tailors::{LEARNING_RATE, STEPS, with_new_tailors};

@@ -53,15 +53,6 @@ impl TailorSet {
         let file = WeightFile::read(path)?;
         file.require_kind(Kind::Tailor)?;
         let config = weights::config_of(&file.header, path)?;
-        let count = config.classes.len();
-        if config.model.num_classes != count || ![0, count].contains(&config.model.groups) {
-            return Err(FormatError::Metadata {
-                path: path.into(),
-                key: "config".into(),
-                reason: format!("{count} class names do not match the model it describes"),
-            }
-            .into());
-        }
         file.check_strict(&layout(&config))?;
         let learngene = file.header.learngene.clone();
         Ok(Self {

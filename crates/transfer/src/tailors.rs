@@ -8,8 +8,18 @@ use learngene_nn::{
 };
 use learngene_train::{RunConfig, Trainable};
 
+/// Steps that train tailors from zero to use on a few hundred images.
+pub const STEPS: u64 = 150;
+/// Peak learning rate for them; of 1e-3, 3e-3 and 6e-3 the best.
+pub const LEARNING_RATE: f64 = 3e-3;
+/// Their warm-up, in steps.
+const WARMUP: u64 = 20;
+/// Decay of the moving average: over so few steps a slower one would hold on to the start, where tailors add nothing.
+const EMA: f64 = 0.98;
+
 /// The configuration and the start of a transfer to `classes`: tailors of rank `N_T` that add nothing yet (U zero, V
-/// random), label rows at the mean of the old ones, the null row and all else as they were.
+/// random), label rows at the mean of the old ones, the null row and all else as they were. Steps, rate, warm-up and
+/// average are those of a transfer; the rest of the training is the base's.
 ///
 /// No batch has null labels then: images without a class switch no tailor on, so all they could train is the null row,
 /// which is the learngene's.
@@ -32,7 +42,11 @@ pub fn with_new_tailors(
     config.model = config.model.with_tailors(tailor_rank)?;
     config.init = FactorInit::ZeroStart;
     config.train.trainable = Trainable::tailors_only();
-    (config.train.null, config.train.label_drop) = (0, 0.0);
+    let train = &mut config.train;
+    (train.null, train.label_drop) = (0, 0.0);
+    train.classes_per_step = train.classes_per_step.filter(|&n| n <= classes.len());
+    (train.steps, train.lr, train.seed) = (STEPS, LEARNING_RATE, seed);
+    (train.warmup, train.ema) = (WARMUP, EMA);
     let start = Dit::init(&config.model, FactorInit::ZeroStart, seed, device)?;
     let mut values = params::values(model);
     values.retain(|name, _| Part::of(name) != Part::Tailors);

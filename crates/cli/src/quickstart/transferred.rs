@@ -3,7 +3,7 @@
 use super::judge::Verdict;
 use super::{Judges, Pretrained};
 use crate::failure::Result;
-use crate::training;
+use crate::{training, verbs};
 use burn::module::Module;
 use learngene_data::{Dataset, Image};
 use learngene_eval::Rates;
@@ -52,10 +52,7 @@ impl Transferred {
             &device,
         )?;
         config.data = data.clone();
-        let train = &mut config.train;
-        (train.steps, train.lr) = (steps, 3e-3);
-        (train.warmup, train.ema) = (20, 0.98);
-        train.evaluate_every = steps.div_ceil(5);
+        (config.train.steps, config.train.evaluate_every) = (steps, steps.div_ceil(5));
         let trainable = config.train.trainable;
         let trained = params::layout(&config.model)
             .iter()
@@ -71,7 +68,7 @@ impl Transferred {
         let moved = training::train(run, novel, "new tailors", &mut events)
             .map_err(|failure| failure.in_run(folder))?
             .model;
-        TailorSet::of(&config, &moved, folder).write(&folder.join("tailors.safetensors"))?;
+        TailorSet::of(&config, &moved, folder).write(&folder.join(verbs::TAILORS))?;
         let hash = |model| weights::learngene_hash(&params::values(model));
         Ok(Self {
             classes: classes.to_vec(),

@@ -5,13 +5,14 @@ use crate::verbs::plan;
 use crate::{args, model, output};
 use learngene_formats::Kind;
 use learngene_nn::{cost, params};
-use learngene_train::{checkpoint, weights};
+use learngene_train::weights;
 use learngene_transfer::TailorSet;
 use std::path::Path;
 
 /// `assemble`: nothing is written before everything has been checked.
 pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
-    let (config, whole) = model::load(&args.model, &model::device(device)?)?;
+    let file = model::find(&args.model)?;
+    let (config, whole) = model::load(&file, &model::device(device)?)?;
     let read = |path| TailorSet::read(path);
     let tailors = args.tailors.iter().map(|path| read(path));
     let tailors = tailors.collect::<std::result::Result<Vec<_>, _>>()?;
@@ -23,8 +24,17 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
         args.learngene,
     )?;
     let sources = tailors.iter().map(|set| set.path().to_path_buf());
-    for source in sources.chain([checkpoint::find_model(&args.model)?]) {
+    for source in sources.chain([file]) {
         require_other_file(&args.out, &source)?;
+    }
+    if let Some(tensor) = params::first_not_finite(&part) {
+        let path = tailors
+            .first()
+            .map_or(args.model.as_path(), |set| set.path());
+        return Err(Failure::NotFinite {
+            path: path.into(),
+            tensor,
+        });
     }
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&part)).write(&args.out)?;

@@ -2,16 +2,16 @@
 
 use crate::failure::Result;
 use crate::verbs::plan;
-use crate::{args, output};
+use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
 use learngene_formats::{FormatError, Header, Kind};
 use learngene_nn::cost;
-use learngene_train::{RunConfig, checkpoint, weights};
+use learngene_train::{RunConfig, weights};
 use std::path::Path;
 
-/// `inspect`: reads headers only.
+/// `inspect`: reads the header of the weight file alone.
 pub fn inspect(args: &args::Inspect) -> Result<()> {
-    let path = checkpoint::find_model(&args.model)?;
+    let path = model::find(&args.model)?;
     let header = Header::read(&path)?;
     if ![Kind::Model, Kind::Ema, Kind::Tailor].contains(&header.kind) {
         return Err(FormatError::Kind {

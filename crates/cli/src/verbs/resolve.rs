@@ -9,9 +9,9 @@ use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
 use std::path::Path;
 
 /// Size of a model if nothing says otherwise.
-const SIZE: &str = "dit-nano/4";
+pub const SIZE: &str = "dit-nano/4";
 /// Rank split if nothing says otherwise.
-const RANK_SPLIT: &str = "96,8";
+pub const RANK_SPLIT: &str = "96,8";
 
 /// The configuration of a new model on a data set; dense without a rank split.
 pub fn start(

@@ -11,7 +11,7 @@ use learngene_transfer::TailorSet;
 use std::path::Path;
 
 /// The file in which a transfer leaves its tailors.
-const TAILORS: &str = "tailors.safetensors";
+pub const TAILORS: &str = "tailors.safetensors";
 
 /// `pretrain`.
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
@@ -28,11 +28,7 @@ pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
 /// `resume`.
 pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
     let (run, rejected) = Run::resume(&args.run, &model::device(device)?)?;
-    for reason in rejected {
-        output::note(&format!(
-            "warning: passed over a damaged checkpoint: {reason}"
-        ));
-    }
+    rejected.iter().for_each(output::passed_over);
     let dataset = resolve::load(&run.config().data)?;
     if dataset.classes() != run.config().classes {
         return Err(Failure::Usage(format!(
@@ -70,9 +66,17 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         learngene_transfer::with_new_tailors(&base, &whole, classes, rank, args.seed, &device)?;
     config.data = data;
     let train = &mut config.train;
-    (train.steps, train.lr, train.seed) = (args.steps, args.lr, args.seed);
+    (train.steps, train.lr) = (args.steps, args.lr);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
-    let config = resolve::with_settings(&config, &args.set)?;
+    let set = resolve::with_settings(&config, &args.set)?;
+    if (&set.model, set.init, set.train.seed) != (&config.model, config.init, config.train.seed) {
+        return Err(Failure::Usage(
+            "--set cannot change [model], init and train.seed of a transfer, which made its start: use --tailor-rank \
+             and --seed"
+                .into(),
+        ));
+    }
+    let config = set;
     finish(
         create(&args.out, config, model, &dataset)?,
         &dataset,
@@ -111,5 +115,15 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
 /// Whether the learngene comes out as it went in, so that the tailors can be attached to it elsewhere.
 fn trains_tailors_alone(config: &RunConfig) -> bool {
     let trainable = &config.train.trainable;
-    config.model.groups > 0 && trainable.learngene == 0.0 && trainable.rest == 0.0
+    // Null labels would train the null row, which guidance draws with and which is the learngene's.
+    let (train, labelled) = (&config.train, config.train.per_class > 0);
+    let null = if labelled {
+        train.null > 0
+    } else {
+        train.label_drop > 0.0
+    };
+    config.model.groups > 0
+        && trainable.learngene == 0.0
+        && trainable.rest == 0.0
+        && !(null && trainable.labels > 0.0)
 }

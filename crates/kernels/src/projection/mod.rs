@@ -48,18 +48,10 @@ impl Factors {
     }
 }
 
-/// Tailors of all groups, group after group, each with the same number of components.
-#[derive(Clone, Debug)]
-pub struct Tailors {
-    /// `groups * N_T` components.
-    pub factors: Factors,
-    /// Number of groups.
-    pub groups: usize,
-}
-
 /// The projection of the module's formula.
 ///
 /// - x: `[b * t, n]`, the rows of a sample one after another
+/// - tailors: the same number of components for each group of the plan, group after group
 /// - bias: `[m]`
 /// - output: `[b * t, m]`
 ///
@@ -68,25 +60,31 @@ pub struct Tailors {
 pub fn gated_projection(
     x: Tensor<2>,
     learngene: Factors,
-    tailors: Option<Tailors>,
+    tailors: Option<Factors>,
     bias: Tensor<1>,
     plan: &GatePlan,
 ) -> Tensor<2> {
     let [rows, n] = x.dims();
     let m = bias.dims()[0];
     let tailors = tailors.filter(|_| !plan.is_closed());
-    for factors in std::iter::once(&learngene).chain(tailors.iter().map(|t| &t.factors)) {
+    for factors in std::iter::once(&learngene).chain(&tailors) {
         let rank = factors.rank();
         assert_eq!(factors.u.dims(), [rank, m], "u is [rank, m]");
         assert_eq!(factors.v.dims(), [rank, n], "v is [rank, n]");
     }
+    assert!(
+        tailors
+            .as_ref()
+            .is_none_or(|t| t.rank().is_multiple_of(plan.groups)),
+        "the same number of components for every group"
+    );
     assert!(
         rows.is_multiple_of(plan.batch.max(1)),
         "the same number of rows for every sample"
     );
     let fused = [&learngene]
         .into_iter()
-        .chain(tailors.as_ref().map(|t| &t.factors))
+        .chain(&tailors)
         .all(Factors::is_fused)
         && flex::is_fused(&x)
         && flex::is_fused(&bias);
@@ -102,26 +100,15 @@ pub fn gated_projection(
     ];
     Tensor::from_dispatch(match tailors {
         None => <Dispatch as Projection>::ungated(x, u, s, v, bias),
-        Some(Tailors { factors, groups }) => {
-            let [tu, ts, tv] = [
-                factors.u.into_dispatch(),
-                factors.s.into_dispatch(),
-                factors.v.into_dispatch(),
-            ];
-            let gate = Gate {
-                plan: plan.clone(),
-                groups,
-            };
-            <Dispatch as Projection>::gated(x, u, s, v, bias, tu, ts, tv, gate)
+        Some(Factors {
+            u: tu,
+            s: ts,
+            v: tv,
+        }) => {
+            let (tu, ts, tv) = (tu.into_dispatch(), ts.into_dispatch(), tv.into_dispatch());
+            <Dispatch as Projection>::gated(x, u, s, v, bias, tu, ts, tv, plan.clone())
         }
     })
-}
-
-/// The gate of a call and the number of groups its tailors are cut into.
-#[derive(Clone, Debug)]
-pub(crate) struct Gate {
-    pub(crate) plan: GatePlan,
-    pub(crate) groups: usize,
 }
 
 #[backend_extension(Flex, Autodiff)]
@@ -147,7 +134,7 @@ pub(crate) trait Projection: Backend {
         tailor_u: FloatTensor<Self>,
         tailor_s: FloatTensor<Self>,
         tailor_v: FloatTensor<Self>,
-        gate: Gate,
+        gate: GatePlan,
     ) -> FloatTensor<Self>;
 }
 
@@ -155,7 +142,7 @@ pub(crate) trait Projection: Backend {
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs<const N: usize> {
     pub(crate) tensors: [FlexTensor; N],
-    pub(crate) gate: Option<Gate>,
+    pub(crate) gate: Option<GatePlan>,
 }
 
 impl Projection for Flex {
@@ -183,7 +170,7 @@ impl Projection for Flex {
         tailor_u: FlexTensor,
         tailor_s: FlexTensor,
         tailor_v: FlexTensor,
-        gate: Gate,
+        gate: GatePlan,
     ) -> FlexTensor {
         let tensors = [x, u, s, v, bias, tailor_u, tailor_s, tailor_v];
         forward(&Inputs {
@@ -214,7 +201,7 @@ impl<C: CheckpointStrategy> Projection for Autodiff<Flex, C> {
         tailor_u: FloatTensor<Self>,
         tailor_s: FloatTensor<Self>,
         tailor_v: FloatTensor<Self>,
-        gate: Gate,
+        gate: GatePlan,
     ) -> FloatTensor<Self> {
         let tensors = [x, u, s, v, bias, tailor_u, tailor_s, tailor_v];
         tracked::<C, 8>(tensors, Some(gate))
@@ -223,7 +210,7 @@ impl<C: CheckpointStrategy> Projection for Autodiff<Flex, C> {
 
 fn tracked<C: CheckpointStrategy, const N: usize>(
     tensors: [FloatTensor<Autodiff<Flex, C>>; N],
-    gate: Option<Gate>,
+    gate: Option<GatePlan>,
 ) -> FloatTensor<Autodiff<Flex, C>> {
     let nodes = tensors.each_ref().map(|t| t.node());
     let tensors = tensors.map(|t| t.into_primitive());

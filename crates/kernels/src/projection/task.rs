@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
             learngene,
             tailors,
             groups,
-            tasks: cut(rows, inputs.gate.as_ref().map(|g| &g.plan)),
+            tasks: cut(rows, inputs.gate.as_ref()),
         }
     }
 
