@@ -71,6 +71,8 @@ fn what_is_typed_wrong_is_named_with_the_next_step() {
         PRETRAIN --set data.classes=all | 2 | --set cannot change data; --classes
         PRETRAIN --set train.classes_per_step=5 | 2 | failed to set; classes
         PRETRAIN --set train.diffusion_steps=5 --set train.schedule=linear | 2 | linear schedule
+        PRETRAIN --set train.trainable.rest=-1 | 2 | train.trainable; 0 or more
+        PRETRAIN --set model.groups=4 | 2 | groups; expected 2
         PRETRAIN --device abacus | 2 | unknown device `abacus`; cpu
         --threads 0 PRETRAIN | 2 | --threads
         pretrain SMALL | 2 | --data
@@ -206,6 +208,8 @@ fn broken_weights_and_occupied_folders_are_refused_untouched() {
         transfer cut.safetensors --data builtin:emoji --classes novel --out run | 3 | cut.safetensors
         transfer base --data builtin:emoji --classes novel --tailor-rank 99 --out run | 2 | rank split
         transfer base --data builtin:emoji --classes novel --out base | 3 | base; already holds a run
+        transfer base --data builtin:emoji --classes novel --set model.heads=1 --out run | 2 | --set cannot change [model]
+        transfer base --data builtin:emoji --classes novel --set train.trainable.tailors=0 --set train.trainable.labels=0 --out run | 2 | train.trainable; at least one above 0
         pretrain --data builtin:emoji --classes face --size dit-micro/4 --dense --out base | 3 | already holds a run; learngene resume
         resume empty-run | 3 | no complete checkpoint",
     );

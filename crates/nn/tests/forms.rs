@@ -17,10 +17,10 @@ const TOLERANCE: f64 = 1e-4;
 fn configs() -> impl Strategy<Value = DitConfig> {
     let shape = (1..=2usize, 1..=3usize, 1..=2usize, 1..=2usize, 1..=3usize);
     let kind = (any::<bool>(), any::<bool>(), 1..=4usize);
-    let ranks = (0..=5usize, 0..=3usize, 1..=4usize);
+    let ranks = (0..=5usize, 0..=3usize);
     (shape, kind, ranks).prop_map(
         |((rows, columns, channels, depth, heads), (shared, learn_sigma, classes), ranks)| {
-            let (learngene, tailor_rank, groups) = ranks;
+            let (learngene, tailor_rank) = ranks;
             DitConfig {
                 input: [channels, 2 * rows, 2 * columns],
                 patch: 2,
@@ -41,7 +41,7 @@ fn configs() -> impl Strategy<Value = DitConfig> {
                 },
                 attention_basis: None,
                 tailor_rank,
-                groups: if tailor_rank == 0 { 0 } else { groups },
+                groups: if tailor_rank == 0 { 0 } else { classes },
             }
         },
     )
