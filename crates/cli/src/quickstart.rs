@@ -158,11 +158,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
 
     clock.next(
         "pre-training",
-        &format!(
-            "{steps} steps on {} classes",
-            base.classes().len(),
-            steps = steps[0]
-        ),
+        &format!("{} steps on {} classes", steps[0], base.classes().len()),
     )?;
     let trained = start(Some(verbs::RANK_SPLIT), "base")?;
     let config = &trained.config;

@@ -1,6 +1,6 @@
 //! A class gate laid out for a batch.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -20,6 +20,8 @@ pub struct GatePlan {
     /// Groups of the model it was made for.
     pub(crate) groups: usize,
     pub(crate) runs: Arc<[Run]>,
+    /// For the composition, which every layer of a forward pass runs with the same plan.
+    folded: Arc<OnceLock<Option<Folded>>>,
 }
 
 /// Runs of equal length, the form a batched product takes.
@@ -65,7 +67,15 @@ impl GatePlan {
             batch: lists.len(),
             groups,
             runs: runs.into(),
+            folded: Arc::default(),
         }
+    }
+
+    /// Runs of equal length on that device, laid out at the first call; nothing when no sample switches anything on.
+    pub(crate) fn folded(&self, device: &Device) -> Option<&Folded> {
+        self.folded
+            .get_or_init(|| Folded::new(self, device))
+            .as_ref()
     }
 
     /// Whether no sample switches anything on.
@@ -75,8 +85,7 @@ impl GatePlan {
 }
 
 impl Folded {
-    /// Nothing when no sample switches anything on.
-    pub(crate) fn new(plan: &GatePlan, device: &Device) -> Option<Self> {
+    fn new(plan: &GatePlan, device: &Device) -> Option<Self> {
         let (batch, groups) = (plan.batch, plan.groups);
         let of_run = |run: &Run| std::iter::repeat_n(run.list.clone(), run.samples);
         let lists: Vec<_> = plan.runs.iter().flat_map(of_run).collect();

@@ -5,7 +5,7 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
-use crate::plan::{Folded, GatePlan};
+use crate::plan::GatePlan;
 use crate::projection::Factors;
 
 /// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
@@ -79,7 +79,7 @@ pub fn gated_projection(
 /// - x: `[b * t, n]`
 /// - output: `[b * t, m]`
 pub fn add_tailors(base: Tensor<2>, x: Tensor<2>, tailors: Factors, plan: &GatePlan) -> Tensor<2> {
-    let Some(folded) = Folded::new(plan, &x.device()) else {
+    let Some(folded) = plan.folded(&x.device()) else {
         return base;
     };
     let ([rows, n], m) = (x.dims(), base.dims()[1]);

@@ -23,8 +23,6 @@ pub struct Attention {
     pub o: Projection,
     #[module(skip)]
     heads: usize,
-    #[module(skip)]
-    groups: usize,
 }
 
 impl Attention {
@@ -36,7 +34,6 @@ impl Attention {
             v: Projection::init(&shape, init)?,
             o: Projection::init(&shape, init)?,
             heads: config.heads,
-            groups: config.groups,
         })
     }
 
@@ -53,15 +50,19 @@ impl Attention {
         project(&self.o, mixed.reshape([b * t, d]))
     }
 
-    pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
-        let of = |p: &Projection| p.specialise(list, self.groups, form);
+    pub(crate) fn specialise(
+        &self,
+        list: &[(usize, f32)],
+        groups: usize,
+        form: Option<Form>,
+    ) -> Self {
+        let of = |p: &Projection| p.specialise(list, groups, form);
         Self {
             q: of(&self.q),
             k: of(&self.k),
             v: of(&self.v),
             o: of(&self.o),
             heads: self.heads,
-            groups: 0,
         }
     }
 }

@@ -54,11 +54,16 @@ impl Block {
         learngene_kernels::gated_residual(x, refined, gate_m)
     }
 
-    pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
+    pub(crate) fn specialise(
+        &self,
+        list: &[(usize, f32)],
+        groups: usize,
+        form: Option<Form>,
+    ) -> Self {
         Self {
             modulation: self.modulation.clone(),
-            attention: self.attention.specialise(list, form),
-            mlp: self.mlp.specialise(list, form),
+            attention: self.attention.specialise(list, groups, form),
+            mlp: self.mlp.specialise(list, groups, form),
         }
     }
 }

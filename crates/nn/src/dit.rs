@@ -153,7 +153,7 @@ impl Dit {
         let blocks: Vec<Block> = self
             .blocks
             .iter()
-            .map(|b| b.specialise(list, form))
+            .map(|b| b.specialise(list, self.config.groups, form))
             .collect();
         let mut config = self.config.clone();
         (config.tailor_rank, config.groups) = (0, 0);

@@ -17,8 +17,6 @@ pub struct Mlp {
     pub input: Projection,
     /// Back to the width of a token.
     pub output: Projection,
-    #[module(skip)]
-    groups: usize,
 }
 
 impl Mlp {
@@ -27,7 +25,6 @@ impl Mlp {
         Ok(Self {
             input: Projection::init(&config.projection(d, hidden), init)?,
             output: Projection::init(&config.projection(hidden, d), init)?,
-            groups: config.groups,
         })
     }
 
@@ -41,11 +38,15 @@ impl Mlp {
             .reshape([b, t, d])
     }
 
-    pub(crate) fn specialise(&self, list: &[(usize, f32)], form: Option<Form>) -> Self {
+    pub(crate) fn specialise(
+        &self,
+        list: &[(usize, f32)],
+        groups: usize,
+        form: Option<Form>,
+    ) -> Self {
         Self {
-            input: self.input.specialise(list, self.groups, form),
-            output: self.output.specialise(list, self.groups, form),
-            groups: 0,
+            input: self.input.specialise(list, groups, form),
+            output: self.output.specialise(list, groups, form),
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Images and noise as tensors, the same way for training and for evaluation.
+//! A batch and its losses, the same way for training and for evaluation.
 
+use crate::error::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use learngene_data::{Dataset, Purpose, Split, Stream};
+use learngene_diffusion::{Losses, NoiseLevels, Objective, Schedule};
+use learngene_nn::{ClassGate, Conditions, Dit};
 use rayon::prelude::*;
 
 /// One image of a batch.
@@ -41,6 +44,26 @@ pub(crate) fn images_and_noise(
     let tensor =
         |values| Tensor::from_data(TensorData::new(values, [items.len(), c, h, w]), device);
     (tensor(images), tensor(noise))
+}
+
+/// The losses of a model on images with that noise at those times, each sample under its label and gate.
+pub(crate) fn losses(
+    model: &Dit,
+    schedule: &Schedule,
+    objective: &Objective,
+    (x0, noise): (Tensor<4>, Tensor<4>),
+    times: &[usize],
+    labels: Vec<Option<usize>>,
+    gate: ClassGate,
+) -> Result<Losses> {
+    let x_t = NoiseLevels::at(schedule, times)?.diffuse(x0.clone(), noise.clone());
+    let conditions = Conditions {
+        times: times.iter().map(|&t| t as f64).collect(),
+        labels,
+        gate: model.fit_gate(gate),
+    };
+    let output = model.forward(x_t, &conditions)?;
+    Ok(objective.losses(schedule, output, x0, noise, times)?)
 }
 
 #[cfg(test)]

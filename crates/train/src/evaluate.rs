@@ -1,12 +1,12 @@
 //! Losses on images the model was not trained on, with times and noise that never change.
 
 use crate::{
-    batch::{Item, images_and_noise},
+    batch::{Item, images_and_noise, losses},
     error::Result,
 };
 use learngene_data::{Dataset, Purpose, Split, Stream};
-use learngene_diffusion::{NoiseLevels, Objective, Schedule};
-use learngene_nn::{ClassGate, Conditions, Dit, params};
+use learngene_diffusion::{Objective, Schedule};
+use learngene_nn::{ClassGate, Dit, params};
 use serde::Serialize;
 
 /// Seed of the evaluation's draws: the same for every model, so that losses can be compared.
@@ -73,7 +73,7 @@ pub fn evaluate(
         };
         let items: Vec<Item> = part.iter().enumerate().map(item).collect();
         let key = (SEED, Purpose::EvaluationNoise);
-        let (x0, noise) = images_and_noise(dataset, split, &items, key, &device);
+        let images = images_and_noise(dataset, split, &items, key, &device);
         let time = |slice: &usize| {
             let middle = (*slice as f64 + 0.5) / draws.len() as f64;
             ((middle * steps as f64) as usize).min(steps - 1)
@@ -86,19 +86,9 @@ pub fn evaluate(
             Gating::Wrong => Some((class + 1 + (start + k) % (classes - 1)) % classes),
         };
         let groups = part.iter().enumerate().map(group);
-        let conditions = Conditions {
-            times: times.iter().map(|&t| t as f64).collect(),
-            labels: part.iter().map(|d| Some(d.0)).collect(),
-            gate: model.fit_gate(ClassGate::one_hot(groups)),
-        };
-        let x_t = NoiseLevels::at(schedule, &times)?.diffuse(x0.clone(), noise.clone());
-        let found = objective.losses(
-            schedule,
-            model.forward(x_t, &conditions)?,
-            x0,
-            noise,
-            &times,
-        )?;
+        let labels = part.iter().map(|d| Some(d.0)).collect();
+        let gate = ClassGate::one_hot(groups);
+        let found = losses(model, schedule, objective, images, &times, labels, gate)?;
         let (v, e) = (
             params::to_vec(found.velocity),
             params::to_vec(found.epsilon),

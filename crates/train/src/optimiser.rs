@@ -11,7 +11,7 @@ use learngene_nn::{
     params::{self, Part},
 };
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Elements updated by one task; fixed, so that sums do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
@@ -28,13 +28,6 @@ pub(crate) struct Slot {
     pub ema: Vec<f32>,
     /// Updates so far: one count per group for tailors, one per row for labels, one for everything else.
     pub updates: Vec<u64>,
-}
-
-/// What a batch used: groups whose tailors ran, rows of the label table that were looked up. Ascending, no repeats.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Used {
-    pub groups: Vec<usize>,
-    pub labels: Vec<usize>,
 }
 
 /// State of the optimiser: one slot per trained parameter.
@@ -70,7 +63,8 @@ impl AdamW {
         Self { slots }
     }
 
-    /// One update. `lr` is the step's rate, `scale` multiplies every gradient.
+    /// One update. `lr` is the step's rate, `scale` multiplies every gradient, `used` are the rows of the label table
+    /// that the batch looked up; those of classes are its groups as well.
     pub fn update(
         &mut self,
         model: Dit,
@@ -78,7 +72,7 @@ impl AdamW {
         config: &TrainConfig,
         lr: f64,
         scale: f32,
-        used: &Used,
+        used: &BTreeSet<usize>,
     ) -> Dit {
         struct Update<'a> {
             slots: &'a mut BTreeMap<String, Slot>,
@@ -86,7 +80,7 @@ impl AdamW {
             config: &'a TrainConfig,
             lr: f64,
             scale: f32,
-            used: &'a Used,
+            used: &'a BTreeSet<usize>,
         }
         impl params::Edit for Update<'_> {
             fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>> {
@@ -97,12 +91,9 @@ impl AdamW {
                 if let Some(grad) = self.grads.get(name) {
                     let lr = self.lr * self.config.trainable.factor(name);
                     let per_count = weights.len() / slot.updates.len();
-                    let used: &[usize] = match Part::of(name) {
-                        Part::Tailors => &self.used.groups,
-                        Part::Labels => &self.used.labels,
-                        _ => &[0],
-                    };
-                    for &block in used {
+                    let rests = matches!(Part::of(name), Part::Tailors | Part::Labels);
+                    let moves = |block: &usize| !rests || self.used.contains(block);
+                    for block in (0..slot.updates.len()).filter(moves) {
                         slot.updates[block] += 1;
                         let rows = block * per_count..(block + 1) * per_count;
                         let step = Rule::new(self.config, lr, self.scale, slot.updates[block]);

@@ -1,16 +1,17 @@
 //! One training step, top to bottom.
 
 use crate::{
-    batch::{Item, images_and_noise},
+    batch::{self, Item, images_and_noise},
     config::TrainConfig,
     error::{Error, Result},
-    optimiser::{self, AdamW, GradMap, Used},
+    optimiser::{self, AdamW, GradMap},
     rate,
 };
 use burn::tensor::Tensor;
 use learngene_data::{Dataset, Draw, Purpose, Split, Stream};
-use learngene_diffusion::{NoiseLevels, Schedule};
-use learngene_nn::{ClassGate, Conditions, Dit, params};
+use learngene_diffusion::Schedule;
+use learngene_nn::{ClassGate, Dit, params};
+use std::collections::BTreeSet;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug)]
@@ -51,19 +52,13 @@ pub(crate) fn step(
         let share = draws_part.len() as f64 / draws.len() as f64;
         let items: Vec<Item> = draws_part.iter().map(item).collect();
         let key = (config.seed, Purpose::Noise);
-        let (x0, noise) = images_and_noise(dataset, Split::Train, &items, key, &device);
-        let levels = NoiseLevels::at(schedule, times_part)?;
-        let x_t = levels.diffuse(x0.clone(), noise.clone());
+        let images = images_and_noise(dataset, Split::Train, &items, key, &device);
         let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
-        let conditions = Conditions {
-            times: times_part.iter().map(|&t| t as f64).collect(),
-            gate: model.fit_gate(ClassGate::one_hot(labels.iter().copied())),
-            labels,
-        };
-        let output = model.forward(x_t, &conditions)?;
-        let found = config
-            .objective
-            .losses(schedule, output, x0, noise, times_part)?;
+        let gate = ClassGate::one_hot(labels.iter().copied());
+        let objective = &config.objective;
+        let found = batch::losses(
+            &model, schedule, objective, images, times_part, labels, gate,
+        )?;
         losses.trained += share * mean(found.trained.clone());
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);
@@ -88,11 +83,7 @@ pub(crate) fn step(
         1.0
     };
     let null = model.config().null_label();
-    let label = |d: &Draw| Some(d.label.unwrap_or(null));
-    let used = Used {
-        groups: ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups(),
-        labels: ClassGate::one_hot(draws.iter().map(label)).used_groups(),
-    };
+    let used: BTreeSet<usize> = draws.iter().map(|d| d.label.unwrap_or(null)).collect();
     let model = optimiser.update(model, &grads, config, losses.lr, scale, &used);
     Ok((model, losses))
 }

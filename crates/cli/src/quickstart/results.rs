@@ -17,7 +17,7 @@ pub fn share(rate: &Rate) -> String {
     format!("{value:.3} ({} of {})", rate.hits, rate.count)
 }
 
-pub fn yes(it_is: bool) -> &'static str {
+fn yes(it_is: bool) -> &'static str {
     if it_is { "yes" } else { "NO" }
 }
 

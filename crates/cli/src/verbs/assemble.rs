@@ -13,8 +13,7 @@ use std::path::Path;
 pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     let file = model::find(&args.model)?;
     let (config, whole) = model::load(&file, &model::device(device)?)?;
-    let read = |path| TailorSet::read(path);
-    let tailors = args.tailors.iter().map(|path| read(path));
+    let tailors = args.tailors.iter().map(|path| TailorSet::read(path));
     let tailors = tailors.collect::<std::result::Result<Vec<_>, _>>()?;
     let (config, part) = learngene_transfer::assemble_with(
         &config,

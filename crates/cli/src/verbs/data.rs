@@ -46,10 +46,14 @@ fn print(found: &Statistics) {
         found.source, found.images
     ));
     output::say("");
-    let part = |name: &String| match () {
-        () if found.base.contains(name) => "base",
-        () if found.novel.contains(name) => "novel",
-        () => "",
+    let part = |name: &String| {
+        if found.base.contains(name) {
+            "base"
+        } else if found.novel.contains(name) {
+            "novel"
+        } else {
+            ""
+        }
     };
     let partitioned = !(found.base.is_empty() && found.novel.is_empty());
     let mut columns = vec!["class", "train", "val", "test"];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use half::f16;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::error::EvalError;
@@ -78,7 +79,7 @@ fn decode(view: &TensorView<'_>, shape: &[usize]) -> Result<Vec<f32>, String> {
             .as_chunks()
             .0
             .iter()
-            .map(|&b| from_half(u16::from_le_bytes(b)))
+            .map(|&b| f16::from_le_bytes(b).to_f32())
             .collect(),
         Dtype::F32 => view
             .data()
@@ -93,38 +94,4 @@ fn decode(view: &TensorView<'_>, shape: &[usize]) -> Result<Vec<f32>, String> {
         return Err("holds a value that is not finite".to_owned());
     }
     Ok(values)
-}
-
-/// The value of an IEEE 754 binary16: 1 bit sign, 5 bits exponent (bias 15), 10 bits fraction.
-fn from_half(bits: u16) -> f32 {
-    let exponent = i32::from(bits >> 10 & 0x1f);
-    let fraction = f32::from(bits & 0x3ff);
-    let magnitude = match exponent {
-        0 => fraction * 2_f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * 2_f32.powi(exponent - 25),
-    };
-    if bits >> 15 == 1 {
-        -magnitude
-    } else {
-        magnitude
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::from_half;
-
-    /// Values of the format's definition: one, least subnormal, least normal, largest.
-    #[test]
-    fn half_precision_is_decoded_exactly() {
-        assert_eq!(from_half(0x3c00), 1.0);
-        assert_eq!(from_half(0xc000), -2.0);
-        assert_eq!(from_half(0x0001), 2.0_f32.powi(-24));
-        assert_eq!(from_half(0x0400), 2.0_f32.powi(-14));
-        assert_eq!(from_half(0x7bff), 65504.0);
-        assert_eq!(from_half(0x3555), 0.333_251_95);
-        assert!(from_half(0x7c00).is_infinite() && from_half(0x7e00).is_nan());
-    }
 }

@@ -4,7 +4,7 @@
 //! and from `P = h^T dy`: `dU_i = s_i P_i`, `ds_i = P_i . u_i`. Each task finds its own share; shares are added in the
 //! order of the tasks.
 
-use burn::tensor::Shape;
+use burn::backend::TensorMetadata;
 use burn_flex::FlexTensor;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -69,16 +69,14 @@ pub(super) fn backward<const N: usize>(
         })
         .collect();
 
-    let shape = |i: usize| burn::backend::TensorMetadata::shape(&inputs.tensors[i]);
+    let shape = |i: usize| inputs.tensors[i].shape();
     let mut found: [Option<FlexTensor>; N] = std::array::from_fn(|_| None);
-    let mut give = |i: usize, values: Vec<f32>, shape: Shape| {
+    let mut give = |i: usize, values: Vec<f32>| {
         if wanted[i] {
-            found[i] = Some(flex::tensor(values, shape));
+            found[i] = Some(flex::tensor(values, shape(i)));
         }
     };
-    if wanted[0] {
-        give(0, dx, shape(0));
-    }
+    give(0, dx);
     if base_wanted {
         let all: Vec<Source> = (0..shares.len())
             .map(|task| Source {
@@ -88,9 +86,9 @@ pub(super) fn backward<const N: usize>(
             })
             .collect();
         let [u, s, v] = add_up(&call.learngene, &[all], call.ranks[0], &shares, [m, n]);
-        give(1, u, shape(1));
-        give(2, s, shape(2));
-        give(3, v, shape(3));
+        give(1, u);
+        give(2, s);
+        give(3, v);
     }
     if wanted[4] {
         let mut bias = vec![0.0; m];
@@ -101,13 +99,11 @@ pub(super) fn backward<const N: usize>(
                 weight: 1.0,
             })
         });
-        give(4, bias, shape(4));
+        give(4, bias);
     }
-    if let Some(tailors) = call
-        .tailors
-        .as_ref()
-        .filter(|_| N == 8 && wanted[N - 3..].contains(&true))
-    {
+    // Tailors come last, if there are any.
+    let tailors_wanted = wanted[N - 3..].contains(&true);
+    if let Some(tailors) = call.tailors.as_ref().filter(|_| tailors_wanted) {
         let mut sources: Vec<Vec<Source>> = vec![Vec::new(); call.groups];
         for (at, task) in call.tasks.iter().enumerate() {
             for (slot, &(group, weight)) in task.list.iter().enumerate() {
@@ -120,9 +116,9 @@ pub(super) fn backward<const N: usize>(
             }
         }
         let [u, s, v] = add_up(tailors, &sources, call.ranks[1], &shares, [m, n]);
-        give(N - 3, u, shape(N - 3));
-        give(N - 2, s, shape(N - 2));
-        give(N - 1, v, shape(N - 1));
+        give(N - 3, u);
+        give(N - 2, s);
+        give(N - 1, v);
     }
     found
 }

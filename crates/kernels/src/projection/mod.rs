@@ -67,7 +67,8 @@ pub fn gated_projection(
     let [rows, n] = x.dims();
     let m = bias.dims()[0];
     let tailors = tailors.filter(|_| !plan.is_closed());
-    for factors in std::iter::once(&learngene).chain(&tailors) {
+    let all_factors = || std::iter::once(&learngene).chain(&tailors);
+    for factors in all_factors() {
         let rank = factors.rank();
         assert_eq!(factors.u.dims(), [rank, m], "u is [rank, m]");
         assert_eq!(factors.v.dims(), [rank, n], "v is [rank, n]");
@@ -82,12 +83,7 @@ pub fn gated_projection(
         rows.is_multiple_of(plan.batch.max(1)),
         "the same number of rows for every sample"
     );
-    let fused = [&learngene]
-        .into_iter()
-        .chain(&tailors)
-        .all(Factors::is_fused)
-        && flex::is_fused(&x)
-        && flex::is_fused(&bias);
+    let fused = all_factors().all(Factors::is_fused) && flex::is_fused(&x) && flex::is_fused(&bias);
     if !fused {
         return reference::gated_projection(x, learngene, tailors, bias, plan);
     }

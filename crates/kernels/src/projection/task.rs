@@ -6,6 +6,7 @@ use burn::backend::TensorMetadata;
 
 use super::Inputs;
 use crate::flex::Values;
+use crate::plan::GatePlan;
 
 /// Rows of a task at most. Its input, output and components then stay in a core's second-level cache at the widths of
 /// small and medium models, and the products are still large enough to run at full speed.
@@ -116,7 +117,7 @@ fn scale(to: &mut Vec<f32>, u: &[f32], s: &[f32], m: usize, weight: f32) {
 }
 
 /// Runs cut into pieces of nearly equal size, the same whatever the number of threads.
-fn cut<'a>(rows: usize, plan: Option<&'a crate::plan::GatePlan>) -> Vec<Task<'a>> {
+fn cut<'a>(rows: usize, plan: Option<&'a GatePlan>) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
     let mut push = |from: usize, count: usize, list: &'a [(usize, f32)]| {
         let size = count.div_ceil(count.div_ceil(ROWS).max(1)).max(1);
