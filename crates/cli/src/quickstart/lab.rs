@@ -3,7 +3,7 @@
 use super::Effort;
 use crate::failure::Result;
 use learngene_data::{Dataset, Image, Split};
-use learngene_diffusion::{Clip, Objective, Sampling, Schedule};
+use learngene_diffusion::{Clip, Objective, SamplerKind, Sampling, Schedule};
 use learngene_nn::Dit;
 use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
 
@@ -53,7 +53,10 @@ impl Lab {
         };
         let requests: Vec<_> = (0..classes * count).map(request).collect();
         let how = Generation {
+            // At 25 steps the ancestral noise is worth having: with guidance, DDIM's images are less often what
+            // their tailor says.
             sampling: Sampling {
+                kind: SamplerKind::Ddpm,
                 steps: 25,
                 clip: Clip::Range,
                 ..Sampling::default()

@@ -25,7 +25,7 @@ pub fn report(f: &Findings) -> Result<Report> {
                     classes,
                     &d.strips[0],
                     shown,
-                    "Class label and own tailor, guidance 2, 25 DDIM steps.",
+                    "Class label and own tailor, guidance 2, 25 DDPM steps.",
                 )?),
                 Block::Table(probe_of(
                     "Class probe: share judged as the class, real test images beside generated ones",
