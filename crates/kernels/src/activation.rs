@@ -144,6 +144,24 @@ fn backward<A: Activation>(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
     grad
 }
 
+/// `y = gelu(x)`, on the calling thread.
+pub(crate) fn gelu_into(x: &[f32], y: &mut [f32]) {
+    simd::run(Map::<Gelu> {
+        x,
+        y,
+        activation: PhantomData,
+    });
+}
+
+/// `grad` times the slope of GELU at `x`, on the calling thread.
+pub(crate) fn gelu_back(x: &[f32], grad: &mut [f32]) {
+    simd::run(Scale::<Gelu> {
+        x,
+        grad,
+        activation: PhantomData,
+    });
+}
+
 struct Map<'a, A> {
     x: &'a [f32],
     y: &'a mut [f32],

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::flex::{self, Values};
 use crate::{reference, simd};
 
-mod head;
+pub(crate) mod head;
 
 use head::{Back, Forward, RowSoftmax};
 
@@ -96,7 +96,7 @@ impl<C: CheckpointStrategy> Attention for Autodiff<Flex, C> {
 }
 
 /// The rows of `[t, d]` cut into heads: for each head, its part of every row.
-fn by_head(rows: &mut [f32], d: usize, heads: usize) -> Vec<Vec<&mut [f32]>> {
+pub(crate) fn by_head(rows: &mut [f32], d: usize, heads: usize) -> Vec<Vec<&mut [f32]>> {
     let mut parts: Vec<Vec<_>> = (0..heads)
         .map(|_| Vec::with_capacity(rows.len() / d))
         .collect();
@@ -203,8 +203,9 @@ fn backward(Saved { qkv, heads, rows }: Saved, grad: FlexTensor) -> [FlexTensor;
                         q,
                         k,
                         v,
-                        grad,
                         d,
+                        grad,
+                        grad_d: d,
                         rows,
                         dq,
                         dk,

@@ -56,6 +56,20 @@ pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     )
 }
 
+/// Each task with its piece of `values`, `len(task)` numbers long.
+pub(crate) fn pieces<'a, T>(
+    mut values: &'a mut [f32],
+    tasks: Vec<T>,
+    len: impl Fn(&T) -> usize,
+) -> Vec<(T, &'a mut [f32])> {
+    let with_piece = |task: T| {
+        let (piece, rest) = std::mem::take(&mut values).split_at_mut(len(&task));
+        values = rest;
+        (task, piece)
+    };
+    tasks.into_iter().map(with_piece).collect()
+}
+
 /// Tokens of one sample per task of a row-wise loop.
 pub(crate) const TOKENS: usize = 32;
 

@@ -25,6 +25,10 @@ impl<'a> View<'a> {
         }
     }
 
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows
+    }
+
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -44,12 +48,71 @@ impl<'a> View<'a> {
         }
     }
 
+    /// `count` columns from `first` on.
+    pub(crate) fn columns(self, first: usize, count: usize) -> Self {
+        let data = self.data.get(first * self.column_stride..).unwrap_or(&[]);
+        Self {
+            data,
+            columns: count,
+            ..self
+        }
+    }
+
+    /// The rows of a matrix that is not transposed.
+    pub(crate) fn iter_rows(self) -> impl Iterator<Item = &'a [f32]> {
+        debug_assert_eq!(self.column_stride, 1);
+        (0..self.rows).map(move |i| &self.data[i * self.row_stride..][..self.columns])
+    }
+
     /// One past the last element.
     fn end(&self) -> usize {
         if self.rows == 0 || self.columns == 0 {
             return 0;
         }
         (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1
+    }
+}
+
+/// Where a product goes: rows `stride` apart inside a slice.
+pub(crate) struct ViewMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    stride: usize,
+}
+
+impl<'a> ViewMut<'a> {
+    /// Row-major, `columns` apart.
+    pub(crate) fn new(data: &'a mut [f32], columns: usize) -> Self {
+        Self {
+            rows: data.len() / columns.max(1),
+            columns,
+            stride: columns,
+            data,
+        }
+    }
+
+    /// Sets every row to `values`.
+    pub(crate) fn fill_rows(&mut self, values: &[f32]) {
+        for i in 0..self.rows {
+            self.data[i * self.stride..][..self.columns].copy_from_slice(values);
+        }
+    }
+
+    pub(crate) fn reborrow(&mut self) -> ViewMut<'_> {
+        ViewMut {
+            data: self.data,
+            ..*self
+        }
+    }
+
+    /// `count` columns from `first` on.
+    pub(crate) fn columns(self, first: usize, count: usize) -> Self {
+        Self {
+            data: self.data.get_mut(first..).unwrap_or(&mut []),
+            columns: count,
+            ..self
+        }
     }
 }
 
@@ -62,34 +125,42 @@ pub(crate) enum Target {
     Add,
 }
 
-/// `to = a b` or `to += a b`; `to` is row-major.
+/// `to = a b` or `to += a b`.
 ///
 /// # Panics
 /// If the shapes do not fit together.
-pub(crate) fn gemm(to: &mut [f32], target: Target, a: View<'_>, b: View<'_>) {
+pub(crate) fn gemm(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
     assert_eq!(a.columns, b.rows, "inner dimensions");
-    assert_eq!(to.len(), a.rows * b.columns, "size of the result");
+    assert_eq!(
+        (to.rows, to.columns),
+        (a.rows, b.columns),
+        "size of the result"
+    );
+    if to.rows == 0 || to.columns == 0 {
+        return;
+    }
+    assert!(
+        to.columns <= to.stride && (to.rows - 1) * to.stride + to.columns <= to.data.len(),
+        "the result inside its slice"
+    );
     assert!(
         a.end() <= a.data.len() && b.end() <= b.data.len(),
         "views inside their slices"
     );
-    if to.is_empty() {
-        return;
-    }
     #[expect(
         unsafe_code,
         reason = "the product reads and writes within the bounds asserted above"
     )]
-    // SAFETY: `to` is exclusively borrowed and holds every element of a row-major `a.rows x b.columns` matrix; `a` and
-    // `b` hold every element their shapes and strides address.
+    // SAFETY: `to` is exclusively borrowed and holds every element its rows and columns address, none of them twice; `a`
+    // and `b` hold every element their shapes and strides address.
     unsafe {
         gemm::gemm(
             a.rows,
             b.columns,
             a.columns,
-            to.as_mut_ptr(),
+            to.data.as_mut_ptr(),
             1,
-            b.columns as isize,
+            to.stride as isize,
             target == Target::Add,
             a.data.as_ptr(),
             a.column_stride as isize,
@@ -136,11 +207,11 @@ mod tests {
             .transposed();
             for right in [right, turned] {
                 let mut c = vec![1.0; m * n];
-                gemm(&mut c, Target::Add, left, right);
+                gemm(ViewMut::new(&mut c, n), Target::Add, left, right);
                 for (at, c) in c.iter().enumerate() {
                     assert_eq!(*c, 1.0 + exact(at / n, at % n));
                 }
-                gemm(&mut c, Target::Set, left, right);
+                gemm(ViewMut::new(&mut c, n), Target::Set, left, right);
                 for (at, c) in c.iter().enumerate() {
                     assert_eq!(*c, exact(at / n, at % n));
                 }
@@ -152,7 +223,7 @@ mod tests {
     #[should_panic(expected = "inner dimensions")]
     fn shapes_that_do_not_fit_are_refused() {
         gemm(
-            &mut [0.0; 4],
+            ViewMut::new(&mut [0.0; 4], 2),
             Target::Set,
             View::new(&[0.0; 6], 3),
             View::new(&[0.0; 4], 2),

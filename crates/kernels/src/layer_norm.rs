@@ -97,7 +97,7 @@ impl<C: CheckpointStrategy> LayerNorm for Autodiff<Flex, C> {
 
 /// Mean and inverse standard deviation of one token.
 #[derive(Debug, Clone, Copy, Default)]
-struct Moments {
+pub(crate) struct Moments {
     mean: f32,
     inverse: f32,
 }
@@ -136,13 +136,13 @@ fn forward(
 }
 
 /// Some tokens of one sample.
-struct Forward<'a> {
-    x: &'a [f32],
-    shift: &'a [f32],
-    scale: &'a [f32],
-    eps: f32,
-    y: &'a mut [f32],
-    moments: &'a mut [Moments],
+pub(crate) struct Forward<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) shift: &'a [f32],
+    pub(crate) scale: &'a [f32],
+    pub(crate) eps: f32,
+    pub(crate) y: &'a mut [f32],
+    pub(crate) moments: &'a mut [Moments],
 }
 
 impl WithSimd for Forward<'_> {
@@ -226,11 +226,11 @@ fn backward(saved: Saved, grad: FlexTensor) -> [FlexTensor; 3] {
 }
 
 /// Some tokens of one sample; turns `grad` from the gradient of the result into that of x.
-struct Back<'a> {
-    x: &'a [f32],
-    scale: &'a [f32],
-    moments: &'a [Moments],
-    grad: &'a mut [f32],
+pub(crate) struct Back<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) scale: &'a [f32],
+    pub(crate) moments: &'a [Moments],
+    pub(crate) grad: &'a mut [f32],
 }
 
 impl WithSimd for Back<'_> {

@@ -14,11 +14,13 @@
 
 mod activation;
 mod attention;
-mod dense;
+mod block;
 mod flex;
 mod gemm;
 mod layer_norm;
+mod linear;
 mod matmul;
+mod operator;
 mod plan;
 mod projection;
 pub mod reference;
@@ -27,8 +29,8 @@ mod simd;
 
 pub use activation::{gelu_tanh, silu};
 pub use attention::attention;
-pub use dense::dense_projection;
+pub use block::{BlockWeights, transformer_block};
 pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;
-pub use projection::{Factors, gated_projection};
+pub use projection::{Base, Factors, Projection, dense_projection, projection};
 pub use residual::gated_residual;

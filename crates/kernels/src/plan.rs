@@ -71,6 +71,20 @@ impl GatePlan {
         }
     }
 
+    /// Nothing switched on, for a batch of that size.
+    pub fn closed(batch: usize) -> Self {
+        let run = Run {
+            samples: batch,
+            list: Vec::new(),
+        };
+        Self {
+            batch,
+            groups: 0,
+            runs: [run].into(),
+            folded: Arc::default(),
+        }
+    }
+
     /// Runs of equal length on that device, laid out at the first call; nothing when no sample switches anything on.
     pub(crate) fn folded(&self, device: &Device) -> Option<&Folded> {
         self.folded

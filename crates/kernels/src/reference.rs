@@ -4,9 +4,10 @@
 
 use burn::tensor::{Tensor, activation};
 
+use crate::BlockWeights;
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
 use crate::plan::GatePlan;
-use crate::projection::Factors;
+use crate::projection::{Base, Factors, Projection};
 
 /// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -57,20 +58,44 @@ pub fn dense_projection(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Ten
     x.matmul(weight.transpose()) + bias.unsqueeze::<2>()
 }
 
-/// See [`crate::gated_projection`].
-pub fn gated_projection(
-    x: Tensor<2>,
-    learngene: Factors,
-    tailors: Option<Factors>,
-    bias: Tensor<1>,
-    plan: &GatePlan,
-) -> Tensor<2> {
-    let scaled = learngene.u * learngene.s.unsqueeze_dim::<2>(1);
-    let base = x.clone().matmul(learngene.v.transpose()).matmul(scaled) + bias.unsqueeze::<2>();
-    match tailors {
+/// See [`crate::projection()`].
+pub fn projection(x: Tensor<2>, weights: Projection, plan: &GatePlan) -> Tensor<2> {
+    let base = match weights.base {
+        Base::Dense(weight) => dense_projection(x.clone(), weight, weights.bias),
+        Base::Factorised(learngene) => {
+            let scaled = learngene.u * learngene.s.unsqueeze_dim::<2>(1);
+            let inner = x.clone().matmul(learngene.v.transpose());
+            inner.matmul(scaled) + weights.bias.unsqueeze::<2>()
+        }
+    };
+    match weights.tailors {
         Some(tailors) => add_tailors(base, x, tailors, plan),
         None => base,
     }
+}
+
+/// See [`crate::transformer_block`].
+pub fn transformer_block(
+    x_btd: Tensor<3>,
+    modulation: Tensor<2>,
+    weights: BlockWeights,
+    plan: &GatePlan,
+    heads: usize,
+    eps: f64,
+) -> Tensor<3> {
+    let [b, t, d] = x_btd.dims();
+    let six = |i: usize| modulation.clone().slice([0..b, i * d..(i + 1) * d]);
+    let project = |p: Projection, x: Tensor<2>| projection(x, p, plan);
+    let normal = modulated_layer_norm(x_btd.clone(), six(0), six(1), eps).reshape([b * t, d]);
+    let [q, k, v] =
+        [weights.q, weights.k, weights.v].map(|p| project(p, normal.clone()).reshape([b, t, d]));
+    let mixed = attention(q, k, v, heads).reshape([b * t, d]);
+    let attended = project(weights.o, mixed).reshape([b, t, d]);
+    let middle = gated_residual(x_btd, attended, six(2));
+    let normal = modulated_layer_norm(middle.clone(), six(3), six(4), eps).reshape([b * t, d]);
+    let hidden = gelu_tanh(project(weights.input, normal));
+    let refined = project(weights.output, hidden).reshape([b, t, d]);
+    gated_residual(middle, refined, six(5))
 }
 
 /// What the tailors of a gate add to `base`, the output of any layer for the same `x`.

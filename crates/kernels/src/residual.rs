@@ -90,11 +90,11 @@ fn forward(x: FlexTensor, y: FlexTensor, gate: FlexTensor) -> FlexTensor {
 }
 
 /// Some tokens of one sample.
-struct Forward<'a> {
-    x: &'a [f32],
-    y: &'a [f32],
-    gate: &'a [f32],
-    out: &'a mut [f32],
+pub(crate) struct Forward<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) y: &'a [f32],
+    pub(crate) gate: &'a [f32],
+    pub(crate) out: &'a mut [f32],
 }
 
 impl WithSimd for Forward<'_> {
@@ -169,11 +169,11 @@ fn backward([y, gate]: [FlexTensor; 2], grad: FlexTensor) -> [FlexTensor; 2] {
 }
 
 /// Some tokens of one sample; returns the sum over them of `grad * y`.
-struct Back<'a> {
-    y: &'a [f32],
-    gate: &'a [f32],
-    grad: &'a [f32],
-    y_grad: &'a mut [f32],
+pub(crate) struct Back<'a> {
+    pub(crate) y: &'a [f32],
+    pub(crate) gate: &'a [f32],
+    pub(crate) grad: &'a [f32],
+    pub(crate) y_grad: &'a mut [f32],
 }
 
 impl WithSimd for Back<'_> {

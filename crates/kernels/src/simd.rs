@@ -104,24 +104,20 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// Sums of the columns of a row-major matrix, each added from its first row to its last.
-pub(crate) struct ColumnSums<'a> {
-    pub(crate) values: &'a [f32],
-    pub(crate) columns: usize,
+/// `to += from`.
+pub(crate) struct Add<'a> {
+    pub(crate) to: &'a mut [f32],
+    pub(crate) from: &'a [f32],
 }
 
-impl WithSimd for ColumnSums<'_> {
-    type Output = Vec<f32>;
+impl WithSimd for Add<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Vec<f32> {
-        let mut sums = vec![0.0; self.columns];
-        for row in self.values.chunks_exact(self.columns) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value;
-            }
+    fn with_simd<S: Simd>(self, _: S) {
+        for (to, from) in self.to.iter_mut().zip(self.from) {
+            *to += from;
         }
-        sums
     }
 }
 

@@ -4,7 +4,9 @@ mod common;
 
 use burn::tensor::Tensor;
 use common::{agree, any_threads, differences, numbers};
-use learngene_kernels::{Factors, GatePlan, dense_projection, gated_projection, reference};
+use learngene_kernels::{
+    Base, Factors, GatePlan, Projection, dense_projection, projection, reference,
+};
 
 type Lists = Vec<Vec<(usize, f32)>>;
 
@@ -89,7 +91,7 @@ impl Case {
 
     fn operator<'a>(
         &'a self,
-        of: fn(Tensor<2>, Factors, Option<Factors>, Tensor<1>, &GatePlan) -> Tensor<2>,
+        of: fn(Tensor<2>, Projection, &GatePlan) -> Tensor<2>,
         with_tailors: bool,
     ) -> impl Fn(&[Tensor<1>]) -> Tensor<1> + Sync + 'a {
         move |x| {
@@ -108,9 +110,11 @@ impl Case {
             let plan = GatePlan::new(&lists, groups);
             of(
                 x[0].clone().reshape([self.rows(), self.n]),
-                factors(1, self.learngene),
-                tailors,
-                x[4].clone(),
+                Projection {
+                    base: Base::Factorised(factors(1, self.learngene)),
+                    tailors,
+                    bias: x[4].clone(),
+                },
                 &plan,
             )
             .reshape([self.rows() * self.m])
@@ -128,12 +132,12 @@ fn agrees_with_the_composition() {
     for case in cases() {
         let (inputs, name) = (case.inputs(), format!("{case:?}"));
         if case.is_open() {
-            let fused = case.operator(gated_projection, true);
-            let composed = case.operator(reference::gated_projection, true);
+            let fused = case.operator(projection, true);
+            let composed = case.operator(reference::projection, true);
             agree(&fused, &composed, &inputs, 2e-6, &name);
         }
-        let fused = case.operator(gated_projection, false);
-        let composed = case.operator(reference::gated_projection, false);
+        let fused = case.operator(projection, false);
+        let composed = case.operator(reference::projection, false);
         agree(&fused, &composed, &inputs[..5], 2e-6, &name);
     }
 }
@@ -141,8 +145,8 @@ fn agrees_with_the_composition() {
 #[test]
 fn gradients_agree_with_finite_differences() {
     for case in [1, 5].map(|i| cases().swap_remove(i)) {
-        let fused = case.operator(gated_projection, true);
-        let composed = case.operator(reference::gated_projection, true);
+        let fused = case.operator(projection, true);
+        let composed = case.operator(reference::projection, true);
         differences(&fused, &composed, &case.inputs(), 1e-5);
     }
 }
@@ -151,7 +155,7 @@ fn gradients_agree_with_finite_differences() {
 fn is_the_formula() {
     for case in cases() {
         let x = case.inputs();
-        let fused = case.operator(gated_projection, case.is_open());
+        let fused = case.operator(projection, case.is_open());
         let found = common::outcome(&fused, &x, &[true; 8], burn::tensor::DType::F32).value;
         let Case { n, m, tokens, .. } = case;
         for (at, found) in found.iter().enumerate() {
@@ -180,7 +184,7 @@ fn is_the_formula() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let case = cases().swap_remove(3);
-    any_threads(&case.operator(gated_projection, true), &case.inputs());
+    any_threads(&case.operator(projection, true), &case.inputs());
 }
 
 /// Rows and columns that are no multiples of a task, of a vector, or of anything.

@@ -69,16 +69,13 @@ impl Modulation {
     }
 
     /// - condition: `[b, d]`, after SiLU; shared: `[b, 6 d]`, the shared matrix's output
-    /// - output: shift, scale and gate of attention, then of the MLP, each `[b, d]`
-    pub fn forward(&self, condition: &Tensor<2>, shared: Option<&Tensor<2>>) -> [Tensor<2>; 6] {
-        let six = match (&self.linear, &self.table, shared) {
+    /// - output: `[b, 6 d]`: shift, scale and gate of attention, then of the MLP
+    pub fn forward(&self, condition: &Tensor<2>, shared: Option<&Tensor<2>>) -> Tensor<2> {
+        match (&self.linear, &self.table, shared) {
             (Some(linear), _, _) => linear.forward(condition.clone()),
             (None, Some(table), Some(shared)) => shared.clone() + table.val().unsqueeze::<2>(),
             _ => unreachable!("a model has per-block matrices or a shared one"),
-        };
-        let [b, d6] = six.dims();
-        let d = d6 / 6;
-        std::array::from_fn(|i| six.clone().slice([0..b, i * d..(i + 1) * d]))
+        }
     }
 }
 

@@ -7,8 +7,6 @@ use crate::{
     projection::{Form, Projection},
 };
 use burn::module::Module;
-use burn::tensor::Tensor;
-use learngene_kernels::GatePlan;
 
 /// Self-attention whose four matrices are projections.
 #[derive(Module, Debug)]
@@ -22,7 +20,7 @@ pub struct Attention {
     /// Output, `d -> d`.
     pub o: Projection,
     #[module(skip)]
-    heads: usize,
+    pub(crate) heads: usize,
 }
 
 impl Attention {
@@ -35,19 +33,6 @@ impl Attention {
             o: Projection::init(&shape, init)?,
             heads: config.heads,
         })
-    }
-
-    /// - x: `[b, t, d]`
-    /// - output: `[b, t, d]`
-    pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
-        let [b, t, d] = x_btd.dims();
-        let x = x_btd.reshape([b * t, d]);
-        let project = |p: &Projection, x| p.forward(x, plan).reshape([b, t, d]);
-        let q = project(&self.q, x.clone());
-        let k = project(&self.k, x.clone());
-        let v = project(&self.v, x);
-        let mixed = learngene_kernels::attention(q, k, v, self.heads);
-        project(&self.o, mixed.reshape([b * t, d]))
     }
 
     pub(crate) fn specialise(

@@ -1,7 +1,7 @@
 //! One transformer block.
 
 use crate::{
-    adaln::{Modulation, modulate},
+    adaln::{Modulation, NORM_EPS},
     attention::Attention,
     config::DitConfig,
     error::Result,
@@ -11,7 +11,7 @@ use crate::{
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
-use learngene_kernels::GatePlan;
+use learngene_kernels::{BlockWeights, GatePlan, transformer_block};
 
 /// Attention and MLP, each behind a modulated norm and a gated residual.
 #[derive(Module, Debug)]
@@ -42,16 +42,17 @@ impl Block {
         shared: Option<&Tensor<2>>,
         plan: &GatePlan,
     ) -> Tensor<3> {
-        let [shift_a, scale_a, gate_a, shift_m, scale_m, gate_m] =
-            self.modulation.forward(condition, shared);
-        let attended = self
-            .attention
-            .forward(modulate(x.clone(), shift_a, scale_a), plan);
-        let x = learngene_kernels::gated_residual(x, attended, gate_a);
-        let refined = self
-            .mlp
-            .forward(modulate(x.clone(), shift_m, scale_m), plan);
-        learngene_kernels::gated_residual(x, refined, gate_m)
+        let (attention, mlp) = (&self.attention, &self.mlp);
+        let weights = BlockWeights {
+            q: attention.q.weights(),
+            k: attention.k.weights(),
+            v: attention.v.weights(),
+            o: attention.o.weights(),
+            input: mlp.input.weights(),
+            output: mlp.output.weights(),
+        };
+        let modulation = self.modulation.forward(condition, shared);
+        transformer_block(x, modulation, weights, plan, attention.heads, NORM_EPS)
     }
 
     pub(crate) fn specialise(

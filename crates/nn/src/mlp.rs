@@ -7,8 +7,6 @@ use crate::{
     projection::{Form, Projection},
 };
 use burn::module::Module;
-use burn::tensor::Tensor;
-use learngene_kernels::GatePlan;
 
 /// `d -> mlp_ratio d -> d` with a GELU (tanh form) between.
 #[derive(Module, Debug)]
@@ -26,16 +24,6 @@ impl Mlp {
             input: Projection::init(&config.projection(d, hidden), init)?,
             output: Projection::init(&config.projection(hidden, d), init)?,
         })
-    }
-
-    /// - x: `[b, t, d]`
-    /// - output: `[b, t, d]`
-    pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
-        let [b, t, d] = x_btd.dims();
-        let hidden = self.input.forward(x_btd.reshape([b * t, d]), plan);
-        self.output
-            .forward(learngene_kernels::gelu_tanh(hidden), plan)
-            .reshape([b, t, d])
     }
 
     pub(crate) fn specialise(

@@ -179,26 +179,26 @@ impl Projection {
         })
     }
 
+    /// Its tensors, as the operators take them.
+    pub(crate) fn weights(&self) -> kernels::Projection {
+        let (base, tailors, bias) = match self {
+            Self::Dense(p) => (kernels::Base::Dense(p.weight.val()), &p.tailors, &p.bias),
+            Self::Factorised(p) => {
+                let base = kernels::Base::Factorised(p.learngene.factors());
+                (base, &p.tailors, &p.bias)
+            }
+        };
+        kernels::Projection {
+            base,
+            tailors: tailors.as_ref().map(Components::factors),
+            bias: bias.val(),
+        }
+    }
+
     /// - x: `[b * t, n]`
     /// - output: `[b * t, m]`
     pub fn forward(&self, x: Tensor<2>, plan: &GatePlan) -> Tensor<2> {
-        let tailors = |t: &Option<Components>| t.as_ref().map(Components::factors);
-        match self {
-            Self::Dense(p) => {
-                let base = kernels::dense_projection(x.clone(), p.weight.val(), p.bias.val());
-                match tailors(&p.tailors) {
-                    Some(tailors) => kernels::reference::add_tailors(base, x, tailors, plan),
-                    None => base,
-                }
-            }
-            Self::Factorised(p) => kernels::gated_projection(
-                x,
-                p.learngene.factors(),
-                tailors(&p.tailors),
-                p.bias.val(),
-                plan,
-            ),
-        }
+        kernels::projection(x, self.weights(), plan)
     }
 
     /// The projection for samples that all share the gate `list`, in that form and without tailors.

@@ -13,19 +13,19 @@ const QUERIES: usize = 64;
 
 /// What turns a row of scores into weights: `exp((score - max) / sqrt(head features)) * inverse`.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RowSoftmax {
+pub(crate) struct RowSoftmax {
     max: f32,
     inverse: f32,
 }
 
-pub(super) struct Forward<'a, 'b> {
-    pub(super) q: &'a [f32],
-    pub(super) k: &'a [f32],
-    pub(super) v: &'a [f32],
-    pub(super) d: usize,
-    pub(super) keys: usize,
-    pub(super) out: &'a mut [&'b mut [f32]],
-    pub(super) rows: &'a mut [RowSoftmax],
+pub(crate) struct Forward<'a, 'b> {
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) d: usize,
+    pub(crate) keys: usize,
+    pub(crate) out: &'a mut [&'b mut [f32]],
+    pub(crate) rows: &'a mut [RowSoftmax],
 }
 
 impl WithSimd for Forward<'_, '_> {
@@ -81,18 +81,20 @@ impl WithSimd for Forward<'_, '_> {
     }
 }
 
-pub(super) struct Back<'a, 'b> {
-    pub(super) q: &'a [f32],
-    pub(super) k: &'a [f32],
-    pub(super) v: &'a [f32],
-    pub(super) grad: &'a [f32],
-    pub(super) d: usize,
-    pub(super) rows: &'a [RowSoftmax],
-    pub(super) dq: &'a mut [&'b mut [f32]],
+pub(crate) struct Back<'a, 'b> {
+    pub(crate) q: &'a [f32],
+    pub(crate) k: &'a [f32],
+    pub(crate) v: &'a [f32],
+    pub(crate) d: usize,
+    pub(crate) grad: &'a [f32],
+    /// Distance of the tokens of `grad`.
+    pub(crate) grad_d: usize,
+    pub(crate) rows: &'a [RowSoftmax],
+    pub(crate) dq: &'a mut [&'b mut [f32]],
     /// Zero at the start.
-    pub(super) dk: &'a mut [&'b mut [f32]],
+    pub(crate) dk: &'a mut [&'b mut [f32]],
     /// Zero at the start.
-    pub(super) dv: &'a mut [&'b mut [f32]],
+    pub(crate) dv: &'a mut [&'b mut [f32]],
 }
 
 impl WithSimd for Back<'_, '_> {
@@ -106,8 +108,9 @@ impl WithSimd for Back<'_, '_> {
             q,
             k,
             v,
-            grad,
             d,
+            grad,
+            grad_d,
             rows,
             dq,
             dk,
@@ -123,7 +126,7 @@ impl WithSimd for Back<'_, '_> {
         let mut weights = vec![0.0; QUERIES * keys];
         let mut slopes = vec![0.0; QUERIES * keys];
         let results = dq.chunks_mut(QUERIES).zip(rows.chunks(QUERIES));
-        let inputs = q.chunks(QUERIES * d).zip(grad.chunks(QUERIES * d));
+        let inputs = q.chunks(QUERIES * d).zip(grad.chunks(QUERIES * grad_d));
         for ((dq, rows), (q, grad)) in results.zip(inputs) {
             let queries = rows.len();
             write(
@@ -137,7 +140,7 @@ impl WithSimd for Back<'_, '_> {
             write(
                 simd,
                 &values_across,
-                Matrix::new(grad, d),
+                Matrix::new(grad, grad_d),
                 queries,
                 &mut slopes,
                 keys,
@@ -162,7 +165,7 @@ impl WithSimd for Back<'_, '_> {
             block.multiply(simd, slopes.transposed(), keys, |i, j, values| {
                 add(&mut dk[i][j..], values)
             });
-            block.pack(simd, Matrix::new(grad, d), queries, width);
+            block.pack(simd, Matrix::new(grad, grad_d), queries, width);
             let weights = Matrix::new(&weights, keys).transposed();
             block.multiply(simd, weights, keys, |i, j, values| {
                 add(&mut dv[i][j..], values)

@@ -1,0 +1,182 @@
+//! Forward through a block, some samples at a time.
+
+use burn::tensor::Shape;
+use burn_flex::FlexTensor;
+
+use super::Inputs;
+use crate::activation::gelu_into;
+use crate::attention::{by_head, head};
+use crate::flex;
+use crate::gemm::{View, ViewMut};
+use crate::layer_norm::{self, Moments};
+use crate::linear::{Active, Task, on_every_thread};
+use crate::{residual, simd};
+
+/// What the backward pass needs of a task's samples.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Moments of the two norms.
+    pub(super) moments: [Vec<Moments>; 2],
+    /// Queries, keys and values side by side, `[rows, 3 d]`.
+    pub(super) qkv: Vec<f32>,
+    /// For each sample and head, its queries.
+    pub(super) softmax: Vec<head::RowSoftmax>,
+    /// Result of the attention before the projection `o` and after it, `[rows, d]`.
+    pub(super) mixed: Vec<f32>,
+    pub(super) attended: Vec<f32>,
+    /// After the first residual, `[rows, d]`.
+    pub(super) middle: Vec<f32>,
+    /// Before the GELU, `[rows, hidden]`.
+    pub(super) hidden: Vec<f32>,
+    /// Result of the perceptron, `[rows, d]`.
+    pub(super) refined: Vec<f32>,
+    /// `x V^T` of each projection, `[rows, R]`.
+    pub(super) inner: [Vec<f32>; 6],
+}
+
+/// What a thread needs for a task and uses again for the next.
+pub(super) struct Worker<'a> {
+    pub(super) active: [Active<'a>; 6],
+    normal: Vec<f32>,
+    wide: Vec<f32>,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(inputs: &'a Inputs<'_>) -> Self {
+        Self {
+            active: inputs.projections.each_ref().map(Active::new),
+            normal: Vec::new(),
+            wide: Vec::new(),
+        }
+    }
+}
+
+/// The result, and what each task kept if it was to keep something.
+pub(super) fn forward(inputs: &Inputs<'_>, keep: bool) -> (FlexTensor, Vec<Kept>) {
+    let (t, d) = (inputs.tokens, inputs.d);
+    let mut out = vec![0.0; inputs.x.len()];
+    let tasks = flex::pieces(&mut out, inputs.tasks(), |task| task.rows.len() * d);
+    let spare = || (Worker::new(inputs), Kept::default());
+    let kept = on_every_thread(tasks, spare, |(worker, spare), (task, out)| {
+        if keep {
+            let mut kept = Kept::default();
+            samples(inputs, &task, worker, &mut kept, out);
+            kept
+        } else {
+            samples(inputs, &task, worker, spare, out);
+            Kept::default()
+        }
+    });
+    let shape = Shape::new([inputs.x.len() / (t * d), t, d]);
+    (flex::tensor(out, shape), kept)
+}
+
+fn samples<'a>(
+    inputs: &'a Inputs<'_>,
+    task: &Task<'a>,
+    worker: &mut Worker<'a>,
+    kept: &mut Kept,
+    out: &mut [f32],
+) {
+    let (d, rows) = (inputs.d, task.rows.len());
+    let x = &inputs.x[task.rows.start * d..task.rows.end * d];
+    let Worker {
+        active,
+        normal,
+        wide,
+    } = worker;
+    active.iter_mut().for_each(|a| a.switch(task.list));
+    let [q, k, v, o, input, output] = active;
+
+    norm(inputs, task, 0, x, normal, &mut kept.moments[0]);
+    kept.qkv.resize(rows * 3 * d, 0.0);
+    for (i, p) in [q, k, v].into_iter().enumerate() {
+        let to = ViewMut::new(&mut kept.qkv, 3 * d).columns(i * d, d);
+        p.forward(View::new(normal, d), &mut kept.inner[i], to);
+    }
+    attend(inputs, rows, kept);
+    kept.attended.resize(rows * d, 0.0);
+    let to = ViewMut::new(&mut kept.attended, d);
+    o.forward(View::new(&kept.mixed, d), &mut kept.inner[3], to);
+    kept.middle.resize(rows * d, 0.0);
+    add(inputs, task, 2, x, &kept.attended, &mut kept.middle);
+
+    let (middle, moments) = (&kept.middle, &mut kept.moments[1]);
+    norm(inputs, task, 3, middle, normal, moments);
+    kept.hidden.resize(rows * inputs.hidden, 0.0);
+    let to = ViewMut::new(&mut kept.hidden, inputs.hidden);
+    input.forward(View::new(normal, d), &mut kept.inner[4], to);
+    wide.resize(rows * inputs.hidden, 0.0);
+    gelu_into(&kept.hidden, wide);
+    kept.refined.resize(rows * d, 0.0);
+    let to = ViewMut::new(&mut kept.refined, d);
+    output.forward(View::new(wide, inputs.hidden), &mut kept.inner[5], to);
+    add(inputs, task, 5, &kept.middle, &kept.refined, out);
+}
+
+/// Norm and modulation, the `first` of the six vectors being the shift.
+pub(super) fn norm(
+    inputs: &Inputs<'_>,
+    task: &Task<'_>,
+    first: usize,
+    x: &[f32],
+    normal: &mut Vec<f32>,
+    moments: &mut Vec<Moments>,
+) {
+    let (t, d) = (inputs.tokens, inputs.d);
+    normal.resize(x.len(), 0.0);
+    moments.resize(x.len() / d, Moments::default());
+    let samples = normal
+        .chunks_exact_mut(t * d)
+        .zip(x.chunks_exact(t * d))
+        .zip(moments.chunks_exact_mut(t));
+    for (((y, x), moments), six) in samples.zip(inputs.six(task)) {
+        simd::run(layer_norm::Forward {
+            x,
+            shift: six[first],
+            scale: six[first + 1],
+            eps: inputs.call.eps,
+            y,
+            moments,
+        });
+    }
+}
+
+/// The gated residual with the gate at place `gate` of the six vectors.
+fn add(inputs: &Inputs<'_>, task: &Task<'_>, gate: usize, x: &[f32], y: &[f32], out: &mut [f32]) {
+    let len = inputs.tokens * inputs.d;
+    let samples = x
+        .chunks_exact(len)
+        .zip(y.chunks_exact(len))
+        .zip(out.chunks_exact_mut(len));
+    for (((x, y), out), six) in samples.zip(inputs.six(task)) {
+        let gate = six[gate];
+        simd::run(residual::Forward { x, y, gate, out });
+    }
+}
+
+fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept) {
+    let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.heads);
+    kept.mixed.resize(rows * d, 0.0);
+    kept.softmax.resize(rows * heads, Default::default());
+    let samples = kept
+        .mixed
+        .chunks_exact_mut(t * d)
+        .zip(kept.softmax.chunks_exact_mut(t * heads))
+        .zip(kept.qkv.chunks_exact(t * 3 * d));
+    for ((out, softmax), qkv) in samples {
+        let parts = by_head(out, d, heads).into_iter();
+        for (head, (mut out, rows)) in parts.zip(softmax.chunks_exact_mut(t)).enumerate() {
+            let [q, k, v] = [0, 1, 2].map(|i| &qkv[i * d + head * (d / heads)..]);
+            simd::run(head::Forward {
+                q,
+                k,
+                v,
+                d: 3 * d,
+                keys: t,
+                out: &mut out,
+                rows,
+            });
+        }
+    }
+}

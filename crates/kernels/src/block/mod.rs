@@ -1,0 +1,280 @@
+//! A whole transformer block as one operator.
+//!
+//! ```text
+//! x' = x  + gate_a * o(attention(q(n), k(n), v(n)))    n  = norm(x)  (1 + scale_a) + shift_a
+//! y  = x' + gate_m * output(gelu(input(n')))           n' = norm(x') (1 + scale_m) + shift_m
+//! ```
+//!
+//! Samples do not see each other inside a block, so a thread takes whole samples through all of it: what lies between
+//! two steps stays in its cache, and threads meet once forward and twice backward instead of at every step. In the
+//! backward pass the norms, the GELU and the attention weights are computed again instead of being kept.
+
+mod backward;
+mod forward;
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::tensor::Tensor;
+use burn_flex::FlexTensor;
+
+use crate::flex::{self, Values};
+use crate::linear::{Kind, Linear, Task, Tensors, cut};
+use crate::operator::{self, Operator};
+use crate::plan::GatePlan;
+use crate::projection::Projection;
+use crate::reference;
+
+/// The projections of a block, each for the rows of all tokens.
+#[derive(Clone, Debug)]
+pub struct BlockWeights {
+    /// Queries, keys, values and output of the attention, `d -> d`.
+    pub q: Projection,
+    /// See `q`.
+    pub k: Projection,
+    /// See `q`.
+    pub v: Projection,
+    /// See `q`.
+    pub o: Projection,
+    /// `d -> hidden`.
+    pub input: Projection,
+    /// `hidden -> d`.
+    pub output: Projection,
+}
+
+impl BlockWeights {
+    fn map<T>(self, f: impl FnMut(Projection) -> T) -> [T; 6] {
+        [self.q, self.k, self.v, self.o, self.input, self.output].map(f)
+    }
+
+    /// The same projections, each as `f` makes it.
+    fn each(self, f: impl FnMut(Projection) -> Projection) -> Self {
+        let [q, k, v, o, input, output] = self.map(f);
+        Self {
+            q,
+            k,
+            v,
+            o,
+            input,
+            output,
+        }
+    }
+
+    fn all(&self) -> [&Projection; 6] {
+        [
+            &self.q,
+            &self.k,
+            &self.v,
+            &self.o,
+            &self.input,
+            &self.output,
+        ]
+    }
+}
+
+/// A transformer block with adaptive layer norm (DiT's adaLN-Zero, Peebles and Xie, arXiv 2212.09748).
+///
+/// - x: `[b, t, d]`
+/// - modulation: `[b, 6 d]`: shift, scale and gate of the attention, then of the perceptron
+/// - output: `[b, t, d]`
+///
+/// # Panics
+/// If the shapes do not fit together, the plan is for another batch, or `heads` does not divide `d`.
+pub fn transformer_block(
+    x_btd: Tensor<3>,
+    modulation: Tensor<2>,
+    weights: BlockWeights,
+    plan: &GatePlan,
+    heads: usize,
+    eps: f64,
+) -> Tensor<3> {
+    let [b, _, d] = x_btd.dims();
+    assert_eq!(modulation.dims(), [b, 6 * d], "six vectors per sample");
+    assert_eq!(plan.batch, b, "a list of tailors per sample");
+    assert!(
+        heads > 0 && d.is_multiple_of(heads),
+        "{heads} heads do not divide {d} features"
+    );
+    let shapes = weights.all().map(|p| p.check(plan));
+    let hidden = shapes[4][1];
+    let expected = [[d, d], [d, d], [d, d], [d, d], [d, hidden], [hidden, d]];
+    assert_eq!(shapes, expected, "columns in and out of the projections");
+    let weights = weights.each(|p| p.under(plan));
+    let fused = flex::is_fused(&x_btd)
+        && flex::is_fused(&modulation)
+        && weights.all().into_iter().all(Projection::is_fused);
+    if !fused {
+        return reference::transformer_block(x_btd, modulation, weights, plan, heads, eps);
+    }
+    let (x, modulation) = (x_btd.into_dispatch(), modulation.into_dispatch());
+    let [q, k, v, o, input, output] = weights.map(Projection::into_tensors);
+    let gate = plan.clone();
+    Tensor::from_dispatch(<Dispatch as Extension>::block(
+        x, modulation, q, k, v, o, input, output, gate, heads, eps,
+    ))
+}
+
+#[backend_extension(Flex, Autodiff)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "one argument per tensor of the formula"
+)]
+pub(crate) trait Extension: Backend {
+    fn block(
+        x: FloatTensor<Self>,
+        modulation: FloatTensor<Self>,
+        #[extension_type] q: Tensors<Self>,
+        #[extension_type] k: Tensors<Self>,
+        #[extension_type] v: Tensors<Self>,
+        #[extension_type] o: Tensors<Self>,
+        #[extension_type] input: Tensors<Self>,
+        #[extension_type] output: Tensors<Self>,
+        gate: GatePlan,
+        heads: usize,
+        eps: f64,
+    ) -> FloatTensor<Self>;
+}
+
+/// The tensors of a call in a row, and what tells them apart.
+fn flatten<B: Backend>(
+    x: FloatTensor<B>,
+    modulation: FloatTensor<B>,
+    projections: [Tensors<B>; 6],
+) -> (Vec<FloatTensor<B>>, [Kind; 6]) {
+    let mut tensors = vec![x, modulation];
+    let kinds = projections.map(|p| p.flatten(&mut tensors));
+    (tensors, kinds)
+}
+
+impl Extension for Flex {
+    fn block(
+        x: FlexTensor,
+        modulation: FlexTensor,
+        q: Tensors<Self>,
+        k: Tensors<Self>,
+        v: Tensors<Self>,
+        o: Tensors<Self>,
+        input: Tensors<Self>,
+        output: Tensors<Self>,
+        gate: GatePlan,
+        heads: usize,
+        eps: f64,
+    ) -> FlexTensor {
+        let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
+        let call = Call {
+            kinds,
+            gate,
+            heads,
+            eps: eps as f32,
+        };
+        call.forward(&tensors)
+    }
+}
+
+impl<C: CheckpointStrategy> Extension for Autodiff<Flex, C> {
+    fn block(
+        x: FloatTensor<Self>,
+        modulation: FloatTensor<Self>,
+        q: Tensors<Self>,
+        k: Tensors<Self>,
+        v: Tensors<Self>,
+        o: Tensors<Self>,
+        input: Tensors<Self>,
+        output: Tensors<Self>,
+        gate: GatePlan,
+        heads: usize,
+        eps: f64,
+    ) -> FloatTensor<Self> {
+        let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
+        let call = Call {
+            kinds,
+            gate,
+            heads,
+            eps: eps as f32,
+        };
+        operator::run::<_, C>(call, tensors)
+    }
+}
+
+/// What a call has besides tensors.
+#[derive(Clone, Debug)]
+struct Call {
+    kinds: [Kind; 6],
+    gate: GatePlan,
+    heads: usize,
+    eps: f32,
+}
+
+impl Operator for Call {
+    type Kept = Vec<forward::Kept>;
+
+    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
+        forward::forward(&Inputs::new(self, inputs), false).0
+    }
+
+    fn forward_and_keep(&self, inputs: &[FlexTensor]) -> (FlexTensor, Self::Kept) {
+        forward::forward(&Inputs::new(self, inputs), true)
+    }
+
+    fn backward(
+        &self,
+        inputs: &[FlexTensor],
+        kept: &Self::Kept,
+        grad: FlexTensor,
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let found = backward::backward(&Inputs::new(self, inputs), kept, grad, wanted);
+        let shaped = found.into_iter().zip(inputs);
+        shaped
+            .map(|(values, input)| Some(flex::tensor(values?, input.shape())))
+            .collect()
+    }
+}
+
+/// The values of a call.
+struct Inputs<'a> {
+    call: &'a Call,
+    x: Values,
+    modulation: Values,
+    /// q, k, v, o, input, output.
+    projections: [Linear; 6],
+    tokens: usize,
+    d: usize,
+    hidden: usize,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(call: &'a Call, tensors: &[FlexTensor]) -> Self {
+        let mut at = 2;
+        let projections = call.kinds.map(|kind| {
+            let first = at;
+            at += kind.len();
+            Linear::new(kind, &tensors[first..at], call.gate.groups)
+        });
+        let shape = tensors[0].shape();
+        Self {
+            call,
+            x: Values::new(tensors[0].clone()),
+            modulation: Values::new(tensors[1].clone()),
+            hidden: projections[4].m,
+            projections,
+            tokens: shape[1],
+            d: shape[2],
+        }
+    }
+
+    /// Whole samples that share a list.
+    fn tasks(&self) -> Vec<Task<'_>> {
+        let runs = self.call.gate.runs.iter();
+        cut(runs.map(|run| (run.samples, &run.list[..])), self.tokens)
+    }
+
+    /// The six vectors of each sample of a task: shift, scale, gate, shift, scale, gate.
+    fn six(&self, task: &Task<'_>) -> impl Iterator<Item = [&[f32]; 6]> {
+        let (d, t) = (self.d, self.tokens);
+        let samples = task.rows.start / t..task.rows.end / t;
+        samples.map(move |sample| {
+            std::array::from_fn(|i| &self.modulation[(6 * sample + i) * d..][..d])
+        })
+    }
+}
