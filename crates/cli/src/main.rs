@@ -3,6 +3,7 @@
 
 mod args;
 mod failure;
+mod memory;
 mod model;
 mod npz;
 mod output;
@@ -15,6 +16,7 @@ use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    memory::keep();
     let args = Args::parse();
     if let Some(threads) = args.threads {
         // fails only if a pool exists already, and none does yet

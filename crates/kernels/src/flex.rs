@@ -57,11 +57,11 @@ pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
 }
 
 /// Each task with its piece of `values`, `len(task)` numbers long.
-pub(crate) fn pieces<'a, T>(
-    mut values: &'a mut [f32],
+pub(crate) fn pieces<T>(
+    mut values: &mut [f32],
     tasks: Vec<T>,
     len: impl Fn(&T) -> usize,
-) -> Vec<(T, &'a mut [f32])> {
+) -> Vec<(T, &mut [f32])> {
     let with_piece = |task: T| {
         let (piece, rest) = std::mem::take(&mut values).split_at_mut(len(&task));
         values = rest;

@@ -39,15 +39,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// `count` rows from `first` on.
-    pub(crate) fn rows(self, first: usize, count: usize) -> Self {
-        Self {
-            data: &self.data[first * self.row_stride..],
-            rows: count,
-            ..self
-        }
-    }
-
     /// `count` columns from `first` on.
     pub(crate) fn columns(self, first: usize, count: usize) -> Self {
         let data = self.data.get(first * self.column_stride..).unwrap_or(&[]);

@@ -3,7 +3,7 @@
 //! * In: tensors of 32-bit floats on any device, tracked by automatic differentiation or not.
 //! * Out: tensors on the same device. On the CPU (`Flex`) one pass over memory, vectorised and on all threads, with a
 //!   hand-written backward pass; on every other device, and for other element types, the composition in [`mod@reference`].
-//! * Must not know: models, layers, configurations. This is the only crate that names a concrete backend.
+//! * Must not know: models, configurations, losses. This is the only crate that names a concrete backend.
 //!
 //! Shapes carry suffixes: `b` samples, `t` tokens, `d` features.
 //!

@@ -92,6 +92,12 @@ impl GatePlan {
             .as_ref()
     }
 
+    /// Entries of the longest list.
+    pub(crate) fn longest(&self) -> usize {
+        let lengths = self.runs.iter().map(|run| run.list.len());
+        lengths.max().unwrap_or(0)
+    }
+
     /// Whether no sample switches anything on.
     pub fn is_closed(&self) -> bool {
         self.runs.iter().all(|run| run.list.is_empty())

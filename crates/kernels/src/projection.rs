@@ -9,7 +9,7 @@ use burn_flex::FlexTensor;
 use crate::flex::{self, Values};
 use crate::gemm::{Target, View, ViewMut};
 use crate::linear::{
-    Active, Kind, Linear, Pass, Piece, Task, Tensors, cut, gradients, on_every_thread,
+    Active, Direction, Kind, Linear, Pass, Piece, Task, Tensors, cut, gradients, on_every_thread,
 };
 use crate::operator::{self, Operator};
 use crate::plan::GatePlan;
@@ -38,6 +38,10 @@ impl Factors {
 
 /// What a projection does for every sample.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made for a call and moved into it"
+)]
 pub enum Base {
     /// An ordinary matrix, `[m, n]`.
     Dense(Tensor<2>),
@@ -257,7 +261,7 @@ impl Operator for Call {
         let tasks = flex::pieces(&mut y, self.tasks(rows), |task| task.rows.len() * m);
         let kept = on_every_thread(
             tasks,
-            || Active::new(&linear),
+            || Active::new(&linear, Direction::Forward, self.gate.longest()),
             |active, (task, y)| {
                 active.switch(task.list);
                 let x = View::new(&x[task.rows.start * n..task.rows.end * n], n);
@@ -286,7 +290,7 @@ impl Operator for Call {
         let tasks = flex::pieces(&mut dx, self.tasks(rows), |task| task.rows.len() * width);
         let dh = on_every_thread(
             tasks,
-            || Active::new(&linear),
+            || Active::new(&linear, Direction::Backward, self.gate.longest()),
             |active, (task, dx)| {
                 active.switch(task.list);
                 let mut dh = Vec::new();
@@ -295,17 +299,19 @@ impl Operator for Call {
                 dh
             },
         );
+        let stride = linear.stride(self.gate.longest());
         let tasks = self.tasks(rows);
-        let pieces = tasks.iter().zip(kept).zip(&dh).map(|((task, h), dh)| {
-            let rank = linear.rank(task.list);
-            Piece {
+        let pieces = tasks
+            .iter()
+            .zip(kept)
+            .zip(&dh)
+            .map(|((task, h), dh)| Piece {
                 x: View::new(&x[task.rows.start * n..task.rows.end * n], n),
                 dy: dy(task),
-                h: View::new(h, rank),
-                dh: View::new(dh, rank),
+                h: View::new(h, stride),
+                dh: View::new(dh, stride),
                 list: task.list,
-            }
-        });
+            });
         let pass = Pass {
             linear: &linear,
             pieces: pieces.collect(),

@@ -52,7 +52,12 @@ fn cases() -> Vec<Case> {
     };
     let stratified: Vec<Option<usize>> = (0..9).map(|i| (i < 6).then_some(i / 2)).collect();
     vec![
-        case([1, 1, 2, 3], [1, 1, 1], [Factorised; 2], one_hot(&[Some(0)])),
+        case(
+            [1, 1, 2, 3],
+            [1, 1, 1],
+            [Factorised; 2],
+            one_hot(&[Some(0)]),
+        ),
         // one token a sample, an unused group, nothing switched on in between
         case(
             [1, 2, 5, 7],
@@ -93,14 +98,24 @@ fn cases() -> Vec<Case> {
             one_hot(&[Some(1), Some(1)]),
         ),
         // no tailors; more columns than a task of the weights takes
-        case([8, 1, 100, 210], [5, 0, 0], [Dense; 2], one_hot(&[None, None])),
+        case(
+            [8, 1, 100, 210],
+            [5, 0, 0],
+            [Dense; 2],
+            one_hot(&[None, None]),
+        ),
         case(
             [8, 2, 100, 30],
             [9, 0, 0],
             [Factorised; 2],
             one_hot(&[None, None]),
         ),
-        case([4, 2, 3, 12], [3, 0, 0], [Factorised, Dense], one_hot(&[None])),
+        case(
+            [4, 2, 3, 12],
+            [3, 0, 0],
+            [Factorised, Dense],
+            one_hot(&[None]),
+        ),
     ]
 }
 
@@ -150,7 +165,7 @@ impl Case {
             let (b, t, d) = (case.lists.len(), case.tokens, case.d());
             let [learngene, tailor, groups] = case.ranks;
             let mut inputs = inputs.iter().cloned();
-            let mut next = || inputs.next().unwrap();
+            let mut next = || inputs.next().expect("an input for each tensor");
             let x = next().reshape([b, t, d]);
             let modulation = next().reshape([b, 6 * d]);
             let fixed = Tensor::<1>::from_data([0.25f32], &x.device()).cast(x.dtype());
@@ -237,7 +252,13 @@ fn a_sample_does_not_depend_on_its_batch() {
     let of = |case: &Case, inputs: &[Vec<f64>]| {
         let mut tracked = tracked.clone();
         tracked[0] = true;
-        outcome(&case.operator(transformer_block), inputs, &tracked, DType::F32).value
+        outcome(
+            &case.operator(transformer_block),
+            inputs,
+            &tracked,
+            DType::F32,
+        )
+        .value
     };
     let all = of(&whole, &inputs);
     let alone = Case {

@@ -9,7 +9,7 @@ use crate::attention::{by_head, head};
 use crate::flex::{self, Values};
 use crate::gemm::{Target, View, ViewMut};
 use crate::layer_norm::{self, Moments};
-use crate::linear::{Active, Pass, Piece, Task, gradients, on_every_thread};
+use crate::linear::{Active, Direction, Pass, Piece, Task, gradients, on_every_thread};
 use crate::{residual, simd};
 
 /// What the gradients of the weights need of a task: the inputs of the projections that are not kept, and the
@@ -52,7 +52,7 @@ pub(super) fn backward(
     let six = |(task, _): &(Task<'_>, _)| task.rows.len() / inputs.tokens * 6 * d;
     let tasks = flex::pieces(&mut modulation, tasks, six);
     let worker = || Worker {
-        active: inputs.projections.each_ref().map(Active::new),
+        active: inputs.active(Direction::Backward),
         given: Vec::new(),
         moments: Vec::new(),
     };
@@ -86,9 +86,10 @@ fn samples<'a>(
     } = worker;
     active.iter_mut().for_each(|a| a.switch(task.list));
     let [q, k, v, o, input, output] = active;
-    let mut to = Slopes::default();
-
-    to.refined = branch(inputs, task, 5, &kept.refined, dx, six);
+    let mut to = Slopes {
+        refined: branch(inputs, task, 5, &kept.refined, dx, six),
+        ..Slopes::default()
+    };
     to.active.resize(rows * wide, 0.0);
     gelu_into(&kept.hidden, &mut to.active);
     to.hidden.resize(rows * wide, 0.0);
@@ -250,12 +251,12 @@ fn weights(
                         View::new(&slopes.refined, d),
                     ),
                 };
-                let rank = linear.rank(task.list);
+                let stride = linear.stride(inputs.call.gate.longest());
                 Piece {
                     x,
                     dy,
-                    h: View::new(&kept.inner[i], rank),
-                    dh: View::new(&slopes.inner[i], rank),
+                    h: View::new(&kept.inner[i], stride),
+                    dh: View::new(&slopes.inner[i], stride),
                     list: task.list,
                 }
             });

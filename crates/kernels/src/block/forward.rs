@@ -9,7 +9,7 @@ use crate::attention::{by_head, head};
 use crate::flex;
 use crate::gemm::{View, ViewMut};
 use crate::layer_norm::{self, Moments};
-use crate::linear::{Active, Task, on_every_thread};
+use crate::linear::{Active, Direction, Task, on_every_thread};
 use crate::{residual, simd};
 
 /// What the backward pass needs of a task's samples.
@@ -44,7 +44,7 @@ pub(super) struct Worker<'a> {
 impl<'a> Worker<'a> {
     pub(super) fn new(inputs: &'a Inputs<'_>) -> Self {
         Self {
-            active: inputs.projections.each_ref().map(Active::new),
+            active: inputs.active(Direction::Forward),
             normal: Vec::new(),
             wide: Vec::new(),
         }

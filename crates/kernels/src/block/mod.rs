@@ -19,7 +19,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use crate::flex::{self, Values};
-use crate::linear::{Kind, Linear, Task, Tensors, cut};
+use crate::linear::{Active, Direction, Kind, Linear, Task, Tensors, cut};
 use crate::operator::{self, Operator};
 use crate::plan::GatePlan;
 use crate::projection::Projection;
@@ -267,6 +267,13 @@ impl<'a> Inputs<'a> {
     fn tasks(&self) -> Vec<Task<'_>> {
         let runs = self.call.gate.runs.iter();
         cut(runs.map(|run| (run.samples, &run.list[..])), self.tokens)
+    }
+
+    /// The projections in a thread's own memory.
+    fn active(&self, direction: Direction) -> [Active<'_>; 6] {
+        let longest = self.call.gate.longest();
+        let projections = self.projections.each_ref();
+        projections.map(|p| Active::new(p, direction, longest))
     }
 
     /// The six vectors of each sample of a task: shift, scale, gate, shift, scale, gate.

@@ -2,27 +2,53 @@
 
 use super::{Components, Linear, List};
 use crate::gemm::{Target, View, ViewMut, gemm};
+use crate::matmul::transpose;
 
-/// Components in a thread's own memory: `v` is `[R, n]`, and `su` is `[R, m]` with sigma and the weights of the list
-/// multiplied in. The learngene's come first and are written once.
+/// Which way the rows go: each product reads the factor on its right row by row, so one of the two is kept transposed.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Direction {
+    Forward,
+    Backward,
+}
+
+/// Components in a thread's own memory, the learngene's first, which are written once; sigma and the weights of the list
+/// are multiplied into U.
 pub(crate) struct Active<'a> {
-    pub(super) linear: &'a Linear,
+    linear: &'a Linear,
+    direction: Direction,
     list: &'a List,
-    v: Vec<f32>,
-    su: Vec<f32>,
+    /// V^T forward and (S U)^T backward: a component per column, padded with zeros to `stride` columns.
+    first: Vec<f32>,
+    stride: usize,
+    /// S U forward and V backward: a component per row.
+    second: Vec<f32>,
+    /// W^T forward; backward W is read where it is.
+    weight: Vec<f32>,
+    scaled: Vec<f32>,
 }
 
 impl<'a> Active<'a> {
-    /// With an empty list.
-    pub(crate) fn new(linear: &'a Linear) -> Self {
+    /// With an empty list, for lists of at most `longest` entries.
+    pub(crate) fn new(linear: &'a Linear, direction: Direction, longest: usize) -> Self {
+        let base = linear.ranks[0];
+        let stride = linear.stride(longest);
         let mut active = Self {
             linear,
+            direction,
             list: &[],
-            v: Vec::new(),
-            su: Vec::new(),
+            // The last columns of the last row are written as if there were another row.
+            first: vec![0.0; (linear.inputs(direction) + 1) * stride],
+            stride,
+            second: Vec::new(),
+            weight: Vec::new(),
+            scaled: Vec::new(),
         };
         if let Some(learngene) = &linear.learngene {
-            active.append(learngene, 0, linear.ranks[0], 1.0);
+            active.put(learngene, 0, 0, base, 1.0);
+        }
+        if let (Some(weight), Direction::Forward) = (&linear.weight, direction) {
+            active.weight.resize(weight.len(), 0.0);
+            transpose(weight, linear.n, linear.m, &mut active.weight, linear.m);
         }
         active
     }
@@ -34,72 +60,89 @@ impl<'a> Active<'a> {
             return;
         };
         self.list = list;
-        self.v.truncate(base * self.linear.n);
-        self.su.truncate(base * self.linear.m);
-        for &(group, weight) in list {
-            self.append(tailors, group * rank, rank, weight);
+        self.second
+            .truncate(base * self.linear.outputs(self.direction));
+        for (slot, &(group, weight)) in list.iter().enumerate() {
+            self.put(tailors, group * rank, base + slot * rank, rank, weight);
         }
     }
 
-    fn append(&mut self, from: &Components, first: usize, count: usize, weight: f32) {
+    /// Puts `count` components from `first` on at place `at`.
+    fn put(&mut self, from: &Components, first: usize, at: usize, count: usize, weight: f32) {
         let (n, m) = (self.linear.n, self.linear.m);
         let rows = first..first + count;
-        self.v
-            .extend_from_slice(&from.v[rows.start * n..rows.end * n]);
+        let v = &from.v[rows.start * n..rows.end * n];
         let u = from.u[rows.start * m..rows.end * m].chunks_exact(m);
+        self.scaled.clear();
         for (u, s) in u.zip(&from.s[rows]) {
             let factor = s * weight;
-            self.su.extend(u.iter().map(|u| u * factor));
+            self.scaled.extend(u.iter().map(|u| u * factor));
         }
+        let (across, down, width) = match self.direction {
+            Direction::Forward => (v, self.scaled.as_slice(), n),
+            Direction::Backward => (self.scaled.as_slice(), v, m),
+        };
+        let columns = &mut self.first[at..][..width * self.stride];
+        transpose(across, width, count, columns, self.stride);
+        self.second.extend_from_slice(down);
     }
 
-    /// Components that run.
-    pub(crate) fn rank(&self) -> usize {
-        self.linear.rank(self.list)
+    /// Columns of what [`Self::forward`] and [`Self::backward`] write between their products.
+    fn inner(&self) -> View<'_> {
+        let rows = self.linear.inputs(self.direction);
+        View::new(&self.first[..rows * self.stride], self.stride)
     }
 
-    /// `h = x V^T`, written as `[rows, R]`, and `y = b + base(x) + h (S U)`.
+    /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
     pub(crate) fn forward(&self, x: View<'_>, h: &mut Vec<f32>, mut y: ViewMut<'_>) {
-        let (n, m, rank) = (self.linear.n, self.linear.m, self.rank());
+        debug_assert!(self.direction == Direction::Forward);
+        let m = self.linear.m;
         y.fill_rows(&self.linear.bias);
-        h.resize(x.row_count() * rank, 0.0);
-        if let Some(weight) = &self.linear.weight {
-            gemm(
-                y.reborrow(),
-                Target::Add,
-                x,
-                View::new(weight, n).transposed(),
-            );
+        if self.linear.weight.is_some() {
+            gemm(y.reborrow(), Target::Add, x, View::new(&self.weight, m));
         }
-        if rank > 0 {
-            let v = View::new(&self.v, n).transposed();
-            gemm(ViewMut::new(h, rank), Target::Set, x, v);
-            gemm(y, Target::Add, View::new(h, rank), View::new(&self.su, m));
-        }
+        self.product(x, h);
+        self.expand(h, y, Target::Add);
     }
 
-    /// `dh = dy (S U)^T`, written as `[rows, R]`, and `dx = dy W + dh V`, set or added.
+    /// `dh = dy (S U)^T`, written with rows [`Linear::stride`] apart, and `dx = dy W + dh V`, set or added.
     pub(crate) fn backward(
         &self,
         dy: View<'_>,
         dh: &mut Vec<f32>,
         dx: Option<(ViewMut<'_>, Target)>,
     ) {
-        let (n, m, rank) = (self.linear.n, self.linear.m, self.rank());
-        dh.resize(dy.row_count() * rank, 0.0);
-        if rank > 0 {
-            let su = View::new(&self.su, m).transposed();
-            gemm(ViewMut::new(dh, rank), Target::Set, dy, su);
-        }
+        debug_assert!(self.direction == Direction::Backward);
+        self.product(dy, dh);
         let Some((mut dx, mut target)) = dx else {
             return;
         };
         if let Some(weight) = &self.linear.weight {
-            gemm(dx.reborrow(), target, dy, View::new(weight, n));
+            let weight = View::new(weight, self.linear.n);
+            gemm(dx.reborrow(), target, dy, weight);
             target = Target::Add;
         }
+        self.expand(dh, dx, target);
+    }
+
+    fn product(&self, given: View<'_>, inner: &mut Vec<f32>) {
+        inner.resize(given.row_count() * self.stride, 0.0);
+        if self.stride > 0 {
+            gemm(
+                ViewMut::new(inner, self.stride),
+                Target::Set,
+                given,
+                self.inner(),
+            );
+        }
+    }
+
+    fn expand(&self, inner: &[f32], to: ViewMut<'_>, target: Target) {
+        let rank = self.linear.rank(self.list);
         if rank > 0 {
-            gemm(dx, target, View::new(dh, rank), View::new(&self.v, n));
+            let inner = View::new(inner, self.stride).columns(0, rank);
+            let second = View::new(&self.second, self.linear.outputs(self.direction));
+            gemm(to, target, inner, second);
         }
     }
 }

@@ -11,16 +11,16 @@ use super::{Components, Linear};
 use crate::gemm::{Target, View, ViewMut, gemm};
 use crate::simd;
 
-/// Columns of a task.
-const COLUMNS: usize = 192;
+/// Columns of a task, so few that the product reads its left factor where it is instead of packing it.
+const COLUMNS: usize = 128;
 
 /// Rows that share a list: what went into a projection and what came back.
 pub(crate) struct Piece<'a> {
     pub(crate) x: View<'a>,
     pub(crate) dy: View<'a>,
-    /// `[rows, R]`.
+    /// The components that run are its first columns.
     pub(crate) h: View<'a>,
-    /// `[rows, R]`.
+    /// The components that run are its first columns.
     pub(crate) dh: View<'a>,
     pub(crate) list: &'a List,
 }
@@ -270,8 +270,17 @@ impl Job<'_> {
             }
         }
         if !self.weight.is_empty() {
-            let to = ViewMut::new(self.weight, self.pass.linear.n);
-            gemm(to, Target::Add, dy.transposed(), piece.x);
+            let n = self.pass.linear.n;
+            for first in (0..n).step_by(COLUMNS) {
+                let count = COLUMNS.min(n - first);
+                let to = ViewMut::new(self.weight, n).columns(first, count);
+                gemm(
+                    to,
+                    Target::Add,
+                    dy.transposed(),
+                    piece.x.columns(first, count),
+                );
+            }
         }
     }
 

@@ -18,9 +18,12 @@ use burn_flex::FlexTensor;
 
 use crate::flex::Values;
 
-pub(crate) use active::Active;
+pub(crate) use active::{Active, Direction};
 pub(crate) use gradients::{Pass, Piece, gradients};
 pub(crate) use tasks::{List, Task, cut, on_every_thread};
+
+/// Lanes of the widest vectors: a product whose result has a multiple of so many columns needs no packing.
+const LANES: usize = 16;
 
 /// The tensors of a projection on a backend: `weight` is `[m, n]`, `u` is `[r, m]`, `s` is `[r]`, `v` is `[r, n]`,
 /// `bias` is `[m]`.
@@ -169,5 +172,26 @@ impl Linear {
     /// Components that run with a list.
     pub(crate) fn rank(&self, list: &List) -> usize {
         self.ranks[0] + list.len() * self.ranks[1]
+    }
+
+    /// Distance of the rows of `x V^T` and `dy (S U)^T` under lists of at most `longest` entries.
+    pub(crate) fn stride(&self, longest: usize) -> usize {
+        (self.ranks[0] + longest * self.ranks[1]).next_multiple_of(LANES)
+    }
+
+    /// Columns of what goes into the first product.
+    fn inputs(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Forward => self.n,
+            Direction::Backward => self.m,
+        }
+    }
+
+    /// Columns of what comes out of the second.
+    fn outputs(&self, direction: Direction) -> usize {
+        match direction {
+            Direction::Forward => self.m,
+            Direction::Backward => self.n,
+        }
     }
 }
