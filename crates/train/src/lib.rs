@@ -1,7 +1,8 @@
 //! The training step, the loop around it, checkpoints and the record of a run.
 //!
 //! In: a [`RunConfig`], a data set, a model at its start or a run folder to go on with.
-//! Out: a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images.
+//! Out: a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images; from a
+//! [`Trainer`], training steps without a folder.
 //! Must not know: file formats of other programs, how a method chose what trains, the terminal.
 
 mod batch;
@@ -17,6 +18,7 @@ mod record;
 pub mod run;
 mod step;
 pub mod tensorboard;
+mod trainer;
 pub mod weights;
 
 pub use config::{DataConfig, Decay, RunConfig, TrainConfig, Trainable};
@@ -25,3 +27,5 @@ pub use evaluate::{Evaluation, Gating, evaluate};
 pub use events::Event;
 pub use generate::{Generation, Request, generate};
 pub use run::{Outcome, Run};
+pub use step::StepLosses;
+pub use trainer::Trainer;

@@ -2,36 +2,27 @@
 
 use crate::{
     checkpoint,
-    config::RunConfig,
+    config::{RunConfig, TrainConfig},
     error::{Error, Result},
-    evaluate::{Evaluation, Gating, evaluate},
+    evaluate::Evaluation,
     events::Event,
     generate::class_grid,
-    optimiser::AdamW,
     record::{Picture, Record},
-    step::step,
-    weights::Parameters,
+    trainer::{State, Trainer},
 };
-use burn::module::Module;
 use burn::tensor::Device;
-use learngene_data::{Batches, Dataset, Split};
-use learngene_diffusion::Schedule;
+use learngene_data::Dataset;
 use learngene_formats::{CheckpointWriter, Checkpoints, Retention, write_atomically};
-use learngene_nn::{Dit, params};
+use learngene_nn::Dit;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// (time, noise) draws of each validation image.
-const VALIDATION_REPEATS: usize = 4;
 
 /// A run ready to train.
 pub struct Run {
     folder: PathBuf,
     config: RunConfig,
-    model: Dit,
-    optimiser: AdamW,
-    done: u64,
+    state: State,
     writer: CheckpointWriter,
 }
 
@@ -70,14 +61,10 @@ impl Run {
         let writer = CheckpointWriter::open(checkpoints, retention(&config))?;
         let text = config.to_toml()?;
         write_atomically(&file, |out| out.write_all(text.as_bytes()))?;
-        let model = trainable(model, &config);
-        let optimiser = AdamW::new(&model, &config.train);
         Ok(Self {
             folder: folder.into(),
+            state: State::start(model, &config.train),
             config,
-            model,
-            optimiser,
-            done: 0,
             writer,
         })
     }
@@ -89,11 +76,11 @@ impl Run {
         let found = Checkpoints::at(folder.join("checkpoints")).latest()?;
         let rejected = found.rejected.iter().map(ToString::to_string).collect();
         let device = device.clone().autodiff();
-        let (model, optimiser, done) = match found.checkpoint {
+        let state = match found.checkpoint {
             Some(newest) => {
                 let (saved, model, optimiser) = checkpoint::load(&newest, &device)?;
                 check_unchanged(folder, &config, &saved)?;
-                (trainable(model, &config), optimiser, newest.step())
+                State::after(newest.step(), model, optimiser, &config.train)
             }
             None => {
                 return Err(Error::Folder {
@@ -108,9 +95,7 @@ impl Run {
             Self {
                 folder: folder.into(),
                 config,
-                model,
-                optimiser,
-                done,
+                state,
                 writer,
             },
             rejected,
@@ -124,51 +109,56 @@ impl Run {
 
     /// Steps done so far.
     pub fn done(&self) -> u64 {
-        self.done
+        self.state.done
     }
 
     /// Trains to the end, or until `stop` is set; then the state is checkpointed.
     pub fn train(
-        mut self,
+        self,
         dataset: &Dataset,
         stop: &AtomicBool,
         observe: &mut dyn FnMut(&Event),
     ) -> Result<Outcome> {
-        let config = self.config.clone();
+        let Self {
+            folder,
+            config,
+            state,
+            writer,
+        } = self;
         let train = &config.train;
-        let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
-        let mut batches = Batches::new(dataset, train.order(), train.seed, train.flip)?;
-        let mut record = Record::open(&self.folder, self.done, observe)?;
-        if self.done > 0 {
-            record.add(&Event::Resumed { step: self.done })?;
+        let mut trainer = Trainer::from_state(state, train.clone(), dataset)?;
+        // `last` is the step of the checkpoint before.
+        let save = |trainer: &Trainer, metric: Option<f64>, last: Option<u64>| {
+            let State {
+                model,
+                optimiser,
+                done,
+            } = trainer.state();
+            checkpoint::save(&writer, &config, model, optimiser, *done, metric)
+                .map_err(|e| at_checkpoint(e, last))
+        };
+        let mut record = Record::open(&folder, trainer.done(), observe)?;
+        if trainer.done() > 0 {
+            record.add(&Event::Resumed {
+                step: trainer.done(),
+            })?;
         } else {
-            self.save(None, None)?;
+            save(&trainer, None, None)?;
         }
-        let mut saved = self.done;
+        let mut saved = trainer.done();
         let mut validation = None;
-        let (mut since, mut at) = (Instant::now(), self.done);
-        while self.done < train.steps && !stop.load(Ordering::Relaxed) {
-            let draws = batches.batch(self.done);
-            let result = step(
-                self.model.clone(),
-                &mut self.optimiser,
-                train,
-                &schedule,
-                dataset,
-                &draws,
-                self.done,
-            );
-            let (model, losses) = result.map_err(|e| at_checkpoint(e, Some(saved)))?;
-            self.model = model;
-            self.done += 1;
-            let end = self.done == train.steps;
-            let due = |every: u64| end || (every > 0 && self.done.is_multiple_of(every));
+        let (mut since, mut at) = (Instant::now(), trainer.done());
+        while trainer.done() < train.steps && !stop.load(Ordering::Relaxed) {
+            let losses = trainer.step().map_err(|e| at_checkpoint(e, Some(saved)))?;
+            let step = trainer.done();
+            let end = step == train.steps;
+            let due = |every: u64| end || (every > 0 && step.is_multiple_of(every));
             if due(train.log_every) {
-                let images = (self.done - at) * batches.batch_size() as u64;
+                let images = (step - at) * trainer.batch_size() as u64;
                 let images_per_second = images as f64 / since.elapsed().as_secs_f64();
-                (since, at) = (Instant::now(), self.done);
+                (since, at) = (Instant::now(), step);
                 let event = Event::Step {
-                    step: self.done,
+                    step,
                     loss: losses.trained,
                     velocity: losses.velocity,
                     epsilon: losses.epsilon,
@@ -180,10 +170,10 @@ impl Run {
             }
             validation = None;
             if due(train.evaluate_every) {
-                validation = self.validate(&schedule, dataset)?;
+                validation = trainer.validate()?;
                 if let Some(v) = &validation {
                     let event = Event::Validation {
-                        step: self.done,
+                        step,
                         velocity: v.velocity,
                         epsilon: v.epsilon,
                         draws: v.draws,
@@ -192,92 +182,53 @@ impl Run {
                 }
             }
             if train.sample_every > 0 && due(train.sample_every) {
-                let (path, picture) = self.sample_grid(&schedule, dataset.classes())?;
-                record.add_picture(
-                    &Event::Samples {
-                        step: self.done,
-                        path,
-                    },
-                    &picture,
-                )?;
+                let (path, picture) = sample_grid(&trainer, &folder, train, dataset.classes())?;
+                record.add_picture(&Event::Samples { step, path }, &picture)?;
             }
             if due(train.checkpoint_every) {
-                self.save(validation.as_ref().map(|v| v.velocity), Some(saved))?;
-                saved = self.done;
+                save(
+                    &trainer,
+                    validation.as_ref().map(|v| v.velocity),
+                    Some(saved),
+                )?;
+                saved = step;
                 record.add(&Event::Checkpoint { step: saved })?;
             }
         }
-        let interrupted = self.done < train.steps;
-        if interrupted && saved < self.done {
-            self.save(None, Some(saved))?;
-            record.add(&Event::Checkpoint { step: self.done })?;
+        let step = trainer.done();
+        let interrupted = step < train.steps;
+        if interrupted && saved < step {
+            save(&trainer, None, Some(saved))?;
+            record.add(&Event::Checkpoint { step })?;
         }
         if validation.is_none() && !interrupted {
-            validation = self.validate(&schedule, dataset)?;
+            validation = trainer.validate()?;
         }
         Ok(Outcome {
-            step: self.done,
+            step,
             interrupted,
-            model: self.averaged()?,
+            model: trainer.averaged()?,
             validation,
         })
     }
-
-    /// Saves the state; `last` is the step of the checkpoint before.
-    fn save(&self, metric: Option<f64>, last: Option<u64>) -> Result<()> {
-        checkpoint::save(
-            &self.writer,
-            &self.config,
-            &self.model,
-            &self.optimiser,
-            self.done,
-            metric,
-        )
-        .map_err(|e| at_checkpoint(e, last))?;
-        Ok(())
-    }
-
-    /// The model with averaged weights, off the autodiff device.
-    fn averaged(&self) -> Result<Dit> {
-        let ema: Parameters = self.optimiser.ema();
-        Ok(params::replace(self.model.valid(), &ema)?)
-    }
-
-    fn validate(&self, schedule: &Schedule, dataset: &Dataset) -> Result<Option<Evaluation>> {
-        if dataset.is_empty(Split::Val) {
-            return Ok(None);
-        }
-        let (model, objective) = (self.averaged()?, &self.config.train.objective);
-        let repeats = VALIDATION_REPEATS;
-        evaluate(
-            &model,
-            schedule,
-            objective,
-            dataset,
-            Split::Val,
-            Gating::Right,
-            repeats,
-        )
-        .map(Some)
-    }
-
-    fn sample_grid(&self, schedule: &Schedule, classes: &[String]) -> Result<(PathBuf, Picture)> {
-        let train = &self.config.train;
-        let target = train.objective.target;
-        let grid = class_grid(&self.averaged()?, schedule, target, train.seed, classes)?;
-        let png = learngene_data::image::encode_png(&grid)?;
-        let folder = self.folder.join("samples");
-        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        let path = folder.join(format!("step-{:08}.png", self.done));
-        write_atomically(&path, |out| out.write_all(&png))?;
-        let (width, height) = (grid.width, grid.height);
-        Ok((path, Picture { width, height, png }))
-    }
 }
 
-fn trainable(model: Dit, config: &RunConfig) -> Dit {
-    let trainable = config.train.trainable;
-    params::set_trainable(model, |name| trainable.factor(name) > 0.0)
+fn sample_grid(
+    trainer: &Trainer,
+    folder: &Path,
+    train: &TrainConfig,
+    classes: &[String],
+) -> Result<(PathBuf, Picture)> {
+    let target = train.objective.target;
+    let (model, schedule) = (trainer.averaged()?, trainer.schedule());
+    let grid = class_grid(&model, schedule, target, train.seed, classes)?;
+    let png = learngene_data::image::encode_png(&grid)?;
+    let folder = folder.join("samples");
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let path = folder.join(format!("step-{:08}.png", trainer.done()));
+    write_atomically(&path, |out| out.write_all(&png))?;
+    let (width, height) = (grid.width, grid.height);
+    Ok((path, Picture { width, height, png }))
 }
 
 /// Refuses to go on with another model, or with other parts of it training, than the checkpoint's.

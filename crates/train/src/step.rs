@@ -15,11 +15,16 @@ use std::collections::BTreeSet;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StepLosses {
+pub struct StepLosses {
+    /// The loss that was trained on.
     pub trained: f64,
+    /// Error of v.
     pub velocity: f64,
+    /// Error of the noise.
     pub epsilon: f64,
+    /// Norm of the whole gradient before clipping.
     pub grad_norm: f64,
+    /// The learning rate.
     pub lr: f64,
 }
 

@@ -1,0 +1,148 @@
+//! Training without a folder, a step at a time.
+
+use crate::{
+    config::TrainConfig,
+    error::Result,
+    evaluate::{Evaluation, Gating, evaluate},
+    optimiser::AdamW,
+    step::{StepLosses, step},
+};
+use burn::module::Module;
+use learngene_data::{Batches, Dataset, Split};
+use learngene_diffusion::Schedule;
+use learngene_nn::{Dit, params};
+
+/// (time, noise) draws of each validation image.
+const VALIDATION_REPEATS: usize = 4;
+
+/// What changes from step to step.
+pub(crate) struct State {
+    pub model: Dit,
+    pub optimiser: AdamW,
+    /// Steps done.
+    pub done: u64,
+}
+
+impl State {
+    /// Before the first step.
+    pub fn start(model: Dit, config: &TrainConfig) -> Self {
+        let model = trainable(model, config);
+        let optimiser = AdamW::new(&model, config);
+        Self {
+            model,
+            optimiser,
+            done: 0,
+        }
+    }
+
+    /// After `done` steps.
+    pub fn after(done: u64, model: Dit, optimiser: AdamW, config: &TrainConfig) -> Self {
+        Self {
+            model: trainable(model, config),
+            optimiser,
+            done,
+        }
+    }
+}
+
+fn trainable(model: Dit, config: &TrainConfig) -> Dit {
+    params::set_trainable(model, |name| config.trainable.factor(name) > 0.0)
+}
+
+/// A model, its optimiser and the batches it learns from: all that a training step needs.
+pub struct Trainer<'a> {
+    config: TrainConfig,
+    dataset: &'a Dataset,
+    schedule: Schedule,
+    batches: Batches,
+    state: State,
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts to train a model, which is on an autodiff device.
+    ///
+    /// # Errors
+    /// Settings nothing could be trained with.
+    pub fn new(model: Dit, config: TrainConfig, dataset: &'a Dataset) -> Result<Self> {
+        config.validate()?;
+        let state = State::start(model, &config);
+        Self::from_state(state, config, dataset)
+    }
+
+    pub(crate) fn from_state(
+        state: State,
+        config: TrainConfig,
+        dataset: &'a Dataset,
+    ) -> Result<Self> {
+        Ok(Self {
+            schedule: Schedule::new(config.schedule, config.diffusion_steps)?,
+            batches: Batches::new(dataset, config.order(), config.seed, config.flip)?,
+            config,
+            dataset,
+            state,
+        })
+    }
+
+    /// One update from the next batch.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFinite`] with the first bad tensor, before anything is updated; errors of the model and the
+    /// losses.
+    pub fn step(&mut self) -> Result<StepLosses> {
+        let state = &mut self.state;
+        let draws = self.batches.batch(state.done);
+        let (model, losses) = step(
+            state.model.clone(),
+            &mut state.optimiser,
+            &self.config,
+            &self.schedule,
+            self.dataset,
+            &draws,
+            state.done,
+        )?;
+        state.model = model;
+        state.done += 1;
+        Ok(losses)
+    }
+
+    /// Steps done so far.
+    pub fn done(&self) -> u64 {
+        self.state.done
+    }
+
+    /// Images in a batch.
+    pub fn batch_size(&self) -> usize {
+        self.batches.batch_size()
+    }
+
+    /// The model with averaged weights, off the autodiff device.
+    pub fn averaged(&self) -> Result<Dit> {
+        let ema = self.state.optimiser.ema();
+        Ok(params::replace(self.state.model.valid(), &ema)?)
+    }
+
+    /// Losses of the averaged model on the validation images, if there are any.
+    pub fn validate(&self) -> Result<Option<Evaluation>> {
+        if self.dataset.is_empty(Split::Val) {
+            return Ok(None);
+        }
+        evaluate(
+            &self.averaged()?,
+            &self.schedule,
+            &self.config.objective,
+            self.dataset,
+            Split::Val,
+            Gating::Right,
+            VALIDATION_REPEATS,
+        )
+        .map(Some)
+    }
+
+    pub(crate) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+}
