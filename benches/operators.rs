@@ -1,0 +1,323 @@
+//! Each operator beside its composition: `cargo bench -p learngene-bench [-- NAME]`.
+//!
+//! At the shapes of a training step of dit-nano/4 on 12 classes (39 samples of 64 tokens, d 192, rank split 96,8) and
+//! of dit-s/2 (8 samples of 256 tokens, d 384, rank split 112,16), forward alone and with the backward pass.
+
+use burn::tensor::{Device, Distribution, Tensor};
+use divan::Bencher;
+use learngene_kernels::{self as fused, Factors, GatePlan, reference};
+use std::fmt;
+
+fn main() {
+    divan::main();
+}
+
+/// The sizes of an operator's work.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    samples: usize,
+    tokens: usize,
+    features: usize,
+    heads: usize,
+    learngene: usize,
+    tailor: usize,
+    /// Samples with the null label, at the end; the others are spread over the classes.
+    null: usize,
+    backward: bool,
+}
+
+const CLASSES: usize = 12;
+const MLP: usize = 4;
+const EPS: f64 = 1e-6;
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pass = if self.backward {
+            "and backward"
+        } else {
+            "forward"
+        };
+        write!(f, "{} {pass}", self.name)
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let nano = Case {
+        name: "dit-nano/4",
+        samples: 39,
+        tokens: 64,
+        features: 192,
+        heads: 3,
+        learngene: 96,
+        tailor: 8,
+        null: 3,
+        backward: false,
+    };
+    let small = Case {
+        name: "dit-s/2",
+        samples: 8,
+        tokens: 256,
+        features: 384,
+        heads: 6,
+        learngene: 112,
+        tailor: 16,
+        null: 1,
+        backward: false,
+    };
+    let both = |case: Case| {
+        [
+            case,
+            Case {
+                backward: true,
+                ..case
+            },
+        ]
+    };
+    [both(nano), both(small)].concat()
+}
+
+impl Case {
+    fn rows(&self) -> usize {
+        self.samples * self.tokens
+    }
+
+    /// `[b, t, width]`.
+    fn tokens_of(&self, width: usize) -> Vec<usize> {
+        vec![self.samples, self.tokens, width]
+    }
+
+    /// `[b, d]`.
+    fn per_sample(&self) -> Vec<usize> {
+        vec![self.samples, self.features]
+    }
+
+    /// The labels of a class-stratified batch as a gate.
+    fn plan(&self) -> GatePlan {
+        let labelled = self.samples - self.null;
+        let list = |i: usize| match i < labelled {
+            true => vec![(i * CLASSES / labelled, 1.0)],
+            false => Vec::new(),
+        };
+        let lists: Vec<_> = (0..self.samples).map(list).collect();
+        GatePlan::new(&lists, CLASSES)
+    }
+
+    /// Shapes of u, s and v of `rank` components from `features` to `MLP * features`.
+    fn factors(&self, rank: usize) -> [Vec<usize>; 3] {
+        [
+            vec![rank, MLP * self.features],
+            vec![rank],
+            vec![rank, self.features],
+        ]
+    }
+}
+
+/// The inputs of an operator, each flat, tracked if there is a backward pass.
+struct Inputs(Vec<(Tensor<1>, Vec<usize>)>);
+
+impl Inputs {
+    fn get<const D: usize>(&self, i: usize) -> Tensor<D> {
+        let (values, shape) = &self.0[i];
+        let mut sides = [1; D];
+        sides.copy_from_slice(shape);
+        values.clone().reshape(sides)
+    }
+
+    fn factors(&self, first: usize) -> Factors {
+        Factors {
+            u: self.get(first),
+            s: self.get(first + 1),
+            v: self.get(first + 2),
+        }
+    }
+}
+
+/// Times `f` on random inputs of those shapes.
+fn time<const D: usize>(
+    bencher: Bencher<'_, '_>,
+    case: Case,
+    shapes: &[Vec<usize>],
+    f: impl Fn(&Inputs) -> Tensor<D>,
+) {
+    let device = match case.backward {
+        true => Device::flex().autodiff(),
+        false => Device::flex(),
+    };
+    let random = |shape: &Vec<usize>| {
+        let normal = Distribution::Normal(0.0, 1.0);
+        let values = Tensor::<1>::random([shape.iter().product::<usize>()], normal, &device);
+        (values, shape.clone())
+    };
+    let values: Vec<_> = shapes.iter().map(random).collect();
+    let inputs = || {
+        let leaf = |(value, shape): &(Tensor<1>, Vec<usize>)| match case.backward {
+            true => (value.clone().require_grad(), shape.clone()),
+            false => (value.clone(), shape.clone()),
+        };
+        Inputs(values.iter().map(leaf).collect())
+    };
+    let bencher = bencher.with_inputs(inputs);
+    match case.backward {
+        true => bencher.bench_local_values(|inputs| f(&inputs).backward()),
+        false => bencher.bench_local_values(|inputs| f(&inputs)),
+    }
+}
+
+mod gelu_tanh {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        vec![case.tokens_of(MLP * case.features)]
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            fused::gelu_tanh(x.get::<3>(0))
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            reference::gelu_tanh(x.get::<3>(0))
+        });
+    }
+}
+
+mod silu {
+    use super::*;
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &[case.per_sample()], |x| {
+            fused::silu(x.get::<2>(0))
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &[case.per_sample()], |x| {
+            reference::silu(x.get::<2>(0))
+        });
+    }
+}
+
+mod modulated_layer_norm {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        let x = case.tokens_of(case.features);
+        vec![x, case.per_sample(), case.per_sample()]
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            fused::modulated_layer_norm(x.get(0), x.get(1), x.get(2), EPS)
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            reference::modulated_layer_norm(x.get(0), x.get(1), x.get(2), EPS)
+        });
+    }
+}
+
+mod gated_residual {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        let x = case.tokens_of(case.features);
+        vec![x.clone(), x, case.per_sample()]
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            fused::gated_residual(x.get(0), x.get(1), x.get(2))
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            reference::gated_residual(x.get(0), x.get(1), x.get(2))
+        });
+    }
+}
+
+mod attention {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        vec![case.tokens_of(case.features); 3]
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            fused::attention(x.get(0), x.get(1), x.get(2), case.heads)
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            reference::attention(x.get(0), x.get(1), x.get(2), case.heads)
+        });
+    }
+}
+
+mod dense_projection {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        let (n, m) = (case.features, MLP * case.features);
+        vec![vec![case.rows(), n], vec![m, n], vec![m]]
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            fused::dense_projection(x.get(0), x.get(1), x.get(2))
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        time(bencher, case, &shapes(case), |x| {
+            reference::dense_projection(x.get(0), x.get(1), x.get(2))
+        });
+    }
+}
+
+mod gated_projection {
+    use super::*;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        let rest = [vec![case.rows(), case.features], vec![MLP * case.features]];
+        let learngene = case.factors(case.learngene);
+        let tailors = case.factors(CLASSES * case.tailor);
+        rest.into_iter().chain(learngene).chain(tailors).collect()
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        let plan = case.plan();
+        time(bencher, case, &shapes(case), |x| {
+            fused::gated_projection(x.get(0), x.factors(2), Some(x.factors(5)), x.get(1), &plan)
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        let plan = case.plan();
+        time(bencher, case, &shapes(case), |x| {
+            reference::gated_projection(x.get(0), x.factors(2), Some(x.factors(5)), x.get(1), &plan)
+        });
+    }
+}

@@ -1,0 +1,245 @@
+//! What can be timed: a model, its data, a task, and who does the same.
+
+use crate::Result;
+use crate::contender::{Contender, Variant};
+use crate::synthetic::Synthetic;
+use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions};
+use learngene_nn::{DitConfig, RankSplit};
+
+/// One thing to time.
+pub struct Workload {
+    /// What it is called on the command line and in file names.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// The size as [`DitConfig::from_size`] takes it.
+    size: &'static str,
+    /// Factorised and gated with that split; dense without.
+    split: Option<RankSplit>,
+    data: Data,
+    /// What a step is.
+    pub task: Task,
+    /// Who else does it.
+    pub rivals: &'static [Contender],
+}
+
+#[derive(Clone, Copy)]
+enum Data {
+    /// The twelve base classes of the built-in images, 3 x 32 x 32.
+    BuiltIn,
+    /// That many classes of random images, 3 x 32 x 32.
+    Random(usize),
+}
+
+/// What a step is.
+#[derive(Clone, Copy)]
+pub enum Task {
+    /// One training step on a batch of that order.
+    Train(BatchOrder),
+    /// That many images by DDIM.
+    Sample(usize),
+}
+
+/// Steps of DDIM.
+pub const DDIM_STEPS: usize = 50;
+/// Scale of classifier-free guidance while sampling.
+pub const GUIDANCE: f64 = 2.0;
+
+const PYTORCH: &[Contender] = &[
+    Contender::PyTorch(Variant::Eager),
+    Contender::PyTorch(Variant::Compile),
+    Contender::PyTorch(Variant::Bf16),
+    Contender::PyTorch(Variant::Bf16Compile),
+];
+const PYTORCH_F32: &[Contender] = &[
+    Contender::PyTorch(Variant::Eager),
+    Contender::PyTorch(Variant::Compile),
+];
+
+const NANO_SPLIT: RankSplit = RankSplit {
+    learngene: 96,
+    tailor: 8,
+};
+/// An active rank of a third of d = 384.
+const THIRD: RankSplit = RankSplit {
+    learngene: 112,
+    tailor: 16,
+};
+
+const fn plain(batch: usize) -> Task {
+    Task::Train(BatchOrder::Plain {
+        batch,
+        label_drop: 0.1,
+    })
+}
+
+const fn stratified(per_class: usize, null: usize, classes_per_step: Option<usize>) -> Task {
+    Task::Train(BatchOrder::Stratified {
+        per_class,
+        null,
+        classes_per_step,
+    })
+}
+
+/// All workloads, in the order of `--list`.
+pub const ALL: &[Workload] = &[
+    Workload {
+        name: "dense-s-256",
+        about: "training, dense, d 384, 12 blocks, 256 tokens (dit-s/2), batch 8",
+        size: "dit-s/2",
+        split: None,
+        data: Data::BuiltIn,
+        task: plain(8),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "dense-s-64",
+        about: "training, dense, d 384, 12 blocks, 64 tokens (dit-s/4), batch 32",
+        size: "dit-s/4",
+        split: None,
+        data: Data::BuiltIn,
+        task: plain(32),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "dense-nano-64",
+        about: "training, dense, d 192, 6 blocks, 64 tokens (dit-nano/4), batch 32",
+        size: "dit-nano/4",
+        split: None,
+        data: Data::BuiltIn,
+        task: plain(32),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "kind-12",
+        about: "training, KIND 96,8, dit-nano/4, 12 classes, batch 39: 3 of each class and 3 null, as quickstart",
+        size: "dit-nano/4",
+        split: Some(NANO_SPLIT),
+        data: Data::BuiltIn,
+        task: stratified(3, 3, None),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "kind-150",
+        about: "training, KIND 112,16 (a third of d), dit-s/4, 150 classes, batch 32 drawn over all classes",
+        size: "dit-s/4",
+        split: Some(THIRD),
+        data: Data::Random(150),
+        task: plain(32),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "kind-150-stratified",
+        about: "the same, with 2 of each of 15 classes and 2 null in a batch",
+        size: "dit-s/4",
+        split: Some(THIRD),
+        data: Data::Random(150),
+        task: stratified(2, 2, Some(15)),
+        rivals: PYTORCH,
+    },
+    Workload {
+        name: "kind-or-dense",
+        about: "training, KIND 112,16 (a third of d) beside our own dense step, dit-s/4, 12 classes, batch 39",
+        size: "dit-s/4",
+        split: Some(THIRD),
+        data: Data::BuiltIn,
+        task: stratified(3, 3, None),
+        rivals: &[Contender::OursDense],
+    },
+    Workload {
+        name: "sample-nano",
+        about: "sampling, dense dit-nano/4, 16 images, DDIM of 50 steps with guidance",
+        size: "dit-nano/4",
+        split: None,
+        data: Data::BuiltIn,
+        task: Task::Sample(16),
+        rivals: PYTORCH_F32,
+    },
+    Workload {
+        name: "sample-s",
+        about: "sampling, dense dit-s/4, 16 images, DDIM of 50 steps with guidance",
+        size: "dit-s/4",
+        split: None,
+        data: Data::BuiltIn,
+        task: Task::Sample(16),
+        rivals: PYTORCH_F32,
+    },
+    Workload {
+        name: "sample-kind",
+        about: "sampling, KIND 96,8, dit-nano/4, 16 images of 12 classes, DDIM of 50 steps with guidance",
+        size: "dit-nano/4",
+        split: Some(NANO_SPLIT),
+        data: Data::BuiltIn,
+        task: Task::Sample(16),
+        rivals: PYTORCH_F32,
+    },
+    Workload {
+        name: "threads-dense",
+        about: "training, ours on all threads beside ours on one: dense dit-s/4, batch 32",
+        size: "dit-s/4",
+        split: None,
+        data: Data::BuiltIn,
+        task: plain(32),
+        rivals: &[Contender::OursOneThread],
+    },
+    Workload {
+        name: "threads-kind",
+        about: "training, ours on all threads beside ours on one: KIND as in kind-12",
+        size: "dit-nano/4",
+        split: Some(NANO_SPLIT),
+        data: Data::BuiltIn,
+        task: stratified(3, 3, None),
+        rivals: &[Contender::OursOneThread],
+    },
+];
+
+/// The workload of that name.
+pub fn find(name: &str) -> Result<&'static Workload> {
+    let found = ALL.iter().find(|w| w.name == name);
+    found.ok_or_else(|| format!("there is no workload `{name}`; --list shows them").into())
+}
+
+impl Workload {
+    /// Its images.
+    pub fn load(&self) -> Result<Dataset> {
+        let options = LoadOptions::default();
+        Ok(match self.data {
+            Data::BuiltIn => Dataset::load("builtin:emoji", &"base".parse()?, &options)?,
+            Data::Random(classes) => {
+                let source = Synthetic::new(classes, [3, 32, 32]);
+                let all: ClassSelection = "all".parse()?;
+                Dataset::from_source(&source, &all, &options)?
+            }
+        })
+    }
+
+    /// Its model, or the dense model of its shape.
+    pub fn model(&self, dataset: &Dataset, dense: bool) -> Result<DitConfig> {
+        let config = DitConfig::from_size(self.size, dataset.shape(), dataset.classes().len())?;
+        Ok(match self.split.filter(|_| !dense) {
+            Some(split) => config.with_rank_split(split)?,
+            None => config,
+        })
+    }
+
+    /// Images of a step.
+    pub fn batch(&self, classes: usize) -> usize {
+        match self.task {
+            Task::Train(BatchOrder::Plain { batch, .. }) => batch,
+            Task::Train(BatchOrder::Stratified {
+                per_class,
+                null,
+                classes_per_step,
+            }) => per_class * classes_per_step.unwrap_or(classes) + null,
+            Task::Sample(images) => images,
+        }
+    }
+
+    /// What a step is called in texts.
+    pub fn unit(&self) -> &'static str {
+        match self.task {
+            Task::Train(_) => "step",
+            Task::Sample(_) => "batch of images",
+        }
+    }
+}
