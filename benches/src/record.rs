@@ -82,6 +82,13 @@ pub struct Absent {
     pub why: String,
 }
 
+impl Times {
+    /// Peak of memory in the rounds beyond program and libraries.
+    pub fn work_kib(&self) -> u64 {
+        self.peak_kib.saturating_sub(self.baseline_kib)
+    }
+}
+
 impl Record {
     /// Writes it into the folder as `<started>-<workload>.json`.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {

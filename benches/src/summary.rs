@@ -68,13 +68,13 @@ fn table(record: &Record) -> Result<String, std::fmt::Error> {
     let seconds = format!("ms per {}", record.unit);
     writeln!(
         out,
-        "\n{:<22}{seconds:>28}{:>14}   rival / ours",
-        "", "peak memory"
+        "\n{:<22}{seconds:>28}{:>18}{:>27}",
+        "", "peak memory, MiB", "rival / ours"
     )?;
     writeln!(
         out,
-        "{:<22}{:>10}{:>9}{:>9}{:>14}{:>9}{:>9}{:>9}",
-        "", "min", "median", "max", "MiB", "min", "median", "max"
+        "{:<22}{:>10}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}",
+        "", "min", "median", "max", "all", "of work", "min", "median", "max"
     )?;
     for times in &record.times {
         row(&mut out, record, times)?;
@@ -93,12 +93,14 @@ fn table(record: &Record) -> Result<String, std::fmt::Error> {
         if let Some(ratio) = ratios(ours, rival) {
             writeln!(
                 out,
-                "ours against the best of {group} ({}): {:.2} times faster ({:.2} to {:.2}), peak memory {:.2} times",
+                "ours against the best of {group} ({}): {:.2} times faster ({:.2} to {:.2}); peak memory {:.2} times, {:.2} \
+                 times without program and libraries",
                 label(rival),
                 ratio.median,
                 ratio.min,
                 ratio.max,
                 ours.peak_kib as f64 / rival.peak_kib as f64,
+                ours.work_kib() as f64 / rival.work_kib() as f64,
             )?;
         }
     }
@@ -121,12 +123,13 @@ fn row(out: &mut String, record: &Record, times: &Times) -> std::fmt::Result {
     };
     write!(
         out,
-        "{:<22}{:>10.1}{:>9.1}{:>9.1}{:>14}",
+        "{:<22}{:>10.1}{:>9.1}{:>9.1}{:>9}{:>9}",
         label(times),
         spread.min,
         spread.median,
         spread.max,
-        times.peak_kib / 1024
+        times.peak_kib / 1024,
+        times.work_kib() / 1024
     )?;
     let ours = record.times.first().filter(|o| o.name != times.name);
     if let Some(ratio) = ours.and_then(|ours| ratios(ours, times)) {
@@ -147,9 +150,13 @@ fn products(out: &mut String, record: &Record) -> std::fmt::Result {
         let (Some(flops), Some(peak), Some(spread)) = (times.flops_per_step, peak, spread) else {
             continue;
         };
-        // The roof is that of all threads; one on fewer has its share of it.
-        let threads = record.times.first().map_or(times.threads, |o| o.threads);
-        let roof = peak.max * times.threads as f64 / threads as f64;
+        if record
+            .times
+            .first()
+            .is_none_or(|o| o.threads != times.threads)
+        {
+            continue; // the peak is that of all threads
+        }
         let rate = flops / spread.median;
         writeln!(
             out,
@@ -158,8 +165,8 @@ fn products(out: &mut String, record: &Record) -> std::fmt::Result {
             flops / 1e9,
             record.unit,
             rate / 1e9,
-            100.0 * rate / roof,
-            roof / 1e9,
+            100.0 * rate / peak.max,
+            peak.max / 1e9,
         )?;
     }
     let Some((ours, rivals)) = record.times.split_first() else {

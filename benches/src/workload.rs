@@ -243,3 +243,35 @@ impl Workload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_workload_has_a_name_of_its_own_images_and_a_model() {
+        let names: BTreeSet<&str> = ALL.iter().map(|w| w.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for workload in ALL {
+            let dataset = workload.load().unwrap();
+            let kind = workload.model(&dataset, false).unwrap();
+            let dense = workload.model(&dataset, true).unwrap();
+            assert_eq!(dense.groups, 0);
+            assert_eq!(
+                kind.tokens() * kind.patch * kind.patch,
+                32 * 32,
+                "{}",
+                workload.name
+            );
+            assert!(workload.batch(kind.num_classes) > 0);
+        }
+        assert!(find("dense-s-512").is_err());
+    }
+
+    #[test]
+    fn batches_are_as_large_as_the_text_says() {
+        let batch = |name| find(name).unwrap().batch(12);
+        assert_eq!((batch("kind-12"), batch("kind-150-stratified")), (39, 32));
+    }
+}
