@@ -89,6 +89,11 @@ impl Contender {
         }
     }
 
+    /// Whether the others go on without it: compiling needs a C++ compiler, which not every machine has.
+    pub fn may_fail(self) -> bool {
+        matches!(self, Self::PyTorch(Variant::Compile | Variant::Bf16Compile))
+    }
+
     /// The attentions to choose the faster from; ours has only its own.
     pub fn attentions(self, options: &Options) -> Vec<Option<Attention>> {
         match (self, options.attention) {

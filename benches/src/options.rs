@@ -77,7 +77,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Only these of the workload's rivals, by name: eager,compile,bf16,bf16-compile,ours-dense,ours-1-thread
+    /// Only these beside ours, by name: eager,compile,bf16,bf16-compile,ours-dense,ours-1-thread; `ours` for none
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Option<Vec<String>>,
 

@@ -38,11 +38,11 @@ pub fn race(workload: &Workload, options: &Options, tell: &dyn Fn(&str)) -> Resu
         tell(&format!("starting {}", contender.name()));
         match Runner::fastest(contender, workload, options) {
             Ok(runner) => runners.push(runner),
-            Err(error) if contender == Contender::Ours => return Err(error),
-            Err(error) => absent.push(Absent {
+            Err(error) if contender.may_fail() => absent.push(Absent {
                 name: contender.name().into(),
                 why: error.to_string(),
             }),
+            Err(error) => return Err(format!("{}: {error}", contender.name()).into()),
         }
     }
     let mut rates = Vec::new();
@@ -90,11 +90,12 @@ pub fn race(workload: &Workload, options: &Options, tell: &dyn Fn(&str)) -> Resu
 
 /// Ours, and the rivals that were not left out.
 fn contenders(workload: &Workload, options: &Options) -> Result<Vec<Contender>> {
-    let names: Vec<&str> = workload.rivals.iter().map(|r| r.name()).collect();
+    let all = std::iter::once(&Contender::Ours).chain(workload.rivals);
+    let names: Vec<&str> = all.map(|c| c.name()).collect();
     let only = options.only.as_deref();
     if let Some(unknown) = only.and_then(|o| o.iter().find(|n| !names.contains(&n.as_str()))) {
         let (name, known) = (workload.name, names.join(", "));
-        return Err(format!("{name} has no rival `{unknown}`, but {known}").into());
+        return Err(format!("{name} has no contender `{unknown}`, but {known}").into());
     }
     let kept = |rival: &&Contender| only.is_none_or(|o| o.iter().any(|n| n == rival.name()));
     let rivals = workload.rivals.iter().filter(kept).copied();
