@@ -5,7 +5,9 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;
-use learngene_kernels::{self as fused, Factors, GatePlan, reference};
+use learngene_kernels::{
+    self as fused, Base, BlockWeights, Factors, GatePlan, Projection, reference,
+};
 use std::fmt;
 
 fn main() {
@@ -30,6 +32,8 @@ struct Case {
 const CLASSES: usize = 12;
 const MLP: usize = 4;
 const EPS: f64 = 1e-6;
+/// Tensors of a projection with tailors.
+const PROJECTION: usize = 7;
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,12 +107,17 @@ impl Case {
         GatePlan::new(&lists, CLASSES)
     }
 
-    /// Shapes of u, s and v of `rank` components from `features` to `MLP * features`.
-    fn factors(&self, rank: usize) -> [Vec<usize>; 3] {
+    /// Shapes of a projection from `n` to `m`: u, s and v of the learngene, the bias, u, s and v of the tailors.
+    fn projection(&self, n: usize, m: usize) -> [Vec<usize>; PROJECTION] {
+        let (r, t) = (self.learngene, CLASSES * self.tailor);
         [
-            vec![rank, MLP * self.features],
-            vec![rank],
-            vec![rank, self.features],
+            vec![r, m],
+            vec![r],
+            vec![r, n],
+            vec![m],
+            vec![t, m],
+            vec![t],
+            vec![t, n],
         ]
     }
 }
@@ -129,6 +138,14 @@ impl Inputs {
             u: self.get(first),
             s: self.get(first + 1),
             v: self.get(first + 2),
+        }
+    }
+
+    fn projection(&self, first: usize) -> Projection {
+        Projection {
+            base: Base::Factorised(self.factors(first)),
+            bias: self.get(first + 3),
+            tailors: Some(self.factors(first + 4)),
         }
     }
 }
@@ -295,21 +312,21 @@ mod dense_projection {
     }
 }
 
-mod gated_projection {
+mod projection {
     use super::*;
 
     fn shapes(case: Case) -> Vec<Vec<usize>> {
-        let rest = [vec![case.rows(), case.features], vec![MLP * case.features]];
-        let learngene = case.factors(case.learngene);
-        let tailors = case.factors(CLASSES * case.tailor);
-        rest.into_iter().chain(learngene).chain(tailors).collect()
+        let n = case.features;
+        let mut shapes = vec![vec![case.rows(), n]];
+        shapes.extend(case.projection(n, MLP * n));
+        shapes
     }
 
     #[divan::bench(args = cases())]
     fn fused(bencher: Bencher<'_, '_>, case: Case) {
         let plan = case.plan();
         time(bencher, case, &shapes(case), |x| {
-            fused::gated_projection(x.get(0), x.factors(2), Some(x.factors(5)), x.get(1), &plan)
+            fused::projection(x.get(0), x.projection(1), &plan)
         });
     }
 
@@ -317,7 +334,52 @@ mod gated_projection {
     fn composed(bencher: Bencher<'_, '_>, case: Case) {
         let plan = case.plan();
         time(bencher, case, &shapes(case), |x| {
-            reference::gated_projection(x.get(0), x.factors(2), Some(x.factors(5)), x.get(1), &plan)
+            reference::projection(x.get(0), x.projection(1), &plan)
         });
+    }
+}
+
+mod transformer_block {
+    use super::*;
+
+    type Block = fn(Tensor<3>, Tensor<2>, BlockWeights, &GatePlan, usize, f64) -> Tensor<3>;
+
+    fn shapes(case: Case) -> Vec<Vec<usize>> {
+        let (d, hidden) = (case.features, MLP * case.features);
+        let mut shapes = vec![
+            vec![case.samples, case.tokens, d],
+            vec![case.samples, 6 * d],
+        ];
+        for (n, m) in [(d, d), (d, d), (d, d), (d, d), (d, hidden), (hidden, d)] {
+            shapes.extend(case.projection(n, m));
+        }
+        shapes
+    }
+
+    fn run(bencher: Bencher<'_, '_>, case: Case, of: Block) {
+        let plan = case.plan();
+        time(bencher, case, &shapes(case), |x| {
+            let [q, k, v, o, input, output] =
+                std::array::from_fn(|i| x.projection(2 + i * PROJECTION));
+            let weights = BlockWeights {
+                q,
+                k,
+                v,
+                o,
+                input,
+                output,
+            };
+            of(x.get(0), x.get(1), weights, &plan, case.heads, EPS)
+        });
+    }
+
+    #[divan::bench(args = cases())]
+    fn fused(bencher: Bencher<'_, '_>, case: Case) {
+        run(bencher, case, fused::transformer_block);
+    }
+
+    #[divan::bench(args = cases())]
+    fn composed(bencher: Bencher<'_, '_>, case: Case) {
+        run(bencher, case, reference::transformer_block);
     }
 }

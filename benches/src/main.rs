@@ -7,6 +7,8 @@ mod check;
 mod child;
 mod contender;
 mod machine;
+#[path = "../../crates/cli/src/memory.rs"]
+mod memory;
 mod options;
 mod ours;
 mod peak;
@@ -26,6 +28,7 @@ use std::process::ExitCode;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
+    memory::keep();
     let cli = Cli::parse();
     let result = match cli.hidden {
         Some(Hidden::ServeOurs { workload, dense }) => ours::serve(&workload, dense),
