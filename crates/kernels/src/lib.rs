@@ -3,6 +3,7 @@
 //! * In: tensors of 32-bit floats on any device, tracked by automatic differentiation or not.
 //! * Out: tensors on the same device. On the CPU (`Flex`) one pass over memory, vectorised and on all threads, with a
 //!   hand-written backward pass; on every other device, and for other element types, the composition in [`mod@reference`].
+//!   The update of a parameter ([`AdamW`]) works on slices in host memory.
 //! * Must not know: models, configurations, losses. This is the only crate that names a concrete backend.
 //!
 //! Shapes carry suffixes: `b` samples, `t` tokens, `d` features.
@@ -13,6 +14,7 @@
 //! matrix products.
 
 mod activation;
+mod adamw;
 mod attention;
 mod block;
 mod flex;
@@ -28,6 +30,7 @@ mod residual;
 mod simd;
 
 pub use activation::{gelu_tanh, silu};
+pub use adamw::{AdamW, Parameter, average, sum_of_squares};
 pub use attention::attention;
 pub use block::{BlockWeights, transformer_block};
 pub use layer_norm::modulated_layer_norm;

@@ -137,10 +137,10 @@ impl Path {
     }
 }
 
-/// What to do with a parameter: it is handed over as rank-erased values and may be replaced.
+/// What to do with a parameter: it is handed over, so that its memory can be written to, and may be replaced.
 pub trait Edit {
-    /// Called for every parameter in the model's order. Returning `None` keeps it.
-    fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>>;
+    /// Called for every parameter in the model's order.
+    fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D>;
 }
 
 /// Runs an edit over every parameter; what is replaced stays trainable or frozen as it was.
@@ -159,10 +159,8 @@ pub fn edit<E: Edit>(model: Dit, editor: &mut E) -> Dit {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let (id, value, mapper) = param.consume();
             let tracked = value.is_require_grad();
-            let value = match self.editor.edit(&self.path.name(), value.clone()) {
-                Some(new) => new.detach().set_require_grad(tracked),
-                None => value,
-            };
+            let value = self.editor.edit(&self.path.name(), value).detach();
+            let value = value.set_require_grad(tracked);
             Param::from_mapped_value(id, value, mapper).set_require_grad(tracked)
         }
     }
@@ -259,10 +257,12 @@ pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
     }
     struct Replace<'a>(&'a BTreeMap<String, Values>);
     impl Edit for Replace<'_> {
-        fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>> {
-            let new = self.0.get(name)?;
+        fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+            let Some(new) = self.0.get(name) else {
+                return value;
+            };
             let data = TensorData::new(new.values.clone(), new.shape.clone());
-            Some(Tensor::from_data(data, &value.device()))
+            Tensor::from_data(data, &value.device())
         }
     }
     Ok(edit(model, &mut Replace(new)))

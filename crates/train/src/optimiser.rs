@@ -1,20 +1,18 @@
 //! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with lazy tailor rows, clipping and the moving average of the weights.
 //!
-//! State lives in host memory and every parameter is updated in one fused pass. A tailor whose group no sample of the
+//! State lives in host memory and every parameter is updated in one fused pass, in its own memory if nothing else
+//! refers to it. A tailor whose group no sample of the
 //! batch used, and the row of a label that no sample had, get no update at all: their moments do not decay, their
 //! weights do not decay, and their bias corrections count their own updates only.
 
 use crate::config::TrainConfig;
 use burn::tensor::{Gradients, Tensor, TensorData};
+use learngene_kernels::{self as kernels, Parameter};
 use learngene_nn::{
     Dit,
     params::{self, Part},
 };
-use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Elements updated by one task; fixed, so that sums do not depend on the number of threads.
-const CHUNK: usize = 1 << 14;
 
 /// Gradients by parameter name.
 pub(crate) type GradMap = BTreeMap<String, Vec<f32>>;
@@ -83,44 +81,47 @@ impl AdamW {
             used: &'a BTreeSet<usize>,
         }
         impl params::Edit for Update<'_> {
-            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Option<Tensor<D>> {
-                let slot = self.slots.get_mut(name)?;
-                let device = value.device();
-                let shape = value.dims();
+            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+                let Some(slot) = self.slots.get_mut(name) else {
+                    return value;
+                };
+                let (device, shape) = (value.device(), value.dims());
                 let mut weights = params::to_vec(value);
-                if let Some(grad) = self.grads.get(name) {
-                    let lr = self.lr * self.config.trainable.factor(name);
-                    let per_count = weights.len() / slot.updates.len();
-                    let rests = matches!(Part::of(name), Part::Tailors | Part::Labels);
-                    let moves = |block: &usize| !rests || self.used.contains(block);
-                    for block in (0..slot.updates.len()).filter(moves) {
-                        slot.updates[block] += 1;
-                        let rows = block * per_count..(block + 1) * per_count;
-                        let step = Rule::new(self.config, lr, self.scale, slot.updates[block]);
-                        step.apply(
-                            &mut weights[rows.clone()],
-                            &grad[rows.clone()],
-                            &mut slot.m[rows.clone()],
-                            &mut slot.v[rows],
-                        );
+                let grads = self.grads.get(name);
+                let lr = self.lr * self.config.trainable.factor(name);
+                let block = weights.len() / slot.updates.len();
+                let rests = matches!(Part::of(name), Part::Tailors | Part::Labels);
+                for (i, updates) in slot.updates.iter_mut().enumerate() {
+                    let rows = i * block..(i + 1) * block;
+                    let (weights, ema) = (&mut weights[rows.clone()], &mut slot.ema[rows.clone()]);
+                    match grads.filter(|_| !rests || self.used.contains(&i)) {
+                        Some(grads) => {
+                            *updates += 1;
+                            let parameter = Parameter {
+                                weights,
+                                ema,
+                                m: &mut slot.m[rows.clone()],
+                                v: &mut slot.v[rows.clone()],
+                            };
+                            rule(self.config, lr, self.scale, *updates)
+                                .update(parameter, &grads[rows]);
+                        }
+                        None => kernels::average(ema, weights, self.config.ema as f32),
                     }
                 }
-                average(&mut slot.ema, &weights, self.config.ema as f32);
-                Some(Tensor::from_data(TensorData::new(weights, shape), &device))
+                Tensor::from_data(TensorData::new(weights, shape), &device)
             }
         }
-        let slots = &mut self.slots;
-        params::edit(
-            model,
-            &mut Update {
-                slots,
-                grads,
-                config,
-                lr,
-                scale,
-                used,
-            },
-        )
+        let mut update = Update {
+            slots: &mut self.slots,
+            grads,
+            config,
+            lr,
+            scale,
+            used,
+        };
+        // On a thread of the pool, where a small parameter costs no hand-over.
+        rayon::scope(|_| params::edit(model, &mut update))
     }
 
     /// The averaged weights of every trained parameter.
@@ -136,59 +137,20 @@ impl AdamW {
     }
 }
 
-/// The constants of one update.
-struct Rule {
-    beta1: f32,
-    beta2: f32,
-    step: f32,
-    root: f32,
-    eps: f32,
-    decay: f32,
-    scale: f32,
-}
-
-impl Rule {
-    fn new(config: &TrainConfig, lr: f64, scale: f32, updates: u64) -> Self {
-        let [b1, b2] = config.betas;
-        let t = updates as i32;
-        Self {
-            beta1: b1 as f32,
-            beta2: b2 as f32,
-            step: (lr / (1.0 - b1.powi(t))) as f32,
-            root: (1.0 / (1.0 - b2.powi(t))) as f32,
-            eps: config.eps as f32,
-            decay: (1.0 - lr * config.weight_decay) as f32,
-            scale,
-        }
+/// The constants of a parameter's update number `updates`.
+fn rule(config: &TrainConfig, lr: f64, scale: f32, updates: u64) -> kernels::AdamW {
+    let [b1, b2] = config.betas;
+    let t = updates as i32;
+    kernels::AdamW {
+        beta1: b1 as f32,
+        beta2: b2 as f32,
+        step: (lr / (1.0 - b1.powi(t))) as f32,
+        root: (1.0 / (1.0 - b2.powi(t))) as f32,
+        eps: config.eps as f32,
+        decay: (1.0 - lr * config.weight_decay) as f32,
+        scale,
+        ema: config.ema as f32,
     }
-
-    fn apply(&self, weights: &mut [f32], grads: &[f32], m: &mut [f32], v: &mut [f32]) {
-        (
-            weights.par_chunks_mut(CHUNK),
-            grads.par_chunks(CHUNK),
-            m.par_chunks_mut(CHUNK),
-            v.par_chunks_mut(CHUNK),
-        )
-            .into_par_iter()
-            .for_each(|(w, g, m, v)| {
-                for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                    let g = g * self.scale;
-                    *m = self.beta1 * *m + (1.0 - self.beta1) * g;
-                    *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-                    *w = *w * self.decay - self.step * *m / ((*v * self.root).sqrt() + self.eps);
-                }
-            });
-    }
-}
-
-fn average(ema: &mut [f32], weights: &[f32], decay: f32) {
-    (ema.par_chunks_mut(CHUNK), weights.par_chunks(CHUNK))
-        .into_par_iter()
-        .for_each(|(e, w)| {
-            for (e, w) in e.iter_mut().zip(w) {
-                *e += (1.0 - decay) * (w - *e);
-            }
-        });
 }
 
 /// Takes the gradient of every trained parameter out of `grads`, adding `weight` times it to `total`.
@@ -229,13 +191,13 @@ pub(crate) fn collect(model: &Dit, grads: &mut Gradients, weight: f32, total: &m
 
 /// The norm of the whole gradient, or the name of the first tensor that is not finite.
 pub(crate) fn norm(grads: &GradMap) -> std::result::Result<f64, String> {
+    rayon::scope(|_| norm_here(grads))
+}
+
+fn norm_here(grads: &GradMap) -> std::result::Result<f64, String> {
     let mut total = 0.0;
     for (name, grad) in grads {
-        let parts: Vec<f64> = grad
-            .par_chunks(CHUNK)
-            .map(|c| c.iter().map(|&g| f64::from(g) * f64::from(g)).sum())
-            .collect();
-        let square: f64 = parts.iter().sum();
+        let square = kernels::sum_of_squares(grad);
         if !square.is_finite() {
             return Err(format!("the gradient of `{name}`"));
         }

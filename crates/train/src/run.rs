@@ -129,12 +129,9 @@ impl Run {
         let mut trainer = Trainer::from_state(state, train.clone(), dataset)?;
         // `last` is the step of the checkpoint before.
         let save = |trainer: &Trainer, metric: Option<f64>, last: Option<u64>| {
-            let State {
-                model,
-                optimiser,
-                done,
-            } = trainer.state();
-            checkpoint::save(&writer, &config, model, optimiser, *done, metric)
+            let state = trainer.state();
+            let (model, optimiser) = (state.model(), &state.optimiser);
+            checkpoint::save(&writer, &config, model, optimiser, state.done, metric)
                 .map_err(|e| at_checkpoint(e, last))
         };
         let mut record = Record::open(&folder, trainer.done(), observe)?;

@@ -17,7 +17,8 @@ const VALIDATION_REPEATS: usize = 4;
 
 /// What changes from step to step.
 pub(crate) struct State {
-    pub model: Dit,
+    /// Absent only while it is updated, so that nothing else refers to its memory then.
+    model: Option<Dit>,
     pub optimiser: AdamW,
     /// Steps done.
     pub done: u64,
@@ -29,16 +30,21 @@ impl State {
         let model = trainable(model, config);
         let optimiser = AdamW::new(&model, config);
         Self {
-            model,
+            model: Some(model),
             optimiser,
             done: 0,
         }
     }
 
+    pub fn model(&self) -> &Dit {
+        #[expect(clippy::expect_used, reason = "an update puts it back")]
+        self.model.as_ref().expect("a model between updates")
+    }
+
     /// After `done` steps.
     pub fn after(done: u64, model: Dit, optimiser: AdamW, config: &TrainConfig) -> Self {
         Self {
-            model: trainable(model, config),
+            model: Some(trainable(model, config)),
             optimiser,
             done,
         }
@@ -91,16 +97,16 @@ impl<'a> Trainer<'a> {
     pub fn step(&mut self) -> Result<StepLosses> {
         let state = &mut self.state;
         let draws = self.batches.batch(state.done);
-        let (model, losses) = step(
-            state.model.clone(),
-            &mut state.optimiser,
+        let (update, losses) = step(
+            state.model(),
             &self.config,
             &self.schedule,
             self.dataset,
             &draws,
             state.done,
         )?;
-        state.model = model;
+        let model = state.model.take();
+        state.model = model.map(|model| update.apply(model, &mut state.optimiser, &self.config));
         state.done += 1;
         Ok(losses)
     }
@@ -118,7 +124,7 @@ impl<'a> Trainer<'a> {
     /// The model with averaged weights, off the autodiff device.
     pub fn averaged(&self) -> Result<Dit> {
         let ema = self.state.optimiser.ema();
-        Ok(params::replace(self.state.model.valid(), &ema)?)
+        Ok(params::replace(self.state.model().valid(), &ema)?)
     }
 
     /// Losses of the averaged model on the validation images, if there are any.
