@@ -6,7 +6,7 @@
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;
 use learngene_kernels::{
-    self as fused, Base, BlockWeights, Factors, GatePlan, Projection, reference,
+    self as fused, Base, BlockSettings, BlockWeights, Factors, GatePlan, Projection, reference,
 };
 use std::fmt;
 
@@ -342,7 +342,7 @@ mod projection {
 mod transformer_block {
     use super::*;
 
-    type Block = fn(Tensor<3>, Tensor<2>, BlockWeights, &GatePlan, usize, f64) -> Tensor<3>;
+    type Block = fn(Tensor<3>, Tensor<2>, BlockWeights, &GatePlan, BlockSettings) -> Tensor<3>;
 
     fn shapes(case: Case) -> Vec<Vec<usize>> {
         let (d, hidden) = (case.features, MLP * case.features);
@@ -358,6 +358,11 @@ mod transformer_block {
 
     fn run(bencher: Bencher<'_, '_>, case: Case, of: Block) {
         let plan = case.plan();
+        let settings = BlockSettings {
+            heads: case.heads,
+            eps: EPS,
+            recompute: false,
+        };
         time(bencher, case, &shapes(case), |x| {
             let [q, k, v, o, input, output] =
                 std::array::from_fn(|i| x.projection(2 + i * PROJECTION));
@@ -369,7 +374,7 @@ mod transformer_block {
                 input,
                 output,
             };
-            of(x.get(0), x.get(1), weights, &plan, case.heads, EPS)
+            of(x.get(0), x.get(1), weights, &plan, settings)
         });
     }
 

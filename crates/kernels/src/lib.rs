@@ -32,7 +32,7 @@ mod simd;
 pub use activation::{gelu_tanh, silu};
 pub use adamw::{AdamW, Parameter, average, sum_of_squares};
 pub use attention::attention;
-pub use block::{BlockWeights, transformer_block};
+pub use block::{BlockSettings, BlockWeights, transformer_block};
 pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;
 pub use projection::{Base, Factors, Projection, dense_projection, projection};

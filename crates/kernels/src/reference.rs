@@ -4,8 +4,8 @@
 
 use burn::tensor::{Tensor, activation};
 
-use crate::BlockWeights;
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
+use crate::block::{BlockSettings, BlockWeights};
 use crate::plan::GatePlan;
 use crate::projection::{Base, Factors, Projection};
 
@@ -80,8 +80,7 @@ pub fn transformer_block(
     modulation: Tensor<2>,
     weights: BlockWeights,
     plan: &GatePlan,
-    heads: usize,
-    eps: f64,
+    BlockSettings { heads, eps, .. }: BlockSettings,
 ) -> Tensor<3> {
     let [b, t, d] = x_btd.dims();
     let six = |i: usize| modulation.clone().slice([0..b, i * d..(i + 1) * d]);

@@ -5,7 +5,7 @@ mod common;
 use burn::tensor::{DType, Tensor};
 use common::{agree, any_threads, differences, numbers, outcome};
 use learngene_kernels::{
-    Base, BlockWeights, Factors, GatePlan, Projection, reference, transformer_block,
+    Base, BlockSettings, BlockWeights, Factors, GatePlan, Projection, reference, transformer_block,
 };
 
 type Lists = Vec<Vec<(usize, f32)>>;
@@ -33,6 +33,7 @@ struct Case {
     ranks: [usize; 3],
     forms: [Form; 2],
     lists: Lists,
+    recompute: bool,
 }
 
 fn one_hot(labels: &[Option<usize>]) -> Lists {
@@ -49,6 +50,7 @@ fn cases() -> Vec<Case> {
         ranks,
         forms,
         lists,
+        recompute: false,
     };
     let stratified: Vec<Option<usize>> = (0..9).map(|i| (i < 6).then_some(i / 2)).collect();
     vec![
@@ -158,7 +160,7 @@ impl Case {
 
     fn operator(
         &self,
-        of: fn(Tensor<3>, Tensor<2>, BlockWeights, &GatePlan, usize, f64) -> Tensor<3>,
+        of: fn(Tensor<3>, Tensor<2>, BlockWeights, &GatePlan, BlockSettings) -> Tensor<3>,
     ) -> impl Fn(&[Tensor<1>]) -> Tensor<1> + Sync {
         let case = self.clone();
         move |inputs| {
@@ -207,7 +209,12 @@ impl Case {
                 output,
             };
             let plan = GatePlan::new(&case.lists, groups);
-            of(x, modulation, weights, &plan, case.heads, 1e-6).reshape([b * t * d])
+            let settings = BlockSettings {
+                heads: case.heads,
+                eps: 1e-6,
+                recompute: case.recompute,
+            };
+            of(x, modulation, weights, &plan, settings).reshape([b * t * d])
         }
     }
 }
@@ -233,6 +240,23 @@ fn gradients_agree_with_finite_differences() {
         let fused = case.operator(transformer_block);
         let composed = case.operator(reference::transformer_block);
         differences(&fused, &composed, &case.inputs(), 1e-4);
+    }
+}
+
+#[test]
+fn computing_again_changes_no_bit() {
+    for case in cases() {
+        let inputs = case.inputs();
+        let tracked = vec![true; inputs.len()];
+        let of = |recompute| {
+            let case = Case {
+                recompute,
+                ..case.clone()
+            };
+            let operator = case.operator(transformer_block);
+            outcome(&operator, &inputs, &tracked, DType::F32)
+        };
+        assert_eq!(of(true), of(false), "{case:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
-use learngene_kernels::{BlockWeights, GatePlan, transformer_block};
+use learngene_kernels::{BlockSettings, BlockWeights, GatePlan, transformer_block};
 
 /// Attention and MLP, each behind a modulated norm and a gated residual.
 #[derive(Module, Debug)]
@@ -41,6 +41,7 @@ impl Block {
         condition: &Tensor<2>,
         shared: Option<&Tensor<2>>,
         plan: &GatePlan,
+        recompute: bool,
     ) -> Tensor<3> {
         let (attention, mlp) = (&self.attention, &self.mlp);
         let weights = BlockWeights {
@@ -52,7 +53,12 @@ impl Block {
             output: mlp.output.weights(),
         };
         let modulation = self.modulation.forward(condition, shared);
-        transformer_block(x, modulation, weights, plan, attention.heads, NORM_EPS)
+        let settings = BlockSettings {
+            heads: attention.heads,
+            eps: NORM_EPS,
+            recompute,
+        };
+        transformer_block(x, modulation, weights, plan, settings)
     }
 
     pub(crate) fn specialise(

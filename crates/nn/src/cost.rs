@@ -125,14 +125,19 @@ pub fn plan(config: &DitConfig) -> Plan {
     }
 }
 
-/// Numbers kept per image for the backward pass: per block and token the inputs and outputs of norms, projections and
-/// residuals (about 14 d), the hidden units before and after GELU (2 x mlp), the factors' inner products, and attention
-/// probabilities.
+/// Numbers kept per image for the backward pass, as the fused block of `kernels` keeps them. Per block and token: its
+/// input, q, k, v, the result of attention before and after its projection, the sum of the two, the hidden units, the
+/// result of the MLP, the inner products of the factors (in rows of a multiple of 16), two numbers for each norm and
+/// each head.
 fn activations(config: &DitConfig) -> u64 {
     let (t, d) = (config.tokens() as u64, config.hidden as u64);
-    let inner = 6 * (config.learngene_rank().unwrap_or(0) + config.tailor_rank) as u64;
-    let per_token = 14 * d + 2 * config.mlp_hidden() as u64 + inner;
-    config.depth as u64 * t * (per_token + config.heads as u64 * t)
+    let inner = |(_, n, m): (&str, usize, usize)| {
+        let rank = config.basis_of(n, m).rank().unwrap_or(0) + config.tailor_rank;
+        rank.next_multiple_of(16) as u64
+    };
+    let inner: u64 = projections(config).map(inner).into_iter().sum();
+    let per_token = 8 * d + config.mlp_hidden() as u64 + inner + 4 + 2 * config.heads as u64;
+    config.depth as u64 * t * per_token
 }
 
 fn is_projection_weight(name: &str) -> bool {

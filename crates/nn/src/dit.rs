@@ -46,6 +46,8 @@ pub struct Dit {
     positions_1td: Tensor<3>,
     #[module(skip)]
     config: DitConfig,
+    #[module(skip)]
+    recompute: bool,
 }
 
 impl Dit {
@@ -71,7 +73,14 @@ impl Dit {
             output: Linear::zeros(d, config.patch * config.patch * config.out_channels(), init),
             positions_1td: positions(config, device),
             config: config.clone(),
+            recompute: false,
         })
+    }
+
+    /// The same model, whose backward pass computes what lies inside a block again instead of keeping it, or does not:
+    /// less memory, a third more time, the same gradients.
+    pub fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     /// The configuration.
@@ -128,7 +137,7 @@ impl Dit {
             .reshape([batch, t, d]);
         let mut x = tokens + self.positions_1td.clone();
         for block in &self.blocks {
-            x = block.forward(x, &condition, shared.as_ref(), &plan);
+            x = block.forward(x, &condition, shared.as_ref(), &plan, self.recompute);
         }
         let two = self.final_modulation.forward(condition);
         let shift = two.clone().slice([0..batch, 0..d]);

@@ -167,6 +167,9 @@ pub struct TrainConfig {
     pub label_drop: f64,
     /// Parts a batch is computed in, to save memory; the sum is that of the whole batch.
     pub accumulate: usize,
+    /// Whether the backward pass computes what lies inside a block again instead of keeping it: less memory, a third
+    /// more time, the same weights to the bit.
+    pub recompute: bool,
     /// Whether images are mirrored at random.
     pub flip: bool,
     /// Seed of everything random.
@@ -210,6 +213,7 @@ impl Default for TrainConfig {
             batch: 32,
             label_drop: 0.1,
             accumulate: 1,
+            recompute: false,
             flip: false,
             seed: 0,
             schedule: ScheduleKind::Cosine,

@@ -53,6 +53,7 @@ impl State {
 
 fn trainable(model: Dit, config: &TrainConfig) -> Dit {
     params::set_trainable(model, |name| config.trainable.factor(name) > 0.0)
+        .recomputing(config.recompute)
 }
 
 /// A model, its optimiser and the batches it learns from: all that a training step needs.

@@ -1,4 +1,4 @@
-//! A batch computed in parts gives the gradient of the whole.
+//! A batch computed in parts gives the gradient of the whole; computing activations again changes nothing.
 
 mod common;
 
@@ -41,4 +41,22 @@ fn three_parts_are_the_whole_batch() {
             "{name}: {apart:e} of {largest:e}"
         );
     }
+}
+
+#[test]
+fn computing_activations_again_gives_the_same_weights_to_the_bit() {
+    let dataset = data().load().unwrap();
+    let trained = |recompute| {
+        let settings = TrainConfig {
+            recompute,
+            ..quick(3)
+        };
+        let config = config(small_kind(), settings, &dataset);
+        let folder = tempfile::tempdir().unwrap();
+        let model = filled(&config.model, 3, &common::device());
+        let (_, events) = train(folder.path(), &config, model, &dataset).unwrap();
+        let state = State::read(folder.path(), 3);
+        (losses(&events), state.model, state.moments)
+    };
+    assert!(trained(true) == trained(false));
 }

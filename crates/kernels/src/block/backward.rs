@@ -181,7 +181,7 @@ fn norm_back(
 
 /// The gradient of q, k and v side by side from that of the attention's result.
 fn attend_back(inputs: &Inputs<'_>, kept: &Kept, grad: &[f32]) -> Vec<f32> {
-    let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.heads);
+    let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.settings.heads);
     let mut found = vec![0.0; kept.qkv.len()];
     let samples = found
         .chunks_exact_mut(t * 3 * d)
@@ -195,7 +195,7 @@ fn attend_back(inputs: &Inputs<'_>, kept: &Kept, grad: &[f32]) -> Vec<f32> {
         let heads = dq.into_iter().zip(dk.into_iter().zip(dv));
         let rows = softmax.chunks_exact(t);
         for (head, ((mut dq, (mut dk, mut dv)), rows)) in heads.zip(rows).enumerate() {
-            let first = head * (d / inputs.call.heads);
+            let first = head * (d / inputs.call.settings.heads);
             let [q, k, v] = [0, 1, 2].map(|i| &qkv[i * d + first..]);
             simd::run(head::Back {
                 q,

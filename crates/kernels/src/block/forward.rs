@@ -135,7 +135,7 @@ pub(super) fn norm(
             x,
             shift: six[first],
             scale: six[first + 1],
-            eps: inputs.call.eps,
+            eps: inputs.call.settings.eps as f32,
             y,
             moments,
         });
@@ -156,7 +156,7 @@ fn add(inputs: &Inputs<'_>, task: &Task<'_>, gate: usize, x: &[f32], y: &[f32], 
 }
 
 fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept) {
-    let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.heads);
+    let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.settings.heads);
     kept.mixed.resize(rows * d, 0.0);
     kept.softmax.resize(rows * heads, Default::default());
     let samples = kept

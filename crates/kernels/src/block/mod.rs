@@ -72,6 +72,18 @@ impl BlockWeights {
     }
 }
 
+/// What a block has besides tensors.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockSettings {
+    /// Heads of the attention.
+    pub heads: usize,
+    /// Added to the variance by the norms.
+    pub eps: f64,
+    /// Whether the backward pass runs the forward pass again instead of keeping what it made: the same gradients to the
+    /// bit, for the memory of one block instead of all, and a third more time. On the CPU only.
+    pub recompute: bool,
+}
+
 /// A transformer block with adaptive layer norm (DiT's adaLN-Zero, Peebles and Xie, arXiv 2212.09748).
 ///
 /// - x: `[b, t, d]`
@@ -85,9 +97,9 @@ pub fn transformer_block(
     modulation: Tensor<2>,
     weights: BlockWeights,
     plan: &GatePlan,
-    heads: usize,
-    eps: f64,
+    settings: BlockSettings,
 ) -> Tensor<3> {
+    let heads = settings.heads;
     let [b, _, d] = x_btd.dims();
     assert_eq!(modulation.dims(), [b, 6 * d], "six vectors per sample");
     assert_eq!(plan.batch, b, "a list of tailors per sample");
@@ -104,13 +116,13 @@ pub fn transformer_block(
         && flex::is_fused(&modulation)
         && weights.all().into_iter().all(Projection::is_fused);
     if !fused {
-        return reference::transformer_block(x_btd, modulation, weights, plan, heads, eps);
+        return reference::transformer_block(x_btd, modulation, weights, plan, settings);
     }
     let (x, modulation) = (x_btd.into_dispatch(), modulation.into_dispatch());
     let [q, k, v, o, input, output] = weights.map(Projection::into_tensors);
     let gate = plan.clone();
     Tensor::from_dispatch(<Dispatch as Extension>::block(
-        x, modulation, q, k, v, o, input, output, gate, heads, eps,
+        x, modulation, q, k, v, o, input, output, gate, settings,
     ))
 }
 
@@ -130,8 +142,7 @@ pub(crate) trait Extension: Backend {
         #[extension_type] input: Tensors<Self>,
         #[extension_type] output: Tensors<Self>,
         gate: GatePlan,
-        heads: usize,
-        eps: f64,
+        settings: BlockSettings,
     ) -> FloatTensor<Self>;
 }
 
@@ -157,15 +168,13 @@ impl Extension for Flex {
         input: Tensors<Self>,
         output: Tensors<Self>,
         gate: GatePlan,
-        heads: usize,
-        eps: f64,
+        settings: BlockSettings,
     ) -> FlexTensor {
         let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
         let call = Call {
             kinds,
             gate,
-            heads,
-            eps: eps as f32,
+            settings,
         };
         call.forward(&tensors)
     }
@@ -182,15 +191,13 @@ impl<C: CheckpointStrategy> Extension for Autodiff<Flex, C> {
         input: Tensors<Self>,
         output: Tensors<Self>,
         gate: GatePlan,
-        heads: usize,
-        eps: f64,
+        settings: BlockSettings,
     ) -> FloatTensor<Self> {
         let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
         let call = Call {
             kinds,
             gate,
-            heads,
-            eps: eps as f32,
+            settings,
         };
         operator::run::<_, C>(call, tensors)
     }
@@ -201,19 +208,21 @@ impl<C: CheckpointStrategy> Extension for Autodiff<Flex, C> {
 struct Call {
     kinds: [Kind; 6],
     gate: GatePlan,
-    heads: usize,
-    eps: f32,
+    settings: BlockSettings,
 }
 
 impl Operator for Call {
-    type Kept = Vec<forward::Kept>;
+    /// Nothing if it is to be computed again.
+    type Kept = Option<Vec<forward::Kept>>;
 
     fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
         forward::forward(&Inputs::new(self, inputs), false).0
     }
 
     fn forward_and_keep(&self, inputs: &[FlexTensor]) -> (FlexTensor, Self::Kept) {
-        forward::forward(&Inputs::new(self, inputs), true)
+        let (y, kept) = forward::forward(&Inputs::new(self, inputs), !self.settings.recompute);
+        let kept = (!self.settings.recompute).then_some(kept);
+        (y, kept)
     }
 
     fn backward(
@@ -223,7 +232,13 @@ impl Operator for Call {
         grad: FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<FlexTensor>> {
-        let found = backward::backward(&Inputs::new(self, inputs), kept, grad, wanted);
+        let values = Inputs::new(self, inputs);
+        let again = match kept {
+            Some(_) => Vec::new(),
+            None => forward::forward(&values, true).1,
+        };
+        let kept = kept.as_ref().unwrap_or(&again);
+        let found = backward::backward(&values, kept, grad, wanted);
         let shaped = found.into_iter().zip(inputs);
         shaped
             .map(|(values, input)| Some(flex::tensor(values?, input.shape())))

@@ -18,15 +18,27 @@ pub(crate) struct Task<'a> {
     pub(crate) list: &'a List,
 }
 
-/// Cuts runs of `count` units of `unit` rows into tasks of whole units and nearly equal size.
+/// The last part of all rows is cut finer, so that no thread is left with a large task when the others have finished.
+const FINE_PART: usize = 5;
+const FINER: usize = 4;
+
+/// Cuts runs of `count` units of `unit` rows into tasks of whole units, nearly equal within a run.
 pub(crate) fn cut<'a>(
     runs: impl IntoIterator<Item = (usize, &'a List)>,
     unit: usize,
 ) -> Vec<Task<'a>> {
-    let most = (ROWS / unit.max(1)).max(1);
+    let runs: Vec<_> = runs.into_iter().collect();
+    let total: usize = runs.iter().map(|(count, _)| count).sum();
+    let fine_from = total - total / FINE_PART;
+    let coarse = (ROWS / unit.max(1)).max(1);
     let mut tasks = Vec::new();
     let mut from = 0;
     for (count, list) in runs {
+        let most = if from < fine_from {
+            coarse
+        } else {
+            (coarse / FINER).max(1)
+        };
         let size = count.div_ceil(count.div_ceil(most).max(1)).max(1);
         for at in (0..count).step_by(size) {
             let rows = (from + at) * unit..(from + count.min(at + size)) * unit;
@@ -62,4 +74,38 @@ pub(crate) fn on_every_thread<I: Send, S, R: Send>(
         .collect();
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(runs: &[usize], unit: usize) -> Vec<usize> {
+        let tasks = cut(runs.iter().map(|&count| (count, &[][..])), unit);
+        let mut at = 0;
+        for task in &tasks {
+            assert_eq!(task.rows.start, at, "one after another");
+            at = task.rows.end;
+        }
+        assert_eq!(at, runs.iter().sum::<usize>() * unit);
+        tasks.iter().map(|task| task.rows.len()).collect()
+    }
+
+    #[test]
+    fn tasks_are_whole_units_of_one_run_and_small_at_the_end() {
+        assert_eq!(
+            sizes(&[3, 3, 3, 3, 3], 64),
+            [192, 192, 192, 192, 64, 64, 64]
+        );
+        assert_eq!(sizes(&[600], 1), [200, 200, 200]);
+        assert_eq!(sizes(&[2], 300), [300, 300]);
+        assert_eq!(sizes(&[0, 5], 10), [50]);
+        assert_eq!(sizes(&[], 64), [0; 0]);
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        let found = on_every_thread((0..1000).collect(), || (), |(), i: u32| i * i);
+        assert_eq!(found, (0..1000).map(|i| i * i).collect::<Vec<_>>());
+    }
 }
