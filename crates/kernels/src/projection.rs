@@ -100,6 +100,12 @@ impl Projection {
         }
     }
 
+    /// Whether two projections have tensors of the same kinds.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let factorised = |p: &Self| matches!(p.base, Base::Factorised(_));
+        factorised(self) == factorised(other) && self.tailors.is_some() == other.tailors.is_some()
+    }
+
     pub(crate) fn is_fused(&self) -> bool {
         let base = match &self.base {
             Base::Dense(weight) => flex::is_fused(weight),
@@ -157,16 +163,16 @@ impl Projection {
 /// If the shapes do not fit together, or the number of rows is no multiple of the plan's batch.
 pub fn projection(x: Tensor<2>, weights: Projection, plan: &GatePlan) -> Tensor<2> {
     let [rows, columns] = x.dims();
+    let weights = weights.under(plan);
     assert_eq!(
         weights.check(plan)[0],
         columns,
         "as many columns of x as of the weights"
     );
     assert!(
-        rows.is_multiple_of(plan.batch.max(1)),
+        rows.is_multiple_of(plan.batch),
         "the same number of rows for every sample"
     );
-    let weights = weights.under(plan);
     if !(flex::is_fused(&x) && weights.is_fused()) {
         return reference::projection(x, weights, plan);
     }

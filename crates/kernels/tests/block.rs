@@ -67,12 +67,25 @@ fn cases() -> Vec<Case> {
             [Factorised; 2],
             one_hot(&[Some(2), None, Some(0), Some(2)]),
         ),
-        // batches grouped by class, more samples of a class than a task takes
+        // batches grouped by class
         case(
-            [70, 2, 9, 24],
+            [16, 2, 9, 24],
             [6, 3, 3],
             [Factorised; 2],
             one_hot(&stratified),
+        ),
+        // more samples of a class than a task takes, the last of them in finer tasks
+        case(
+            [70, 2, 9, 24],
+            [6, 3, 2],
+            [Factorised; 2],
+            one_hot(&[[Some(1); 5].as_slice(), &[Some(0); 3]].concat()),
+        ),
+        case(
+            [5, 1, 17, 33],
+            [4, 2, 2],
+            [Factorised, Dense],
+            one_hot(&[Some(0), None]),
         ),
         // several groups in a sample, fractions, a negative weight, a group twice
         case(
@@ -116,6 +129,12 @@ fn cases() -> Vec<Case> {
             [4, 2, 3, 12],
             [3, 0, 0],
             [Factorised, Dense],
+            one_hot(&[None]),
+        ),
+        case(
+            [4, 2, 3, 12],
+            [3, 0, 0],
+            [Dense, Factorised],
             one_hot(&[None]),
         ),
     ]
@@ -236,7 +255,7 @@ fn agrees_with_the_composition() {
 
 #[test]
 fn gradients_agree_with_finite_differences() {
-    for case in [1, 4].map(|i| cases().swap_remove(i)) {
+    for case in [1, 6].map(|i| cases().swap_remove(i)) {
         let fused = case.operator(transformer_block);
         let composed = case.operator(reference::transformer_block);
         differences(&fused, &composed, &case.inputs(), 1e-4);
@@ -262,14 +281,37 @@ fn computing_again_changes_no_bit() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    for case in [2, 6].map(|i| cases().swap_remove(i)) {
+    for case in [3, 8].map(|i| cases().swap_remove(i)) {
         any_threads(&case.operator(transformer_block), &case.inputs());
     }
 }
 
 #[test]
+fn tailors_that_nothing_switches_on_take_no_part() {
+    let case = Case {
+        lists: one_hot(&[None, None]),
+        ..cases().swap_remove(4)
+    };
+    let inputs = case.inputs();
+    let tracked = vec![true; inputs.len()];
+    let found = outcome(
+        &case.operator(transformer_block),
+        &inputs,
+        &tracked,
+        DType::F32,
+    );
+    let composed = case.operator(reference::transformer_block);
+    let expected = outcome(&composed, &inputs, &tracked, DType::F32);
+    assert!(common::distance(&found.value, &expected.value) < BOUND);
+    for (found, expected) in found.grads.iter().zip(&expected.grads) {
+        assert_eq!(found.is_some(), expected.is_some());
+    }
+}
+
+/// Samples that are tasks of their own in both batches, so that nothing of another task is left behind.
+#[test]
 fn a_sample_does_not_depend_on_its_batch() {
-    let whole = cases().swap_remove(3);
+    let whole = cases().swap_remove(5);
     let inputs = whole.inputs();
     let tracked = vec![false; inputs.len()];
     let d = whole.d();

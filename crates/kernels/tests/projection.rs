@@ -152,6 +152,39 @@ fn gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn a_closed_plan_needs_no_groups() {
+    let x = Tensor::<2>::ones([4, 3], &Default::default());
+    let ones = |rank: usize| Factors {
+        u: Tensor::ones([rank, 2], &x.device()),
+        s: Tensor::ones([rank], &x.device()),
+        v: Tensor::ones([rank, 3], &x.device()),
+    };
+    let weights = |tailors| Projection {
+        base: Base::Factorised(ones(2)),
+        tailors,
+        bias: Tensor::ones([2], &x.device()),
+    };
+    let with = |tailors| {
+        let y = projection(x.clone(), weights(tailors), &GatePlan::closed(4));
+        common::plain(y.reshape([8]))
+    };
+    assert_eq!(with(Some(ones(6))), with(None));
+    assert_eq!(with(None), [7.0; 8]);
+}
+
+#[test]
+#[should_panic(expected = "the same number of rows")]
+fn rows_without_a_sample_are_refused() {
+    let weights = Projection {
+        base: Base::Dense(Tensor::ones([2, 3], &Default::default())),
+        tailors: None,
+        bias: Tensor::ones([2], &Default::default()),
+    };
+    let x = Tensor::<2>::ones([5, 3], &Default::default());
+    projection(x, weights, &GatePlan::new(&[], 0));
+}
+
+#[test]
 fn is_the_formula() {
     for case in cases() {
         let x = case.inputs();

@@ -4,7 +4,10 @@ mod common;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use common::{numbers, outcome, plain};
-use learngene_kernels::{attention, gated_residual, gelu_tanh, modulated_layer_norm, reference};
+use learngene_kernels::{
+    Base, BlockSettings, BlockWeights, GatePlan, Projection, gelu_tanh, modulated_layer_norm,
+    reference, transformer_block,
+};
 
 const SHAPE: [usize; 3] = [2, 3, 8];
 
@@ -13,11 +16,31 @@ fn tensor<const D: usize>(seed: u64, shape: [usize; D], device: &Device) -> Tens
     Tensor::from_data(TensorData::new(values, shape), (device, DType::F32))
 }
 
-/// All operators in a row, as in a block of a transformer.
+/// A block of a transformer, its weights on an untracked device, behind another operator.
 fn block(x: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>, gate: Tensor<2>) -> Tensor<3> {
-    let y = modulated_layer_norm(x.clone(), shift, scale, 1e-6);
-    let y = gelu_tanh(attention(y.clone(), y.clone(), y, 2));
-    gated_residual(x, y, gate)
+    let weights = |seed: u64| Projection {
+        base: Base::Dense(tensor(seed, [8, 8], &Device::flex())),
+        tailors: None,
+        bias: tensor(seed + 1, [8], &Device::flex()),
+    };
+    let [q, k, v, o, input, output] = [10, 20, 30, 40, 50, 60].map(weights);
+    let weights = BlockWeights {
+        q,
+        k,
+        v,
+        o,
+        input,
+        output,
+    };
+    let settings = BlockSettings {
+        heads: 2,
+        eps: 1e-6,
+        recompute: false,
+    };
+    let x = modulated_layer_norm(x, shift.clone(), scale.clone(), 1e-6);
+    let six = [&shift, &scale, &gate, &scale, &shift, &gate].map(Tensor::clone);
+    let modulation = Tensor::cat(six.to_vec(), 1);
+    transformer_block(x, modulation, weights, &GatePlan::closed(2), settings)
 }
 
 #[test]

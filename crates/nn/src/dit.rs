@@ -77,10 +77,15 @@ impl Dit {
         })
     }
 
-    /// The same model, whose backward pass computes what lies inside a block again instead of keeping it, or does not:
-    /// less memory, a third more time, the same gradients.
+    /// The same model, whose backward pass on the CPU computes what lies inside a block again instead of keeping it, or
+    /// does not: less memory, more time, the same gradients.
     pub fn recomputing(self, recompute: bool) -> Self {
         Self { recompute, ..self }
+    }
+
+    /// Whether the backward pass computes what lies inside a block again.
+    pub fn is_recomputing(&self) -> bool {
+        self.recompute
     }
 
     /// The configuration.

@@ -18,7 +18,7 @@ use crate::{
 };
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use learngene_kernels::{self as kernels, Factors, GatePlan};
+use learngene_kernels::{self as kernels, Factors};
 
 /// Rank-one components stored one per row, so that a tailor is a contiguous block of rows.
 #[derive(Module, Debug)]
@@ -193,12 +193,6 @@ impl Projection {
             tailors: tailors.as_ref().map(Components::factors),
             bias: bias.val(),
         }
-    }
-
-    /// - x: `[b * t, n]`
-    /// - output: `[b * t, m]`
-    pub fn forward(&self, x: Tensor<2>, plan: &GatePlan) -> Tensor<2> {
-        kernels::projection(x, self.weights(), plan)
     }
 
     /// The projection for samples that all share the gate `list`, in that form and without tailors.

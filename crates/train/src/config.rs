@@ -167,7 +167,7 @@ pub struct TrainConfig {
     pub label_drop: f64,
     /// Parts a batch is computed in, to save memory; the sum is that of the whole batch.
     pub accumulate: usize,
-    /// Whether the backward pass computes what lies inside a block again instead of keeping it: less memory, a third
+    /// Whether the backward pass on the CPU computes what lies inside a block again instead of keeping it: less memory,
     /// more time, the same weights to the bit.
     pub recompute: bool,
     /// Whether images are mirrored at random.

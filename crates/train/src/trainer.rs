@@ -153,3 +153,25 @@ impl<'a> Trainer<'a> {
         &self.state
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use learngene_nn::{DitConfig, FactorInit};
+
+    #[test]
+    fn the_setting_reaches_the_model() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 8, 8], 2).unwrap();
+        for recompute in [false, true] {
+            let device = Device::flex().autodiff();
+            let model = Dit::init(&config, FactorInit::Orthogonal, 0, &device).unwrap();
+            let settings = TrainConfig {
+                recompute,
+                ..TrainConfig::default()
+            };
+            let state = State::start(model, &settings);
+            assert_eq!(state.model().is_recomputing(), recompute);
+        }
+    }
+}

@@ -79,8 +79,8 @@ pub struct BlockSettings {
     pub heads: usize,
     /// Added to the variance by the norms.
     pub eps: f64,
-    /// Whether the backward pass runs the forward pass again instead of keeping what it made: the same gradients to the
-    /// bit, for the memory of one block instead of all, and a third more time. On the CPU only.
+    /// Whether the backward pass runs the forward pass again instead of keeping what it made, so that of all blocks but
+    /// one only the input is kept: the same gradients to the bit, for more time. On the CPU only.
     pub recompute: bool,
 }
 
@@ -91,7 +91,8 @@ pub struct BlockSettings {
 /// - output: `[b, t, d]`
 ///
 /// # Panics
-/// If the shapes do not fit together, the plan is for another batch, or `heads` does not divide `d`.
+/// If the shapes do not fit together, the plan is for another batch, `heads` does not divide `d`, or the attention's
+/// projections (or the perceptron's) are not all dense or all factorised, all with tailors or all without.
 pub fn transformer_block(
     x_btd: Tensor<3>,
     modulation: Tensor<2>,
@@ -107,11 +108,16 @@ pub fn transformer_block(
         heads > 0 && d.is_multiple_of(heads),
         "{heads} heads do not divide {d} features"
     );
+    let weights = weights.each(|p| p.under(plan));
     let shapes = weights.all().map(|p| p.check(plan));
     let hidden = shapes[4][1];
     let expected = [[d, d], [d, d], [d, d], [d, d], [d, hidden], [hidden, d]];
     assert_eq!(shapes, expected, "columns in and out of the projections");
-    let weights = weights.each(|p| p.under(plan));
+    let [q, k, v, o, input, output] = weights.all();
+    assert!(
+        [k, v, o].iter().all(|p| p.is_like(q)) && output.is_like(input),
+        "the four projections of attention have tensors of the same kinds, and so have the two of the perceptron"
+    );
     let fused = flex::is_fused(&x_btd)
         && flex::is_fused(&modulation)
         && weights.all().into_iter().all(Projection::is_fused);
@@ -298,5 +304,38 @@ impl<'a> Inputs<'a> {
         samples.map(move |sample| {
             std::array::from_fn(|i| &self.modulation[(6 * sample + i) * d..][..d])
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linear::Tensors;
+
+    #[test]
+    fn what_is_computed_again_is_not_kept() {
+        let zeros = |shape: &[usize]| {
+            let values = vec![0.0; shape.iter().product()];
+            flex::tensor(values, burn::tensor::Shape::from(shape.to_vec()))
+        };
+        let projection = || Tensors::<Flex>::Dense {
+            weight: zeros(&[2, 2]),
+            bias: zeros(&[2]),
+        };
+        let six = std::array::from_fn(|_| projection());
+        let (tensors, kinds) = flatten::<Flex>(zeros(&[1, 3, 2]), zeros(&[1, 12]), six);
+        for recompute in [false, true] {
+            let call = Call {
+                kinds,
+                gate: GatePlan::closed(1),
+                settings: BlockSettings {
+                    heads: 1,
+                    eps: 1e-6,
+                    recompute,
+                },
+            };
+            let (_, kept) = call.forward_and_keep(&tensors);
+            assert_eq!(kept.is_none(), recompute);
+        }
     }
 }

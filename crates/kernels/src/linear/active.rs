@@ -17,7 +17,8 @@ pub(crate) struct Active<'a> {
     linear: &'a Linear,
     direction: Direction,
     list: &'a List,
-    /// V^T forward and (S U)^T backward: a component per column, padded with zeros to `stride` columns.
+    /// V^T forward and (S U)^T backward: a component per column. What stands in the columns beyond the running rank comes
+    /// from elsewhere, and nothing reads what it makes.
     first: Vec<f32>,
     stride: usize,
     /// S U forward and V backward: a component per row.

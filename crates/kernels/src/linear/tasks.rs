@@ -22,7 +22,7 @@ pub(crate) struct Task<'a> {
 const FINE_PART: usize = 5;
 const FINER: usize = 4;
 
-/// Cuts runs of `count` units of `unit` rows into tasks of whole units, nearly equal within a run.
+/// Cuts runs of `count` units of `unit` rows into tasks of whole units.
 pub(crate) fn cut<'a>(
     runs: impl IntoIterator<Item = (usize, &'a List)>,
     unit: usize,
@@ -34,17 +34,19 @@ pub(crate) fn cut<'a>(
     let mut tasks = Vec::new();
     let mut from = 0;
     for (count, list) in runs {
-        let most = if from < fine_from {
-            coarse
-        } else {
-            (coarse / FINER).max(1)
-        };
-        let size = count.div_ceil(count.div_ceil(most).max(1)).max(1);
-        for at in (0..count).step_by(size) {
-            let rows = (from + at) * unit..(from + count.min(at + size)) * unit;
-            tasks.push(Task { rows, list });
+        let end = from + count;
+        let parts = [
+            (from..end.min(fine_from), coarse),
+            (from.max(fine_from)..end, (coarse / FINER).max(1)),
+        ];
+        for (part, most) in parts {
+            let size = part.len().div_ceil(part.len().div_ceil(most).max(1)).max(1);
+            for at in part.clone().step_by(size) {
+                let rows = at * unit..part.end.min(at + size) * unit;
+                tasks.push(Task { rows, list });
+            }
         }
-        from += count;
+        from = end;
     }
     tasks
 }
@@ -97,9 +99,9 @@ mod tests {
             sizes(&[3, 3, 3, 3, 3], 64),
             [192, 192, 192, 192, 64, 64, 64]
         );
-        assert_eq!(sizes(&[600], 1), [200, 200, 200]);
+        assert_eq!(sizes(&[600], 1), [240, 240, 60, 60]);
         assert_eq!(sizes(&[2], 300), [300, 300]);
-        assert_eq!(sizes(&[0, 5], 10), [50]);
+        assert_eq!(sizes(&[0, 5], 10), [40, 10]);
         assert_eq!(sizes(&[], 64), [0; 0]);
     }
 
