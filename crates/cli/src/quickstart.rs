@@ -24,7 +24,7 @@ use std::time::Instant;
 use transferred::Transferred;
 
 /// The default of `--minutes`, at which everything is done at [`Effort::FULL`].
-pub const MINUTES: f64 = 12.0;
+pub const MINUTES: f64 = 9.0;
 /// Classes of the example assembly.
 const ASSEMBLED: usize = 4;
 
