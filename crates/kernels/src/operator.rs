@@ -9,26 +9,27 @@ use burn::backend::autodiff::{
     ops::{Backward, Ops, OpsKind},
 };
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{Autodiff, Flex, TensorMetadata};
 use burn_flex::FlexTensor;
+
+use crate::flex;
 
 /// An operator with any number of inputs and one result.
 pub(crate) trait Operator: Clone + Debug + Send + Sync + 'static {
     /// What the backward pass needs besides the inputs.
     type Kept: Debug + Send + Sync;
 
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor;
+    /// The result, and what the backward pass needs if there will be one.
+    fn forward(&self, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Self::Kept);
 
-    fn forward_and_keep(&self, inputs: &[FlexTensor]) -> (FlexTensor, Self::Kept);
-
-    /// The gradient of every input that is wanted.
+    /// The gradient of every input that is wanted, row-major.
     fn backward(
         &self,
         inputs: &[FlexTensor],
         kept: &Self::Kept,
         grad: FlexTensor,
         wanted: &[bool],
-    ) -> Vec<Option<FlexTensor>>;
+    ) -> Vec<Option<Vec<f32>>>;
 }
 
 /// Runs `operator` on exactly `N` tracked tensors.
@@ -44,10 +45,10 @@ fn run_n<O: Operator, C: CheckpointStrategy, const N: usize>(
         .stateful()
     {
         OpsKind::Tracked(prep) => {
-            let (y, kept) = operator.forward_and_keep(&inputs);
+            let (y, kept) = operator.forward(&inputs, true);
             prep.finish((inputs, Arc::new(kept)), y)
         }
-        OpsKind::UnTracked(prep) => prep.finish(operator.forward(&inputs)),
+        OpsKind::UnTracked(prep) => prep.finish(operator.forward(&inputs, false).0),
     }
 }
 
@@ -87,9 +88,9 @@ impl<O: Operator, const N: usize> Backward<Flex, N> for Step<O, N> {
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let (inputs, kept) = ops.state;
         let found = self.0.backward(&inputs, &kept, grad, &wanted);
-        for (parent, grad) in ops.parents.into_iter().zip(found) {
+        for ((parent, grad), input) in ops.parents.into_iter().zip(found).zip(&inputs) {
             if let (Some(parent), Some(grad)) = (parent, grad) {
-                grads.register::<Flex>(parent.id, grad);
+                grads.register::<Flex>(parent.id, flex::tensor(grad, input.shape()));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Shape, Tensor};
 use burn_flex::FlexTensor;
 
@@ -67,16 +67,12 @@ impl Projection {
     /// If the shapes do not fit together, or the groups of the plan.
     pub(crate) fn check(&self, plan: &GatePlan) -> [usize; 2] {
         let [m] = self.bias.dims();
-        let n = match &self.base {
+        let (n, learngene) = match &self.base {
             Base::Dense(weight) => {
                 assert_eq!(weight.dims()[0], m, "one bias per row of the weight");
-                weight.dims()[1]
+                (weight.dims()[1], None)
             }
-            Base::Factorised(learngene) => learngene.v.dims()[1],
-        };
-        let learngene = match &self.base {
-            Base::Dense(_) => None,
-            Base::Factorised(learngene) => Some(learngene),
+            Base::Factorised(learngene) => (learngene.v.dims()[1], Some(learngene)),
         };
         for factors in learngene.into_iter().chain(&self.tailors) {
             let rank = factors.rank();
@@ -216,7 +212,7 @@ impl Extension for Flex {
     fn projection(x: FlexTensor, weights: Tensors<Self>, gate: GatePlan) -> FlexTensor {
         let mut tensors = vec![x];
         let kind = weights.flatten(&mut tensors);
-        Call { kind, gate }.forward(&tensors)
+        Call { kind, gate }.forward(&tensors, false).0
     }
 }
 
@@ -254,11 +250,7 @@ impl Operator for Call {
     /// `x V^T` of each task.
     type Kept = Vec<Vec<f32>>;
 
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        self.forward_and_keep(inputs).0
-    }
-
-    fn forward_and_keep(&self, inputs: &[FlexTensor]) -> (FlexTensor, Self::Kept) {
+    fn forward(&self, inputs: &[FlexTensor], _keep: bool) -> (FlexTensor, Self::Kept) {
         let linear = self.linear(inputs);
         let x = Values::new(inputs[0].clone());
         let (n, m) = (linear.n, linear.m);
@@ -285,7 +277,7 @@ impl Operator for Call {
         kept: &Self::Kept,
         grad: FlexTensor,
         wanted: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
+    ) -> Vec<Option<Vec<f32>>> {
         let linear = self.linear(inputs);
         let (x, grad) = (Values::new(inputs[0].clone()), Values::new(grad));
         let (n, m) = (linear.n, linear.m);
@@ -325,9 +317,6 @@ impl Operator for Call {
         };
         let weights = gradients(&[pass]).into_iter().flatten();
         let dx = wanted[0].then_some(dx);
-        let found = std::iter::once(dx).chain(weights).zip(inputs);
-        found
-            .map(|(values, input)| Some(flex::tensor(values?, input.shape())))
-            .collect()
+        std::iter::once(dx).chain(weights).collect()
     }
 }

@@ -1,9 +1,9 @@
 //! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with lazy tailor rows, clipping and the moving average of the weights.
 //!
 //! State lives in host memory and every parameter is updated in one fused pass, in its own memory if nothing else
-//! refers to it. A tailor whose group no sample of the
-//! batch used, and the row of a label that no sample had, get no update at all: their moments do not decay, their
-//! weights do not decay, and their bias corrections count their own updates only.
+//! refers to it. A tailor whose group no sample of the batch used, and the row of a label that no sample had, get no
+//! update at all: their moments do not decay, their weights do not decay, and their bias corrections count their own
+//! updates only.
 
 use crate::config::TrainConfig;
 use burn::tensor::{Gradients, Tensor, TensorData};
@@ -16,6 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Gradients by parameter name.
 pub(crate) type GradMap = BTreeMap<String, Vec<f32>>;
+
+/// What a batch asks of the parameters.
+pub(crate) struct Update {
+    pub grads: GradMap,
+    /// What clipping multiplies every gradient with.
+    pub scale: f32,
+    pub lr: f64,
+    /// Rows of the label table that the batch looked up; those of classes are its groups as well.
+    pub used: BTreeSet<usize>,
+}
 
 /// State of one trained parameter.
 #[derive(Clone, Debug, Default)]
@@ -61,40 +71,29 @@ impl AdamW {
         Self { slots }
     }
 
-    /// One update. `lr` is the step's rate, `scale` multiplies every gradient, `used` are the rows of the label table
-    /// that the batch looked up; those of classes are its groups as well.
-    pub fn update(
-        &mut self,
-        model: Dit,
-        grads: &GradMap,
-        config: &TrainConfig,
-        lr: f64,
-        scale: f32,
-        used: &BTreeSet<usize>,
-    ) -> Dit {
-        struct Update<'a> {
+    /// One update, in the model's own memory if this is all that refers to it.
+    pub fn update(&mut self, model: Dit, update: &Update, config: &TrainConfig) -> Dit {
+        struct Editor<'a> {
             slots: &'a mut BTreeMap<String, Slot>,
-            grads: &'a GradMap,
+            update: &'a Update,
             config: &'a TrainConfig,
-            lr: f64,
-            scale: f32,
-            used: &'a BTreeSet<usize>,
         }
-        impl params::Edit for Update<'_> {
+        impl params::Edit for Editor<'_> {
             fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
                 let Some(slot) = self.slots.get_mut(name) else {
                     return value;
                 };
                 let (device, shape) = (value.device(), value.dims());
                 let mut weights = params::to_vec(value);
-                let grads = self.grads.get(name);
-                let lr = self.lr * self.config.trainable.factor(name);
+                let update = self.update;
+                let grads = update.grads.get(name);
+                let lr = update.lr * self.config.trainable.factor(name);
                 let block = weights.len() / slot.updates.len();
                 let rests = matches!(Part::of(name), Part::Tailors | Part::Labels);
                 for (i, updates) in slot.updates.iter_mut().enumerate() {
                     let rows = i * block..(i + 1) * block;
                     let (weights, ema) = (&mut weights[rows.clone()], &mut slot.ema[rows.clone()]);
-                    match grads.filter(|_| !rests || self.used.contains(&i)) {
+                    match grads.filter(|_| !rests || update.used.contains(&i)) {
                         Some(grads) => {
                             *updates += 1;
                             let parameter = Parameter {
@@ -103,7 +102,7 @@ impl AdamW {
                                 m: &mut slot.m[rows.clone()],
                                 v: &mut slot.v[rows.clone()],
                             };
-                            rule(self.config, lr, self.scale, *updates)
+                            rule(self.config, lr, update.scale, *updates)
                                 .update(parameter, &grads[rows]);
                         }
                         None => kernels::average(ema, weights, self.config.ema as f32),
@@ -112,16 +111,13 @@ impl AdamW {
                 Tensor::from_data(TensorData::new(weights, shape), &device)
             }
         }
-        let mut update = Update {
+        let mut editor = Editor {
             slots: &mut self.slots,
-            grads,
+            update,
             config,
-            lr,
-            scale,
-            used,
         };
         // On a thread of the pool, where a small parameter costs no hand-over.
-        rayon::scope(|_| params::edit(model, &mut update))
+        rayon::scope(|_| params::edit(model, &mut editor))
     }
 
     /// The averaged weights of every trained parameter.

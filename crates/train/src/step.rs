@@ -4,14 +4,13 @@ use crate::{
     batch::{self, Item, images_and_noise},
     config::TrainConfig,
     error::{Error, Result},
-    optimiser::{self, AdamW, GradMap},
+    optimiser::{self, GradMap, Update},
     rate,
 };
 use burn::tensor::Tensor;
 use learngene_data::{Dataset, Draw, Purpose, Split, Stream};
 use learngene_diffusion::Schedule;
 use learngene_nn::{ClassGate, Dit, params};
-use std::collections::BTreeSet;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug)]
@@ -26,23 +25,6 @@ pub struct StepLosses {
     pub grad_norm: f64,
     /// The learning rate.
     pub lr: f64,
-}
-
-/// What a batch asks of the parameters.
-pub(crate) struct Update {
-    grads: GradMap,
-    /// What clipping multiplies every gradient with.
-    scale: f32,
-    lr: f64,
-    /// Rows of the label table that the batch looked up; those of classes are its groups as well.
-    used: BTreeSet<usize>,
-}
-
-impl Update {
-    /// Updates the model, in its own memory if this is all that refers to it.
-    pub fn apply(self, model: Dit, optimiser: &mut AdamW, config: &TrainConfig) -> Dit {
-        optimiser.update(model, &self.grads, config, self.lr, self.scale, &self.used)
-    }
 }
 
 /// Losses and gradients of the batch `draws`.

@@ -107,7 +107,7 @@ impl<'a> Trainer<'a> {
             state.done,
         )?;
         let model = state.model.take();
-        state.model = model.map(|model| update.apply(model, &mut state.optimiser, &self.config));
+        state.model = model.map(|model| state.optimiser.update(model, &update, &self.config));
         state.done += 1;
         Ok(losses)
     }

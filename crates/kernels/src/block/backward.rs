@@ -222,15 +222,15 @@ fn weights(
     inputs: &Inputs<'_>,
     kept: &[Kept],
     slopes: &[Slopes],
-    wanted: &[bool],
+    mut wanted: &[bool],
 ) -> Vec<Option<Vec<f32>>> {
     let (d, wide) = (inputs.d, inputs.hidden);
-    let tasks = inputs.tasks();
-    let mut wanted = wanted;
+    let (tasks, longest) = (inputs.tasks(), inputs.call.gate.longest());
     let mut passes = Vec::new();
     for (i, (linear, kind)) in inputs.projections.iter().zip(inputs.call.kinds).enumerate() {
         let (own, rest) = wanted.split_at(kind.len());
         wanted = rest;
+        let stride = linear.stride(longest);
         let pieces = tasks
             .iter()
             .zip(kept)
@@ -251,7 +251,6 @@ fn weights(
                         View::new(&slopes.refined, d),
                     ),
                 };
-                let stride = linear.stride(inputs.call.gate.longest());
                 Piece {
                     x,
                     dy,

@@ -34,21 +34,11 @@ pub(super) struct Kept {
     pub(super) inner: [Vec<f32>; 6],
 }
 
-/// What a thread needs for a task and uses again for the next.
-pub(super) struct Worker<'a> {
-    pub(super) active: [Active<'a>; 6],
+/// Memory that a thread uses again for its next task.
+struct Worker<'a> {
+    active: [Active<'a>; 6],
     normal: Vec<f32>,
     wide: Vec<f32>,
-}
-
-impl<'a> Worker<'a> {
-    pub(super) fn new(inputs: &'a Inputs<'_>) -> Self {
-        Self {
-            active: inputs.active(Direction::Forward),
-            normal: Vec::new(),
-            wide: Vec::new(),
-        }
-    }
 }
 
 /// The result, and what each task kept if it was to keep something.
@@ -56,7 +46,14 @@ pub(super) fn forward(inputs: &Inputs<'_>, keep: bool) -> (FlexTensor, Vec<Kept>
     let (t, d) = (inputs.tokens, inputs.d);
     let mut out = vec![0.0; inputs.x.len()];
     let tasks = flex::pieces(&mut out, inputs.tasks(), |task| task.rows.len() * d);
-    let spare = || (Worker::new(inputs), Kept::default());
+    let spare = || {
+        let worker = Worker {
+            active: inputs.active(Direction::Forward),
+            normal: Vec::new(),
+            wide: Vec::new(),
+        };
+        (worker, Kept::default())
+    };
     let kept = on_every_thread(tasks, spare, |(worker, spare), (task, out)| {
         if keep {
             let mut kept = Kept::default();

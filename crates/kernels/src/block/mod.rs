@@ -152,15 +152,22 @@ pub(crate) trait Extension: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The tensors of a call in a row, and what tells them apart.
-fn flatten<B: Backend>(
+/// A call and its tensors in a row.
+fn call<B: Backend>(
     x: FloatTensor<B>,
     modulation: FloatTensor<B>,
     projections: [Tensors<B>; 6],
-) -> (Vec<FloatTensor<B>>, [Kind; 6]) {
+    gate: GatePlan,
+    settings: BlockSettings,
+) -> (Call, Vec<FloatTensor<B>>) {
     let mut tensors = vec![x, modulation];
     let kinds = projections.map(|p| p.flatten(&mut tensors));
-    (tensors, kinds)
+    let call = Call {
+        kinds,
+        gate,
+        settings,
+    };
+    (call, tensors)
 }
 
 impl Extension for Flex {
@@ -176,13 +183,9 @@ impl Extension for Flex {
         gate: GatePlan,
         settings: BlockSettings,
     ) -> FlexTensor {
-        let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
-        let call = Call {
-            kinds,
-            gate,
-            settings,
-        };
-        call.forward(&tensors)
+        let six = [q, k, v, o, input, output];
+        let (call, tensors) = call::<Self>(x, modulation, six, gate, settings);
+        call.forward(&tensors, false).0
     }
 }
 
@@ -199,12 +202,8 @@ impl<C: CheckpointStrategy> Extension for Autodiff<Flex, C> {
         gate: GatePlan,
         settings: BlockSettings,
     ) -> FloatTensor<Self> {
-        let (tensors, kinds) = flatten::<Self>(x, modulation, [q, k, v, o, input, output]);
-        let call = Call {
-            kinds,
-            gate,
-            settings,
-        };
+        let six = [q, k, v, o, input, output];
+        let (call, tensors) = call::<Self>(x, modulation, six, gate, settings);
         operator::run::<_, C>(call, tensors)
     }
 }
@@ -221,14 +220,10 @@ impl Operator for Call {
     /// Nothing if it is to be computed again.
     type Kept = Option<Vec<forward::Kept>>;
 
-    fn forward(&self, inputs: &[FlexTensor]) -> FlexTensor {
-        forward::forward(&Inputs::new(self, inputs), false).0
-    }
-
-    fn forward_and_keep(&self, inputs: &[FlexTensor]) -> (FlexTensor, Self::Kept) {
-        let (y, kept) = forward::forward(&Inputs::new(self, inputs), !self.settings.recompute);
-        let kept = (!self.settings.recompute).then_some(kept);
-        (y, kept)
+    fn forward(&self, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Self::Kept) {
+        let keep = keep && !self.settings.recompute;
+        let (y, kept) = forward::forward(&Inputs::new(self, inputs), keep);
+        (y, keep.then_some(kept))
     }
 
     fn backward(
@@ -237,18 +232,14 @@ impl Operator for Call {
         kept: &Self::Kept,
         grad: FlexTensor,
         wanted: &[bool],
-    ) -> Vec<Option<FlexTensor>> {
+    ) -> Vec<Option<Vec<f32>>> {
         let values = Inputs::new(self, inputs);
         let again = match kept {
             Some(_) => Vec::new(),
             None => forward::forward(&values, true).1,
         };
         let kept = kept.as_ref().unwrap_or(&again);
-        let found = backward::backward(&values, kept, grad, wanted);
-        let shaped = found.into_iter().zip(inputs);
-        shaped
-            .map(|(values, input)| Some(flex::tensor(values?, input.shape())))
-            .collect()
+        backward::backward(&values, kept, grad, wanted)
     }
 }
 
@@ -322,19 +313,16 @@ mod tests {
             weight: zeros(&[2, 2]),
             bias: zeros(&[2]),
         };
-        let six = std::array::from_fn(|_| projection());
-        let (tensors, kinds) = flatten::<Flex>(zeros(&[1, 3, 2]), zeros(&[1, 12]), six);
         for recompute in [false, true] {
-            let call = Call {
-                kinds,
-                gate: GatePlan::closed(1),
-                settings: BlockSettings {
-                    heads: 1,
-                    eps: 1e-6,
-                    recompute,
-                },
+            let settings = BlockSettings {
+                heads: 1,
+                eps: 1e-6,
+                recompute,
             };
-            let (_, kept) = call.forward_and_keep(&tensors);
+            let six = std::array::from_fn(|_| projection());
+            let (x, modulation) = (zeros(&[1, 3, 2]), zeros(&[1, 12]));
+            let (call, tensors) = call::<Flex>(x, modulation, six, GatePlan::closed(1), settings);
+            let (_, kept) = call.forward(&tensors, true);
             assert_eq!(kept.is_none(), recompute);
         }
     }
