@@ -82,14 +82,23 @@ impl Activation for Gelu {
 
     #[inline(always)]
     fn slope(x: f32) -> f32 {
+        Self::both(x)[1]
+    }
+}
+
+impl Gelu {
+    /// Value and slope.
+    #[inline(always)]
+    fn both(x: f32) -> [f32; 2] {
         // At |x| = 9.5 the slope is 0 or 1 to the last bit; beyond, x^3 could overflow.
-        let x = x.clamp(-9.5, 9.5);
-        let square = GELU_CUBIC * x * x;
-        let two_z = TWO_SQRT_2_OVER_PI * x * (1.0 + square);
+        let near = x.clamp(-9.5, 9.5);
+        let square = GELU_CUBIC * near * near;
+        let two_z = TWO_SQRT_2_OVER_PI * near * (1.0 + square);
         let e = simd::exp(-two_z);
         let s = 1.0 / (1.0 + e);
         // 1 - s = e s keeps its precision where s is close to one.
-        s + x * s * (e * s) * TWO_SQRT_2_OVER_PI * (1.0 + 3.0 * square)
+        let slope = s + near * s * (e * s) * TWO_SQRT_2_OVER_PI * (1.0 + 3.0 * square);
+        [x * s, slope]
     }
 }
 
@@ -153,13 +162,28 @@ pub(crate) fn gelu_into(x: &[f32], y: &mut [f32]) {
     });
 }
 
-/// `grad` times the slope of GELU at `x`, on the calling thread.
-pub(crate) fn gelu_back(x: &[f32], grad: &mut [f32]) {
-    simd::run(Scale::<Gelu> {
-        x,
-        grad,
-        activation: PhantomData,
-    });
+/// `y = gelu(x)`, and `grad` times the slope of GELU at `x`, on the calling thread.
+pub(crate) fn gelu_and_back(x: &[f32], y: &mut [f32], grad: &mut [f32]) {
+    simd::run(GeluAndBack { x, y, grad });
+}
+
+struct GeluAndBack<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+    grad: &'a mut [f32],
+}
+
+impl WithSimd for GeluAndBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for ((y, grad), &x) in self.y.iter_mut().zip(self.grad).zip(self.x) {
+            let [value, slope] = Gelu::both(x);
+            *y = value;
+            *grad *= slope;
+        }
+    }
 }
 
 struct Map<'a, A> {

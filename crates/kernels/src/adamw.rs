@@ -71,12 +71,15 @@ impl AdamW {
     }
 }
 
-/// `ema` follows `weights` that have had no update.
+/// `ema` follows `weights` that have had no update for so many steps, to the same bits as step by step.
 ///
 /// # Panics
 /// If the lengths differ.
-pub fn average(ema: &mut [f32], weights: &[f32], decay: f32) {
+pub fn average(ema: &mut [f32], weights: &[f32], decay: f32, steps: u32) {
     assert_eq!(ema.len(), weights.len(), "lengths");
+    if steps == 0 {
+        return;
+    }
     (ema.par_chunks_mut(TASK), weights.par_chunks(TASK))
         .into_par_iter()
         .for_each(|(ema, weights)| {
@@ -84,6 +87,7 @@ pub fn average(ema: &mut [f32], weights: &[f32], decay: f32) {
                 ema,
                 weights,
                 decay,
+                steps,
             });
         });
 }
@@ -96,6 +100,9 @@ pub fn sum_of_squares(values: &[f32]) -> f64 {
         .collect();
     parts.into_iter().sum()
 }
+
+/// Numbers that are worked on side by side.
+const LANES: usize = 32;
 
 struct Update<'a> {
     rule: AdamW,
@@ -125,6 +132,7 @@ struct Average<'a> {
     ema: &'a mut [f32],
     weights: &'a [f32],
     decay: f32,
+    steps: u32,
 }
 
 impl WithSimd for Average<'_> {
@@ -132,8 +140,21 @@ impl WithSimd for Average<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (e, w) in self.ema.iter_mut().zip(self.weights) {
-            *e += (1.0 - self.decay) * (w - *e);
+        let (ema, ema_rest) = self.ema.as_chunks_mut::<LANES>();
+        let (weights, weights_rest) = self.weights.as_chunks::<LANES>();
+        for (ema, weights) in ema.iter_mut().zip(weights) {
+            let mut lanes = *ema;
+            for _ in 0..self.steps {
+                for (e, w) in lanes.iter_mut().zip(weights) {
+                    *e += (1.0 - self.decay) * (w - *e);
+                }
+            }
+            *ema = lanes;
+        }
+        for (e, w) in ema_rest.iter_mut().zip(weights_rest) {
+            for _ in 0..self.steps {
+                *e += (1.0 - self.decay) * (w - *e);
+            }
         }
     }
 }
@@ -147,7 +168,6 @@ impl WithSimd for Squares<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f64 {
-        const LANES: usize = 32;
         let (blocks, rest) = self.values.as_chunks::<LANES>();
         let mut lanes = [0.0f64; LANES];
         for block in blocks {
@@ -202,6 +222,21 @@ mod tests {
             assert!((weights[i] - TORCH[i]).abs() < 1e-6, "{weights:?}");
             assert!((f64::from(ema[i]) - expected[i]).abs() < 1e-6, "{ema:?}");
         }
+    }
+
+    #[test]
+    fn an_average_follows_late_to_the_same_bits() {
+        let weights: Vec<f32> = (0..77).map(|i| (i as f32 * 0.7).sin()).collect();
+        let start: Vec<f32> = (0..77).map(|i| (i as f32 * 0.3).cos()).collect();
+        let (mut at_once, mut each) = (start.clone(), start.clone());
+        average(&mut at_once, &weights, 0.9, 13);
+        (0..13).for_each(|_| average(&mut each, &weights, 0.9, 1));
+        assert_eq!(at_once, each);
+        assert!(
+            (at_once[0] - (weights[0] + 0.9f32.powi(13) * (start[0] - weights[0]))).abs() < 1e-6
+        );
+        average(&mut each, &weights, 0.9, 0);
+        assert_eq!(at_once, each);
     }
 
     #[test]

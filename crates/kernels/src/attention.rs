@@ -18,7 +18,7 @@ use crate::{reference, simd};
 
 pub(crate) mod head;
 
-use head::{Back, Forward, RowSoftmax};
+use head::{Back, Forward, RowSoftmax, Scratch};
 
 /// `softmax(q k^T / sqrt(d / heads)) v` for each head, the heads side by side in the features.
 ///
@@ -138,6 +138,7 @@ fn forward(qkv: [FlexTensor; 3], heads: usize) -> (FlexTensor, Vec<RowSoftmax>) 
                         keys: s,
                         out: &mut out,
                         rows,
+                        scratch: &mut Scratch::default(),
                     });
                 });
         });
@@ -210,6 +211,7 @@ fn backward(Saved { qkv, heads, rows }: Saved, grad: FlexTensor) -> [FlexTensor;
                         dq,
                         dk,
                         dv,
+                        scratch: &mut Scratch::default(),
                     });
                 });
         });

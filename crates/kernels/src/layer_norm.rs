@@ -241,25 +241,21 @@ impl WithSimd for Back<'_> {
         let d = self.scale.len();
         let mut shift_sum = vec![0.0; d];
         let mut scale_sum = vec![0.0; d];
-        let mut normal = vec![0.0; d];
         let rows = self.grad.chunks_exact_mut(d).zip(self.x.chunks_exact(d));
         for ((grad, x), &Moments { mean, inverse }) in rows.zip(self.moments) {
-            for (n, &x) in normal.iter_mut().zip(x) {
-                *n = (x - mean) * inverse;
-            }
-            for (sum, &g) in shift_sum.iter_mut().zip(&*grad) {
-                *sum += g;
-            }
-            for ((sum, &g), &n) in scale_sum.iter_mut().zip(&*grad).zip(&normal) {
-                *sum += g * n;
+            let normal = |x: f32| (x - mean) * inverse;
+            let sums = shift_sum.iter_mut().zip(scale_sum.iter_mut());
+            for ((g, &x), (shift, scale)) in grad.iter().zip(x).zip(sums) {
+                *shift += g;
+                *scale += g * normal(x);
             }
             for (g, &scale) in grad.iter_mut().zip(self.scale) {
                 *g *= 1.0 + scale;
             }
             let mean_g = simd::sum(grad, |g| g) / d as f32;
-            let mean_gn = simd::dot(grad, &normal) / d as f32;
-            for (g, &n) in grad.iter_mut().zip(&normal) {
-                *g = inverse * (*g - mean_g - n * mean_gn);
+            let mean_gn = simd::dot(grad, x, normal) / d as f32;
+            for (g, &x) in grad.iter_mut().zip(x) {
+                *g = inverse * (*g - mean_g - normal(x) * mean_gn);
             }
         }
         [shift_sum, scale_sum]

@@ -17,6 +17,7 @@ mod activation;
 mod adamw;
 mod attention;
 mod block;
+mod buffer;
 mod flex;
 mod gemm;
 mod layer_norm;

@@ -33,7 +33,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The right factor of a product, `[inner, columns]`, in panels padded with zeros.
+/// The right factor of a product, `[inner, columns]`, in panels; what pads the last one makes results nobody reads.
 #[derive(Default)]
 pub(crate) struct Packed {
     panels: Vec<f32>,
@@ -42,20 +42,12 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    #[inline(always)]
-    pub(crate) fn new<S: Simd>(simd: S, b: Matrix<'_>, inner: usize, columns: usize) -> Self {
-        let mut packed = Self::default();
-        packed.pack(simd, b, inner, columns);
-        packed
-    }
-
-    /// Packs another factor into the same memory.
+    /// Packs a factor, into the memory of the one before it.
     #[inline(always)]
     pub(crate) fn pack<S: Simd>(&mut self, _: S, b: Matrix<'_>, inner: usize, columns: usize) {
         let width = 2 * S::F32_LANES;
         self.inner = inner;
         self.columns = columns;
-        self.panels.clear();
         self.panels
             .resize(columns.div_ceil(width) * inner * width, 0.0);
         for (panel, first) in self
@@ -110,7 +102,12 @@ impl Packed {
                 };
                 for (i, sums) in sums.iter().enumerate().take(rows - first) {
                     let values: &[f32] = pulp::bytemuck::cast_slice(sums);
-                    store(first + i, first_column, &values[..used]);
+                    // A length known to the compiler makes a copy two stores instead of a call.
+                    if used == width {
+                        store(first + i, first_column, &values[..width]);
+                    } else {
+                        store(first + i, first_column, &values[..used]);
+                    }
                 }
             }
         }
@@ -194,6 +191,7 @@ mod tests {
                     true,
                 ),
             ];
+            let mut packed = Packed::default();
             for (left, left_transposed, right, right_transposed) in &factors {
                 let left = Matrix {
                     data: left,
@@ -206,7 +204,8 @@ mod tests {
                     transposed: *right_transposed,
                 };
                 let mut c = vec![f32::NAN; m * n];
-                Packed::new(simd, right, k, n).multiply(simd, left, m, |i, j, values| {
+                packed.pack(simd, right, k, n);
+                packed.multiply(simd, left, m, |i, j, values| {
                     c[i * n + j..][..values.len()].copy_from_slice(values);
                 });
                 for i in 0..m {

@@ -6,6 +6,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Shape, Tensor};
 use burn_flex::FlexTensor;
 
+use crate::buffer::Buffer;
 use crate::flex::{self, Values};
 use crate::gemm::{Target, View, ViewMut};
 use crate::linear::{
@@ -248,7 +249,7 @@ impl Call {
 
 impl Operator for Call {
     /// `x V^T` of each task.
-    type Kept = Vec<Vec<f32>>;
+    type Kept = Vec<Buffer>;
 
     fn forward(&self, inputs: &[FlexTensor], _keep: bool) -> (FlexTensor, Self::Kept) {
         let linear = self.linear(inputs);
@@ -263,7 +264,7 @@ impl Operator for Call {
             |active, (task, y)| {
                 active.switch(task.list);
                 let x = View::new(&x[task.rows.start * n..task.rows.end * n], n);
-                let mut h = Vec::new();
+                let mut h = Buffer::default();
                 active.forward(x, &mut h, ViewMut::new(y, m));
                 h
             },
@@ -291,7 +292,7 @@ impl Operator for Call {
             || Active::new(&linear, Direction::Backward, self.gate.longest()),
             |active, (task, dx)| {
                 active.switch(task.list);
-                let mut dh = Vec::new();
+                let mut dh = Buffer::default();
                 let dx = (width > 0).then(|| (ViewMut::new(dx, n), Target::Set));
                 active.backward(dy(&task), &mut dh, dx);
                 dh

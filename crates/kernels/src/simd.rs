@@ -47,31 +47,34 @@ const LANES: usize = 32;
 #[inline(always)]
 pub(crate) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
+    let mut sums = [0.0; LANES];
     for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane += f(x);
+        for (sum, &x) in sums.iter_mut().zip(block) {
+            *sum += f(x);
         }
     }
+    // What is indexed by a number known at run time only lies in memory: not the sums of the loop above.
+    let mut lanes = sums;
     for (lane, &x) in lanes.iter_mut().zip(rest) {
         *lane += f(x);
     }
     fold(lanes, |a, b| a + b)
 }
 
-/// `sum of x_i y_i`, in the order of [`sum`].
+/// `sum of x_i f(y_i)`, in the order of [`sum`].
 #[inline(always)]
-pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn dot(x: &[f32], y: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (x_blocks, x_rest) = x.as_chunks::<LANES>();
     let (y_blocks, y_rest) = y.as_chunks::<LANES>();
-    let mut lanes = [0.0; LANES];
+    let mut sums = [0.0; LANES];
     for (x, y) in x_blocks.iter().zip(y_blocks) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += x * y;
+        for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += x * f(y);
         }
     }
+    let mut lanes = sums;
     for ((lane, &x), &y) in lanes.iter_mut().zip(x_rest).zip(y_rest) {
-        *lane += x * y;
+        *lane += x * f(y);
     }
     fold(lanes, |a, b| a + b)
 }
@@ -80,16 +83,18 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let larger = |a: f32, b: f32| if a > b { a } else { b };
+    let mut largest = [f32::NEG_INFINITY; LANES];
     for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane = if x > *lane { x } else { *lane };
+        for (largest, &x) in largest.iter_mut().zip(block) {
+            *largest = larger(x, *largest);
         }
     }
+    let mut lanes = largest;
     for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = if x > *lane { x } else { *lane };
+        *lane = larger(x, *lane);
     }
-    fold(lanes, |a, b| if a > b { a } else { b })
+    fold(lanes, larger)
 }
 
 #[inline(always)]
@@ -131,8 +136,8 @@ mod tests {
             let x: Vec<f32> = (1..=n).map(|i| i as f32).collect();
             let total = (n * (n + 1) / 2) as f32;
             assert_eq!(sum(&x, |x| x), total);
-            assert_eq!(sum(&x, |x| x * x), dot(&x, &x));
-            assert_eq!(dot(&x, &vec![1.0; n]), total);
+            assert_eq!(sum(&x, |x| x * x), dot(&x, &x, |x| x));
+            assert_eq!(dot(&x, &vec![1.0; n], |y| y), total);
             assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { n as f32 });
         }
     }

@@ -8,10 +8,11 @@ use crate::{
     error::{Error, Result},
     gate::ClassGate,
     init::{FactorInit, Init},
+    params::{self, Part},
     projection::{Form, Projection, ProjectionShape},
 };
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use learngene_kernels::GatePlan;
 
 /// What the prediction for a batch depends on besides the images.
@@ -182,6 +183,33 @@ impl Dit {
             config,
             ..self.clone()
         })
+    }
+
+    /// The model with the tailors of `groups` only, which its gate counts in that order. Everything else is shared; the
+    /// tailors are copied, and train if they did.
+    ///
+    /// # Errors
+    /// A group that the model does not have.
+    pub fn of_groups(&self, groups: &[usize]) -> Result<Self> {
+        struct Choose {
+            rows: Tensor<1, Int>,
+        }
+        impl params::Edit for Choose {
+            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+                match Part::of(name) {
+                    Part::Tailors => value.detach().select(0, self.rows.clone()),
+                    _ => value,
+                }
+            }
+        }
+        self.plan(&ClassGate::one_hot(groups.iter().copied().map(Some)))?;
+        let rank = self.config.tailor_rank;
+        let rows = groups.iter().flat_map(|g| g * rank..(g + 1) * rank);
+        let rows: Vec<i64> = rows.map(|row| row as i64).collect();
+        let rows = Tensor::from_data(TensorData::from(rows.as_slice()), &self.device());
+        let mut model = params::edit(self.clone(), &mut Choose { rows });
+        model.config.groups = groups.len();
+        Ok(model)
     }
 
     fn check(&self, images: &Tensor<4>, conditions: &Conditions) -> Result<usize> {

@@ -50,6 +50,25 @@ impl ClassGate {
         Ok(GatePlan::new(&self.samples, groups))
     }
 
+    /// The same gate on a model that has `groups` only, in that order ([`crate::Dit::of_groups`]).
+    ///
+    /// # Errors
+    /// A group that is not among them.
+    pub fn among(&self, groups: &[usize]) -> Result<Self> {
+        let place = |&(group, weight): &(usize, f32)| {
+            let at = groups.iter().position(|&g| g == group);
+            at.map(|at| (at, weight)).ok_or_else(|| Error::Input {
+                what: "class gate",
+                expected: format!("groups among {groups:?}"),
+                found: format!("group {group}"),
+            })
+        };
+        let list = |list: &Vec<_>| list.iter().map(place).collect::<Result<_>>();
+        Ok(Self {
+            samples: self.samples.iter().map(list).collect::<Result<_>>()?,
+        })
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.samples.len()
@@ -77,6 +96,18 @@ mod tests {
     fn a_closed_gate_and_an_unknown_group() {
         assert!(ClassGate::closed(2).plan(4).unwrap().is_closed());
         assert!(ClassGate::one_hot([Some(4)]).plan(4).is_err());
+    }
+
+    #[test]
+    fn groups_are_counted_anew_among_some() {
+        let gate = ClassGate::new(vec![vec![(5, 1.0), (2, 0.5)], vec![], vec![(2, 1.0)]]);
+        let among = gate.among(&[2, 5]).unwrap();
+        assert_eq!(
+            among.samples,
+            [vec![(1, 1.0), (0, 0.5)], vec![], vec![(0, 1.0)]]
+        );
+        let error = gate.among(&[5]).unwrap_err().to_string();
+        assert!(error.contains("group 2"), "{error}");
     }
 
     #[test]

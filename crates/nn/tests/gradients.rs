@@ -6,7 +6,7 @@
 mod common;
 
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use common::{Batch, filled, normals, reference::Reference};
+use common::{Batch, filled, normals, reference::Reference, wide};
 use learngene_nn::{
     AdaLn, Dit, DitConfig, RankSplit,
     params::{self, Part, Visit},
@@ -158,5 +158,40 @@ fn what_is_frozen_gets_no_gradient_and_changes_no_other() {
         let some = gradients(&params::set_trainable(model, trains), &batch(&config));
         let expected: BTreeMap<_, _> = all.into_iter().filter(|(name, _)| trains(name)).collect();
         assert_eq!(some, expected);
+    }
+}
+
+/// The model of some groups gives the same bits for them, and the gradients of their tailors alone.
+#[test]
+fn a_model_of_some_groups_is_the_whole_for_them() {
+    let config = DitConfig::from_size("dit-micro/4", [3, 8, 8], 5).unwrap();
+    let split = RankSplit {
+        learngene: 6,
+        tailor: 2,
+    };
+    let config = config.with_rank_split(split).unwrap();
+    let labels = [Some(4), Some(1), None, Some(1)];
+    let mut batch = Batch::of_labels(&config, &labels);
+    let whole = filled(&config, 3, &Device::flex().autodiff());
+    assert!(whole.of_groups(&[5]).is_err());
+    let part = whole.of_groups(&[1, 4]).unwrap();
+    let (predicted, found) = (wide(batch.predict(&whole)), gradients(&whole, &batch));
+
+    let among = |l: &Option<usize>| l.map(|l| (usize::from(l == 4), 1.0));
+    batch.lists = labels
+        .iter()
+        .map(|l| among(l).into_iter().collect())
+        .collect();
+    assert_eq!(wide(batch.predict(&part)), predicted);
+    for (name, part) in gradients(&part, &batch) {
+        let whole = &found[&name];
+        let rows = whole.len() / 5;
+        match Part::of(&name) {
+            Part::Tailors => {
+                assert_eq!([&whole[rows..2 * rows], &whole[4 * rows..]].concat(), part);
+                assert!(whole[..rows].iter().all(|g| *g == 0.0), "{name}");
+            }
+            _ => assert_eq!(*whole, part, "{name}"),
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     config::RunConfig,
     error::{Error, Result},
     optimiser::{AdamW, Slot},
-    weights::{self, Parameters},
+    weights,
 };
 use burn::tensor::Device;
 use learngene_formats::{
@@ -21,13 +21,6 @@ const OPTIMISER: &str = "optimiser.safetensors";
 /// Metadata of the optimiser's file: how many updates each parameter had.
 const UPDATES: &str = "updates/";
 
-/// Weights with the moving average in place of every trained parameter.
-pub(crate) fn averaged(model: &Dit, optimiser: &AdamW) -> Parameters {
-    let mut all = params::values(model);
-    all.extend(optimiser.ema());
-    all
-}
-
 /// Saves the state after `step` steps.
 ///
 /// # Errors
@@ -43,8 +36,10 @@ pub(crate) fn save(
     if let Some(what) = params::first_not_finite(model) {
         return Err(Error::not_finite(step, format!("the weight `{what}`")));
     }
-    let model_file = weights::file(Kind::Model, config, &params::values(model)).to_bytes()?;
-    let ema = weights::file(Kind::Ema, config, &averaged(model, optimiser)).to_bytes()?;
+    let mut values = params::values(model);
+    let model_file = weights::file(Kind::Model, config, &values).to_bytes()?;
+    values.extend(optimiser.averaged(model, &config.train));
+    let ema = weights::file(Kind::Ema, config, &values).to_bytes()?;
     let state = optimiser_file(optimiser).to_bytes()?;
     let files = [
         (MODEL, Content::Bytes(&model_file)),

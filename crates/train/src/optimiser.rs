@@ -14,7 +14,7 @@ use learngene_nn::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Gradients by parameter name.
+/// Gradients by parameter name; of tailors, those of some groups, one after another.
 pub(crate) type GradMap = BTreeMap<String, Vec<f32>>;
 
 /// What a batch asks of the parameters.
@@ -23,8 +23,22 @@ pub(crate) struct Update {
     /// What clipping multiplies every gradient with.
     pub scale: f32,
     pub lr: f64,
-    /// Rows of the label table that the batch looked up; those of classes are its groups as well.
-    pub used: BTreeSet<usize>,
+    /// Groups whose tailors the gradients are of, in that order.
+    pub groups: Vec<usize>,
+    /// Rows of the label table that the batch looked up. A tailor whose group is not among them is not updated.
+    pub labels: BTreeSet<usize>,
+}
+
+impl Update {
+    /// Which of the blocks of a gradient is that of number `i` of a parameter's counted parts; none if it rests.
+    fn place(&self, name: &str, i: usize) -> Option<usize> {
+        match Part::of(name) {
+            Part::Tailors if self.labels.contains(&i) => self.groups.iter().position(|&g| g == i),
+            Part::Labels if self.labels.contains(&i) => Some(i),
+            Part::Tailors | Part::Labels => None,
+            _ => Some(i),
+        }
+    }
 }
 
 /// State of one trained parameter.
@@ -36,6 +50,8 @@ pub(crate) struct Slot {
     pub ema: Vec<f32>,
     /// Updates so far: one count per group for tailors, one per row for labels, one for everything else.
     pub updates: Vec<u64>,
+    /// Steps since the last update, which the average has not followed yet; counted as `updates` are.
+    resting: Vec<u32>,
 }
 
 /// State of the optimiser: one slot per trained parameter.
@@ -64,6 +80,7 @@ impl AdamW {
                     v: zeros,
                     ema: value.values,
                     updates: vec![0; counts],
+                    resting: vec![0; counts],
                 };
                 (name, slot)
             })
@@ -89,24 +106,29 @@ impl AdamW {
                 let grads = update.grads.get(name);
                 let lr = update.lr * self.config.trainable.factor(name);
                 let block = weights.len() / slot.updates.len();
-                let rests = matches!(Part::of(name), Part::Tailors | Part::Labels);
-                for (i, updates) in slot.updates.iter_mut().enumerate() {
+                let counts = slot.updates.iter_mut().zip(&mut slot.resting);
+                for (i, (updates, resting)) in counts.enumerate() {
                     let rows = i * block..(i + 1) * block;
-                    let (weights, ema) = (&mut weights[rows.clone()], &mut slot.ema[rows.clone()]);
-                    match grads.filter(|_| !rests || update.used.contains(&i)) {
-                        Some(grads) => {
-                            *updates += 1;
-                            let parameter = Parameter {
-                                weights,
-                                ema,
-                                m: &mut slot.m[rows.clone()],
-                                v: &mut slot.v[rows.clone()],
-                            };
-                            rule(self.config, lr, update.scale, *updates)
-                                .update(parameter, &grads[rows]);
-                        }
-                        None => kernels::average(ema, weights, self.config.ema as f32),
-                    }
+                    let Some((grads, at)) = grads.zip(update.place(name, i)) else {
+                        *resting += 1;
+                        continue;
+                    };
+                    *updates += 1;
+                    let parameter = Parameter {
+                        weights: &mut weights[rows.clone()],
+                        ema: &mut slot.ema[rows.clone()],
+                        m: &mut slot.m[rows.clone()],
+                        v: &mut slot.v[rows],
+                    };
+                    let decay = self.config.ema as f32;
+                    kernels::average(
+                        parameter.ema,
+                        parameter.weights,
+                        decay,
+                        std::mem::take(resting),
+                    );
+                    rule(self.config, lr, update.scale, *updates)
+                        .update(parameter, &grads[at * block..(at + 1) * block]);
                 }
                 Tensor::from_data(TensorData::new(weights, shape), &device)
             }
@@ -120,16 +142,40 @@ impl AdamW {
         rayon::scope(|_| params::edit(model, &mut editor))
     }
 
-    /// The averaged weights of every trained parameter.
-    pub fn ema(&self) -> BTreeMap<String, params::Values> {
-        let values = |s: &Slot| params::Values {
-            shape: s.shape.clone(),
-            values: s.ema.clone(),
+    /// The averaged weights of every trained parameter of the model. Averages of what rests are brought up to this step:
+    /// they follow late, but to the same bits.
+    pub fn averaged(&self, model: &Dit, config: &TrainConfig) -> BTreeMap<String, params::Values> {
+        struct Follow<'a> {
+            slots: &'a BTreeMap<String, Slot>,
+            decay: f32,
+            found: BTreeMap<String, params::Values>,
+        }
+        impl params::Visit for Follow<'_> {
+            fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+                let Some(slot) = self.slots.get(name) else {
+                    return;
+                };
+                let mut values = slot.ema.clone();
+                if slot.resting.iter().any(|&steps| steps > 0) {
+                    let weights = params::to_vec(value.clone());
+                    let block = weights.len() / slot.resting.len();
+                    let rows = values.chunks_mut(block).zip(weights.chunks(block));
+                    for ((ema, weights), &steps) in rows.zip(&slot.resting) {
+                        kernels::average(ema, weights, self.decay, steps);
+                    }
+                }
+                let shape = slot.shape.clone();
+                self.found
+                    .insert(name.into(), params::Values { shape, values });
+            }
+        }
+        let mut follow = Follow {
+            slots: &self.slots,
+            decay: config.ema as f32,
+            found: BTreeMap::new(),
         };
-        self.slots
-            .iter()
-            .map(|(n, s)| (n.clone(), values(s)))
-            .collect()
+        params::visit(model, &mut follow);
+        follow.found
     }
 }
 

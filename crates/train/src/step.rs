@@ -43,6 +43,7 @@ pub(crate) fn step(
     let device = model.device();
     let times = timesteps(config.seed, number, draws, schedule.len());
     let part = draws.len().div_ceil(config.accumulate);
+    let (model, groups) = of_used_groups(model, draws)?;
     let mut grads = GradMap::new();
     let mut losses = StepLosses {
         trained: 0.0,
@@ -57,14 +58,17 @@ pub(crate) fn step(
         let key = (config.seed, Purpose::Noise);
         let images = images_and_noise(dataset, Split::Train, &items, key, &device);
         let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
-        let gate = ClassGate::one_hot(labels.iter().copied());
+        let gate = model.fit_gate(ClassGate::one_hot(labels.iter().copied()));
+        let gate = gate.among(&groups)?;
         let objective = &config.objective;
-        let found = batch::losses(model, schedule, objective, images, times_part, labels, gate)?;
+        let found = batch::losses(
+            &model, schedule, objective, images, times_part, labels, gate,
+        )?;
         losses.trained += share * mean(found.trained.clone());
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);
         if !losses.trained.is_finite() {
-            let weight = params::first_not_finite(model);
+            let weight = params::first_not_finite(&model);
             return Err(not_finite(
                 weight.map_or("the loss".into(), |name| format!("the weight `{name}`")),
             ));
@@ -72,7 +76,7 @@ pub(crate) fn step(
         // A part of null labels alone reaches nothing that trains where only tailors and label rows do.
         if found.trained.is_tracked() {
             let mut of_part = found.trained.backward();
-            optimiser::collect(model, &mut of_part, share as f32, &mut grads);
+            optimiser::collect(&model, &mut of_part, share as f32, &mut grads);
         }
     }
     losses.grad_norm = optimiser::norm(&grads).map_err(not_finite)?;
@@ -88,9 +92,21 @@ pub(crate) fn step(
         grads,
         scale,
         lr: losses.lr,
-        used: draws.iter().map(|d| d.label.unwrap_or(null)).collect(),
+        groups,
+        labels: draws.iter().map(|d| d.label.unwrap_or(null)).collect(),
     };
     Ok((update, losses))
+}
+
+/// The model with the tailors that the batch switches on, and their groups: the gradients of all others are zero, and
+/// are not even written.
+fn of_used_groups(model: &Dit, draws: &[Draw]) -> Result<(Dit, Vec<usize>)> {
+    let all = model.config().groups;
+    let used = ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups();
+    if all == 0 || used.is_empty() || used.len() == all {
+        return Ok((model.clone(), (0..all).collect()));
+    }
+    Ok((model.of_groups(&used)?, used))
 }
 
 fn item(draw: &Draw) -> Item {

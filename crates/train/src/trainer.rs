@@ -124,8 +124,9 @@ impl<'a> Trainer<'a> {
 
     /// The model with averaged weights, off the autodiff device.
     pub fn averaged(&self) -> Result<Dit> {
-        let ema = self.state.optimiser.ema();
-        Ok(params::replace(self.state.model().valid(), &ema)?)
+        let model = self.state.model();
+        let average = self.state.optimiser.averaged(model, &self.config);
+        Ok(params::replace(model.valid(), &average)?)
     }
 
     /// Losses of the averaged model on the validation images, if there are any.

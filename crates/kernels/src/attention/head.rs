@@ -18,6 +18,14 @@ pub(crate) struct RowSoftmax {
     inverse: f32,
 }
 
+/// Memory that one head leaves to the next.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    packed: [Packed; 4],
+    weights: Vec<f32>,
+    slopes: Vec<f32>,
+}
+
 pub(crate) struct Forward<'a, 'b> {
     pub(crate) q: &'a [f32],
     pub(crate) k: &'a [f32],
@@ -26,6 +34,7 @@ pub(crate) struct Forward<'a, 'b> {
     pub(crate) keys: usize,
     pub(crate) out: &'a mut [&'b mut [f32]],
     pub(crate) rows: &'a mut [RowSoftmax],
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 impl WithSimd for Forward<'_, '_> {
@@ -41,20 +50,23 @@ impl WithSimd for Forward<'_, '_> {
             keys,
             out,
             rows,
+            scratch,
         } = self;
         let width = out.first().map_or(0, |row| row.len());
         let scale = 1.0 / (width as f32).sqrt();
-        let keys_across = Packed::new(simd, Matrix::new(k, d).transposed(), width, keys);
-        let values = Packed::new(simd, Matrix::new(v, d), keys, width);
-        let mut weights = vec![0.0; QUERIES * keys];
+        let [keys_across, values, ..] = &mut scratch.packed;
+        keys_across.pack(simd, Matrix::new(k, d).transposed(), width, keys);
+        values.pack(simd, Matrix::new(v, d), keys, width);
+        let weights = &mut scratch.weights;
+        weights.resize(QUERIES * keys, 0.0);
         let blocks = out.chunks_mut(QUERIES).zip(rows.chunks_mut(QUERIES));
         for ((out, rows), q) in blocks.zip(q.chunks(QUERIES * d)) {
             write(
                 simd,
-                &keys_across,
+                keys_across,
                 Matrix::new(q, d),
                 rows.len(),
-                &mut weights,
+                weights,
                 keys,
             );
             for (row, softmax) in weights.chunks_exact_mut(keys).zip(&mut *rows) {
@@ -69,7 +81,7 @@ impl WithSimd for Forward<'_, '_> {
             }
             values.multiply(
                 simd,
-                Matrix::new(&weights, keys),
+                Matrix::new(weights, keys),
                 rows.len(),
                 |i, j, values| {
                     for (out, &value) in out[i][j..].iter_mut().zip(values) {
@@ -91,10 +103,9 @@ pub(crate) struct Back<'a, 'b> {
     pub(crate) grad_d: usize,
     pub(crate) rows: &'a [RowSoftmax],
     pub(crate) dq: &'a mut [&'b mut [f32]],
-    /// Zero at the start.
     pub(crate) dk: &'a mut [&'b mut [f32]],
-    /// Zero at the start.
     pub(crate) dv: &'a mut [&'b mut [f32]],
+    pub(crate) scratch: &'a mut Scratch,
 }
 
 impl WithSimd for Back<'_, '_> {
@@ -115,34 +126,30 @@ impl WithSimd for Back<'_, '_> {
             dq,
             dk,
             dv,
+            scratch,
         } = self;
         let keys = dk.len();
         let width = dq.first().map_or(0, |row| row.len());
         let scale = 1.0 / (width as f32).sqrt();
-        let keys_across = Packed::new(simd, Matrix::new(k, d).transposed(), width, keys);
-        let values_across = Packed::new(simd, Matrix::new(v, d).transposed(), width, keys);
-        let keys_down = Packed::new(simd, Matrix::new(k, d), keys, width);
-        let mut block = Packed::default();
-        let mut weights = vec![0.0; QUERIES * keys];
-        let mut slopes = vec![0.0; QUERIES * keys];
+        let [keys_across, values_across, keys_down, block] = &mut scratch.packed;
+        keys_across.pack(simd, Matrix::new(k, d).transposed(), width, keys);
+        values_across.pack(simd, Matrix::new(v, d).transposed(), width, keys);
+        keys_down.pack(simd, Matrix::new(k, d), keys, width);
+        let [weights, slopes] = [&mut scratch.weights, &mut scratch.slopes];
+        weights.resize(QUERIES * keys, 0.0);
+        slopes.resize(QUERIES * keys, 0.0);
+        let mut first = true;
         let results = dq.chunks_mut(QUERIES).zip(rows.chunks(QUERIES));
         let inputs = q.chunks(QUERIES * d).zip(grad.chunks(QUERIES * grad_d));
         for ((dq, rows), (q, grad)) in results.zip(inputs) {
             let queries = rows.len();
+            write(simd, keys_across, Matrix::new(q, d), queries, weights, keys);
             write(
                 simd,
-                &keys_across,
-                Matrix::new(q, d),
-                queries,
-                &mut weights,
-                keys,
-            );
-            write(
-                simd,
-                &values_across,
+                values_across,
                 Matrix::new(grad, grad_d),
                 queries,
-                &mut slopes,
+                slopes,
                 keys,
             );
             let both = weights
@@ -152,24 +159,25 @@ impl WithSimd for Back<'_, '_> {
                 for x in &mut *weights {
                     *x = simd::exp((*x - row.max) * scale) * row.inverse;
                 }
-                let mean = simd::dot(weights, slopes);
+                let mean = simd::dot(weights, slopes, |slope| slope);
                 for (slope, &weight) in slopes.iter_mut().zip(&*weights) {
                     *slope = weight * (*slope - mean) * scale;
                 }
             }
-            let slopes = Matrix::new(&slopes, keys);
+            let slopes = Matrix::new(slopes, keys);
             keys_down.multiply(simd, slopes, queries, |i, j, values| {
                 dq[i][j..][..values.len()].copy_from_slice(values);
             });
             block.pack(simd, Matrix::new(q, d), queries, width);
             block.multiply(simd, slopes.transposed(), keys, |i, j, values| {
-                add(&mut dk[i][j..], values)
+                gather(&mut dk[i][j..], values, first)
             });
             block.pack(simd, Matrix::new(grad, grad_d), queries, width);
-            let weights = Matrix::new(&weights, keys).transposed();
+            let weights = Matrix::new(weights, keys).transposed();
             block.multiply(simd, weights, keys, |i, j, values| {
-                add(&mut dv[i][j..], values)
+                gather(&mut dv[i][j..], values, first)
             });
+            first = false;
         }
     }
 }
@@ -189,9 +197,15 @@ fn write<S: Simd>(
     });
 }
 
+/// Sets the sums at first, and adds to them later.
 #[inline(always)]
-fn add(sums: &mut [f32], values: &[f32]) {
-    for (sum, &value) in sums.iter_mut().zip(values) {
-        *sum += value;
+fn gather(sums: &mut [f32], values: &[f32], first: bool) {
+    let sums = &mut sums[..values.len()];
+    if first {
+        sums.copy_from_slice(values);
+    } else {
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            *sum += value;
+        }
     }
 }

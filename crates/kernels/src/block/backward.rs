@@ -4,8 +4,9 @@ use burn_flex::FlexTensor;
 
 use super::Inputs;
 use super::forward::{Kept, norm};
-use crate::activation::{gelu_back, gelu_into};
+use crate::activation::gelu_and_back;
 use crate::attention::{by_head, head};
+use crate::buffer::Buffer;
 use crate::flex::{self, Values};
 use crate::gemm::{Target, View, ViewMut};
 use crate::layer_norm::{self, Moments};
@@ -17,24 +18,25 @@ use crate::{residual, simd};
 #[derive(Default)]
 struct Slopes {
     /// Results of the two norms, `[rows, d]`.
-    normal: [Vec<f32>; 2],
+    normal: [Buffer; 2],
     /// After the GELU, `[rows, hidden]`.
-    active: Vec<f32>,
+    active: Buffer,
     /// Of q, k and v side by side, `[rows, 3 d]`.
-    qkv: Vec<f32>,
-    attended: Vec<f32>,
-    hidden: Vec<f32>,
-    refined: Vec<f32>,
+    qkv: Buffer,
+    attended: Buffer,
+    hidden: Buffer,
+    refined: Buffer,
     /// `dy (S U)^T` of each projection, `[rows, R]`.
-    inner: [Vec<f32>; 6],
+    inner: [Buffer; 6],
 }
 
 /// Memory that a thread uses again for its next task.
 struct Worker<'a> {
     active: [Active<'a>; 6],
     /// Gradient of what a projection was given.
-    given: Vec<f32>,
+    given: Buffer,
     moments: Vec<Moments>,
+    head: head::Scratch,
 }
 
 /// The gradients of x, of the modulation and of the tensors of the projections, each if it is wanted.
@@ -53,8 +55,9 @@ pub(super) fn backward(
     let tasks = flex::pieces(&mut modulation, tasks, six);
     let worker = || Worker {
         active: inputs.active(Direction::Backward),
-        given: Vec::new(),
+        given: Buffer::default(),
         moments: Vec::new(),
+        head: head::Scratch::default(),
     };
     let tasks = tasks.into_iter().zip(kept).collect();
     let slopes = on_every_thread(tasks, worker, |worker, (((task, dx), six), kept)| {
@@ -83,6 +86,7 @@ fn samples<'a>(
         active,
         given,
         moments,
+        head,
     } = worker;
     active.iter_mut().for_each(|a| a.switch(task.list));
     let [q, k, v, o, input, output] = active;
@@ -90,14 +94,13 @@ fn samples<'a>(
         refined: branch(inputs, task, 5, &kept.refined, dx, six),
         ..Slopes::default()
     };
-    to.active.resize(rows * wide, 0.0);
-    gelu_into(&kept.hidden, &mut to.active);
-    to.hidden.resize(rows * wide, 0.0);
+    to.hidden.resize(rows * wide);
     let dy = View::new(&to.refined, d);
     let into = (ViewMut::new(&mut to.hidden, wide), Target::Set);
     output.backward(dy, &mut to.inner[5], Some(into));
-    gelu_back(&kept.hidden, &mut to.hidden);
-    given.resize(rows * d, 0.0);
+    to.active.resize(rows * wide);
+    gelu_and_back(&kept.hidden, &mut to.active, &mut to.hidden);
+    given.resize(rows * d);
     let dy = View::new(&to.hidden, wide);
     let into = (ViewMut::new(given, d), Target::Set);
     input.backward(dy, &mut to.inner[4], Some(into));
@@ -109,7 +112,7 @@ fn samples<'a>(
     let dy = View::new(&to.attended, d);
     let into = (ViewMut::new(given, d), Target::Set);
     o.backward(dy, &mut to.inner[3], Some(into));
-    to.qkv = attend_back(inputs, kept, given);
+    to.qkv = attend_back(inputs, kept, given, head);
     let mut target = Target::Set;
     for (i, p) in [q, k, v].into_iter().enumerate() {
         let dy = View::new(&to.qkv, 3 * d).columns(i * d, d);
@@ -130,9 +133,9 @@ fn branch(
     y: &[f32],
     grad: &[f32],
     to: &mut [f32],
-) -> Vec<f32> {
+) -> Buffer {
     let (len, d) = (inputs.tokens * inputs.d, inputs.d);
-    let mut found = vec![0.0; y.len()];
+    let mut found = Buffer::new(y.len());
     let samples = found
         .chunks_exact_mut(len)
         .zip(y.chunks_exact(len).zip(grad.chunks_exact(len)))
@@ -180,9 +183,14 @@ fn norm_back(
 }
 
 /// The gradient of q, k and v side by side from that of the attention's result.
-fn attend_back(inputs: &Inputs<'_>, kept: &Kept, grad: &[f32]) -> Vec<f32> {
+fn attend_back(
+    inputs: &Inputs<'_>,
+    kept: &Kept,
+    grad: &[f32],
+    scratch: &mut head::Scratch,
+) -> Buffer {
     let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.settings.heads);
-    let mut found = vec![0.0; kept.qkv.len()];
+    let mut found = Buffer::new(kept.qkv.len());
     let samples = found
         .chunks_exact_mut(t * 3 * d)
         .zip(kept.qkv.chunks_exact(t * 3 * d))
@@ -208,6 +216,7 @@ fn attend_back(inputs: &Inputs<'_>, kept: &Kept, grad: &[f32]) -> Vec<f32> {
                 dq: &mut dq,
                 dk: &mut dk,
                 dv: &mut dv,
+                scratch,
             });
         }
     }

@@ -6,6 +6,7 @@ use burn_flex::FlexTensor;
 use super::Inputs;
 use crate::activation::gelu_into;
 use crate::attention::{by_head, head};
+use crate::buffer::Buffer;
 use crate::flex;
 use crate::gemm::{View, ViewMut};
 use crate::layer_norm::{self, Moments};
@@ -18,27 +19,28 @@ pub(super) struct Kept {
     /// Moments of the two norms.
     pub(super) moments: [Vec<Moments>; 2],
     /// Queries, keys and values side by side, `[rows, 3 d]`.
-    pub(super) qkv: Vec<f32>,
+    pub(super) qkv: Buffer,
     /// For each sample and head, its queries.
     pub(super) softmax: Vec<head::RowSoftmax>,
     /// Result of the attention before the projection `o` and after it, `[rows, d]`.
-    pub(super) mixed: Vec<f32>,
-    pub(super) attended: Vec<f32>,
+    pub(super) mixed: Buffer,
+    pub(super) attended: Buffer,
     /// After the first residual, `[rows, d]`.
-    pub(super) middle: Vec<f32>,
+    pub(super) middle: Buffer,
     /// Before the GELU, `[rows, hidden]`.
-    pub(super) hidden: Vec<f32>,
+    pub(super) hidden: Buffer,
     /// Result of the perceptron, `[rows, d]`.
-    pub(super) refined: Vec<f32>,
+    pub(super) refined: Buffer,
     /// `x V^T` of each projection, `[rows, R]`.
-    pub(super) inner: [Vec<f32>; 6],
+    pub(super) inner: [Buffer; 6],
 }
 
 /// Memory that a thread uses again for its next task.
 struct Worker<'a> {
     active: [Active<'a>; 6],
-    normal: Vec<f32>,
-    wide: Vec<f32>,
+    normal: Buffer,
+    wide: Buffer,
+    head: head::Scratch,
 }
 
 /// The result, and what each task kept if it was to keep something.
@@ -49,8 +51,9 @@ pub(super) fn forward(inputs: &Inputs<'_>, keep: bool) -> (FlexTensor, Vec<Kept>
     let spare = || {
         let worker = Worker {
             active: inputs.active(Direction::Forward),
-            normal: Vec::new(),
-            wide: Vec::new(),
+            normal: Buffer::default(),
+            wide: Buffer::default(),
+            head: head::Scratch::default(),
         };
         (worker, Kept::default())
     };
@@ -81,31 +84,32 @@ fn samples<'a>(
         active,
         normal,
         wide,
+        head,
     } = worker;
     active.iter_mut().for_each(|a| a.switch(task.list));
     let [q, k, v, o, input, output] = active;
 
     norm(inputs, task, 0, x, normal, &mut kept.moments[0]);
-    kept.qkv.resize(rows * 3 * d, 0.0);
+    kept.qkv.resize(rows * 3 * d);
     for (i, p) in [q, k, v].into_iter().enumerate() {
         let to = ViewMut::new(&mut kept.qkv, 3 * d).columns(i * d, d);
         p.forward(View::new(normal, d), &mut kept.inner[i], to);
     }
-    attend(inputs, rows, kept);
-    kept.attended.resize(rows * d, 0.0);
+    attend(inputs, rows, kept, head);
+    kept.attended.resize(rows * d);
     let to = ViewMut::new(&mut kept.attended, d);
     o.forward(View::new(&kept.mixed, d), &mut kept.inner[3], to);
-    kept.middle.resize(rows * d, 0.0);
+    kept.middle.resize(rows * d);
     add(inputs, task, 2, x, &kept.attended, &mut kept.middle);
 
     let (middle, moments) = (&kept.middle, &mut kept.moments[1]);
     norm(inputs, task, 3, middle, normal, moments);
-    kept.hidden.resize(rows * inputs.hidden, 0.0);
+    kept.hidden.resize(rows * inputs.hidden);
     let to = ViewMut::new(&mut kept.hidden, inputs.hidden);
     input.forward(View::new(normal, d), &mut kept.inner[4], to);
-    wide.resize(rows * inputs.hidden, 0.0);
+    wide.resize(rows * inputs.hidden);
     gelu_into(&kept.hidden, wide);
-    kept.refined.resize(rows * d, 0.0);
+    kept.refined.resize(rows * d);
     let to = ViewMut::new(&mut kept.refined, d);
     output.forward(View::new(wide, inputs.hidden), &mut kept.inner[5], to);
     add(inputs, task, 5, &kept.middle, &kept.refined, out);
@@ -117,11 +121,11 @@ pub(super) fn norm(
     task: &Task<'_>,
     first: usize,
     x: &[f32],
-    normal: &mut Vec<f32>,
+    normal: &mut Buffer,
     moments: &mut Vec<Moments>,
 ) {
     let (t, d) = (inputs.tokens, inputs.d);
-    normal.resize(x.len(), 0.0);
+    normal.resize(x.len());
     moments.resize(x.len() / d, Moments::default());
     let samples = normal
         .chunks_exact_mut(t * d)
@@ -152,9 +156,9 @@ fn add(inputs: &Inputs<'_>, task: &Task<'_>, gate: usize, x: &[f32], y: &[f32], 
     }
 }
 
-fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept) {
+fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept, scratch: &mut head::Scratch) {
     let (t, d, heads) = (inputs.tokens, inputs.d, inputs.call.settings.heads);
-    kept.mixed.resize(rows * d, 0.0);
+    kept.mixed.resize(rows * d);
     kept.softmax.resize(rows * heads, Default::default());
     let samples = kept
         .mixed
@@ -173,6 +177,7 @@ fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept) {
                 keys: t,
                 out: &mut out,
                 rows,
+                scratch,
             });
         }
     }

@@ -1,6 +1,7 @@
 //! A projection with the components of one list side by side.
 
 use super::{Components, Linear, List};
+use crate::buffer::Buffer;
 use crate::gemm::{Target, View, ViewMut, gemm};
 use crate::matmul::transpose;
 
@@ -19,12 +20,12 @@ pub(crate) struct Active<'a> {
     list: &'a List,
     /// V^T forward and (S U)^T backward: a component per column. What stands in the columns beyond the running rank comes
     /// from elsewhere, and nothing reads what it makes.
-    first: Vec<f32>,
+    first: Buffer,
     stride: usize,
     /// S U forward and V backward: a component per row.
     second: Vec<f32>,
     /// W^T forward; backward W is read where it is.
-    weight: Vec<f32>,
+    weight: Buffer,
     scaled: Vec<f32>,
 }
 
@@ -38,17 +39,17 @@ impl<'a> Active<'a> {
             direction,
             list: &[],
             // The last columns of the last row are written as if there were another row.
-            first: vec![0.0; (linear.inputs(direction) + 1) * stride],
+            first: Buffer::new((linear.inputs(direction) + 1) * stride),
             stride,
             second: Vec::new(),
-            weight: Vec::new(),
+            weight: Buffer::default(),
             scaled: Vec::new(),
         };
         if let Some(learngene) = &linear.learngene {
             active.put(learngene, 0, 0, base, 1.0);
         }
         if let (Some(weight), Direction::Forward) = (&linear.weight, direction) {
-            active.weight.resize(weight.len(), 0.0);
+            active.weight.resize(weight.len());
             transpose(weight, linear.n, linear.m, &mut active.weight, linear.m);
         }
         active
@@ -95,7 +96,7 @@ impl<'a> Active<'a> {
     }
 
     /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
-    pub(crate) fn forward(&self, x: View<'_>, h: &mut Vec<f32>, mut y: ViewMut<'_>) {
+    pub(crate) fn forward(&self, x: View<'_>, h: &mut Buffer, mut y: ViewMut<'_>) {
         debug_assert!(self.direction == Direction::Forward);
         let m = self.linear.m;
         y.fill_rows(&self.linear.bias);
@@ -110,7 +111,7 @@ impl<'a> Active<'a> {
     pub(crate) fn backward(
         &self,
         dy: View<'_>,
-        dh: &mut Vec<f32>,
+        dh: &mut Buffer,
         dx: Option<(ViewMut<'_>, Target)>,
     ) {
         debug_assert!(self.direction == Direction::Backward);
@@ -126,8 +127,8 @@ impl<'a> Active<'a> {
         self.expand(dh, dx, target);
     }
 
-    fn product(&self, given: View<'_>, inner: &mut Vec<f32>) {
-        inner.resize(given.row_count() * self.stride, 0.0);
+    fn product(&self, given: View<'_>, inner: &mut Buffer) {
+        inner.resize(given.row_count() * self.stride);
         if self.stride > 0 {
             gemm(
                 ViewMut::new(inner, self.stride),

@@ -262,12 +262,10 @@ impl Job<'_> {
     /// What needs no components: the bias and a dense base.
     fn sum_directly(&mut self, piece: &Piece<'_>, dy: View<'_>) {
         if !self.bias.is_empty() {
-            for from in dy.iter_rows() {
-                simd::run(simd::Add {
-                    to: self.bias,
-                    from,
-                });
-            }
+            simd::run(SumRows {
+                to: self.bias,
+                rows: dy,
+            });
         }
         if !self.weight.is_empty() {
             let n = self.pass.linear.n;
@@ -329,6 +327,25 @@ impl Job<'_> {
     }
 }
 
+/// `to` plus the sum of the rows.
+struct SumRows<'a> {
+    to: &'a mut [f32],
+    rows: View<'a>,
+}
+
+impl WithSimd for SumRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.iter_rows() {
+            for (to, from) in self.to.iter_mut().zip(row) {
+                *to += from;
+            }
+        }
+    }
+}
+
 /// `P` becomes `dU`; the result is the share of `ds`.
 struct Finish<'a> {
     p: &'a mut [f32],
@@ -341,7 +358,7 @@ impl WithSimd for Finish<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f32 {
-        let ds = simd::dot(self.p, self.u);
+        let ds = simd::dot(self.p, self.u, |u| u);
         for p in self.p {
             *p *= self.s;
         }
