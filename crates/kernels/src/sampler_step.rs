@@ -87,14 +87,14 @@ fn is_fused<const D: usize>(
     all.all(|x| flex::is_fused(x) && !x.is_autodiff())
 }
 
-/// x, the prediction and the third term; without one, x with weight 0, which is never read.
+/// x, the prediction and the third term; without one, the prediction with weight 0, which is never read.
 fn operands<const D: usize>(
     x: Tensor<D>,
     prediction: Tensor<D>,
     other: Option<(Tensor<D>, f64)>,
     step: SamplerStep,
 ) -> ([FloatTensor<Dispatch>; 3], Weights) {
-    let (other, weight) = other.unwrap_or_else(|| (x.clone(), 0.0));
+    let (other, weight) = other.unwrap_or_else(|| (prediction.clone(), 0.0));
     let weights = Weights {
         guidance: step
             .guidance
@@ -140,11 +140,7 @@ impl Update for Flex {
         other: FlexTensor,
         weights: Weights,
     ) -> FlexTensor {
-        let shape = x.shape();
-        let mut next = vec![0.0; shape.num_elements()];
-        let mut tasks: Vec<_> = next.chunks_mut(TASK).map(|next| (next, None)).collect();
-        run([x, prediction, other], weights, &mut tasks);
-        flex::tensor(next, shape)
+        run(x, [prediction, other], weights, None)
     }
 
     fn next_and_clean(
@@ -154,53 +150,57 @@ impl Update for Flex {
         weights: Weights,
     ) -> (FlexTensor, FlexTensor) {
         let shape = x.shape();
-        let [mut next, mut clean] = [0, 1].map(|_| vec![0.0; shape.num_elements()]);
-        let mut tasks: Vec<_> = next
-            .chunks_mut(TASK)
-            .zip(clean.chunks_mut(TASK).map(Some))
-            .collect();
-        run([x, prediction, other], weights, &mut tasks);
-        (
-            flex::tensor(next, shape.clone()),
-            flex::tensor(clean, shape),
-        )
+        let mut clean = vec![0.0; shape.num_elements()];
+        let next = run(x, [prediction, other], weights, Some(&mut clean));
+        (next, flex::tensor(clean, shape))
     }
 }
 
-/// Where a task writes next images and, if they are wanted, clean ones.
-type Place<'a> = (&'a mut [f32], Option<&'a mut [f32]>);
-
-fn run(tensors: [FlexTensor; 3], weights: Weights, tasks: &mut [Place<'_>]) {
-    let [x, prediction, other] = tensors.map(Values::new);
-    let (conditional, null) = prediction.split_at(x.len());
+/// The next image, in the memory of `x` when nothing else refers to it; the clean one if there is a place for it.
+fn run(
+    x: FlexTensor,
+    others: [FlexTensor; 2],
+    weights: Weights,
+    clean: Option<&mut [f32]>,
+) -> FlexTensor {
+    let [prediction, other] = others.map(Values::new);
+    let mut next = x.to_contiguous();
+    // A second handle would make `storage_mut` copy.
+    drop(x);
+    let values = next.storage_mut::<f32>();
+    let (conditional, null) = prediction.split_at(values.len());
+    let mut clean = clean.map(|clean| clean.chunks_mut(TASK));
+    let tasks: Vec<_> = values
+        .chunks_mut(TASK)
+        .map(|x| (x, clean.as_mut().and_then(Iterator::next)))
+        .collect();
     tasks
-        .par_iter_mut()
+        .into_par_iter()
         .enumerate()
-        .for_each(|(i, (next, clean))| {
-            let here = i * TASK..i * TASK + next.len();
+        .for_each(|(i, (x, clean))| {
+            let here = i * TASK..i * TASK + x.len();
             simd::run(Piece {
                 weights,
-                x: &x[here.clone()],
                 conditional: &conditional[here.clone()],
                 null: null.get(here.clone()).unwrap_or_default(),
                 other: &other[here],
-                next,
-                clean: clean.as_deref_mut(),
+                x,
+                clean,
             });
         });
+    next
 }
 
 /// Values at a time: what is found on the way to the next image stays in the first-level cache.
 const BLOCK: usize = 512;
 
-/// Some values; `null` is empty without guidance.
+/// Some values; `x` becomes the next image, `null` is empty without guidance.
 struct Piece<'a> {
     weights: Weights,
-    x: &'a [f32],
+    x: &'a mut [f32],
     conditional: &'a [f32],
     null: &'a [f32],
     other: &'a [f32],
-    next: &'a mut [f32],
     clean: Option<&'a mut [f32]>,
 }
 
@@ -216,31 +216,32 @@ impl WithSimd for Piece<'_> {
             next: [a, b, c],
         } = self.weights;
         let mut room = [0.0; BLOCK];
-        for (i, next) in self.next.chunks_mut(BLOCK).enumerate() {
-            let here = i * BLOCK..i * BLOCK + next.len();
-            let x = &self.x[here.clone()];
+        for (i, x) in self.x.chunks_mut(BLOCK).enumerate() {
+            let here = i * BLOCK..i * BLOCK + x.len();
             let said = &self.conditional[here.clone()];
             let clean = match &mut self.clean {
                 Some(clean) => &mut clean[here.clone()],
-                None => &mut room[..next.len()],
+                None => &mut room[..x.len()],
             };
             if let Some([s, rest]) = guidance {
                 let null = &self.null[here.clone()];
-                for (((clean, &x), &said), &null) in clean.iter_mut().zip(x).zip(said).zip(null) {
+                for (((clean, &x), &said), &null) in
+                    clean.iter_mut().zip(x.iter()).zip(said).zip(null)
+                {
                     let said = s * said + rest * null;
                     *clean = (p * x + q * said).clamp(-limit, limit);
                 }
             } else {
-                for ((clean, &x), &said) in clean.iter_mut().zip(x).zip(said) {
+                for ((clean, &x), &said) in clean.iter_mut().zip(x.iter()).zip(said) {
                     *clean = (p * x + q * said).clamp(-limit, limit);
                 }
             }
-            for ((next, &x), &clean) in next.iter_mut().zip(x).zip(clean.iter()) {
-                *next = a * x + b * clean;
+            for (x, &clean) in x.iter_mut().zip(clean.iter()) {
+                *x = a * *x + b * clean;
             }
             if c != 0.0 {
-                for (next, &other) in next.iter_mut().zip(&self.other[here]) {
-                    *next += c * other;
+                for (x, &other) in x.iter_mut().zip(&self.other[here]) {
+                    *x += c * other;
                 }
             }
         }

@@ -115,6 +115,23 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(with(1), with(2));
 }
 
+/// The step works in the memory of x, but only where no one else reads it, nor a part of it.
+#[test]
+fn what_is_read_elsewhere_is_not_changed() {
+    let device = Device::flex();
+    let step = steps()[0];
+    let shape = [2, 3, 5, 4];
+    let x = tensor(1, [4, 3, 5, 4], (&device, DType::F32));
+    let (_, prediction, _) = inputs(shape, step, false, (&device, DType::F32));
+    let before = flat(x.clone());
+    let part = || x.clone().narrow(0, 1, 2);
+    let found = sampler_step(part(), prediction.clone(), Some((part(), 0.1)), step);
+    let third = Some((part(), 0.1));
+    let expected = reference::sampler_step_and_clean(part(), prediction, third, step).0;
+    assert!(distance(&flat(found), &flat(expected)) < 4.0 * BOUND);
+    assert_eq!(flat(x), before);
+}
+
 /// Whoever differentiates through a step gets the composition's gradients.
 #[test]
 fn tracked_tensors_keep_their_gradients() {
