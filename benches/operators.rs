@@ -1,12 +1,14 @@
 //! Each operator beside its composition: `cargo bench -p learngene-bench [-- NAME]`.
 //!
 //! At the shapes of a training step of dit-nano/4 on 12 classes (39 samples of 64 tokens, d 192, rank split 96,8) and
-//! of dit-s/2 (8 samples of 256 tokens, d 384, rank split 112,16), forward alone and with the backward pass.
+//! of dit-s/2 (8 samples of 256 tokens, d 384, rank split 112,16), forward alone and with the backward pass. Loss and
+//! sampler step: 48 images of 3 x 32 x 32 and 32 latents of 4 x 32 x 32.
 
 use burn::tensor::{Device, Distribution, Tensor};
 use divan::Bencher;
 use learngene_kernels::{
-    self as fused, Base, BlockSettings, BlockWeights, Factors, GatePlan, Projection, reference,
+    self as fused, Base, BlockSettings, BlockWeights, Factors, GatePlan, Projection, SamplerStep,
+    reference,
 };
 use std::fmt;
 
@@ -386,5 +388,109 @@ mod transformer_block {
     #[divan::bench(args = cases())]
     fn composed(bencher: Bencher<'_, '_>, case: Case) {
         run(bencher, case, reference::transformer_block);
+    }
+}
+
+/// Images or latents, `[b, c, h, w]`.
+const PIXELS: [[usize; 4]; 2] = [[48, 3, 32, 32], [32, 4, 32, 32]];
+
+fn normal(shape: [usize; 4]) -> Tensor<4> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+}
+
+/// The loss of a batch whose predictions alone are differentiated.
+mod mean_squared_error {
+    use super::*;
+
+    type Error = fn(Tensor<4>, Tensor<4>, Tensor<4>, &[[f64; 2]]) -> Tensor<1>;
+
+    fn run(bencher: Bencher<'_, '_>, Pass { shape, backward }: Pass, of: Error) {
+        let [said, image, noise] = [0; 3].map(|_| normal(shape));
+        let weights: Vec<_> = (0..shape[0])
+            .map(|i| (i as f64).sin_cos())
+            .map(|(a, c)| [a, c])
+            .collect();
+        let losses = |said| of(said, image.clone(), noise.clone(), &weights);
+        if backward {
+            bencher
+                .with_inputs(|| said.clone().autodiff().require_grad())
+                .bench_local_values(|said| losses(said).mean().backward());
+        } else {
+            bencher.bench_local(|| losses(said.clone()));
+        }
+    }
+
+    fn passes() -> Vec<Pass> {
+        let both = |shape| [false, true].map(|backward| Pass { shape, backward });
+        PIXELS.into_iter().flat_map(both).collect()
+    }
+
+    #[divan::bench(args = passes())]
+    fn fused(bencher: Bencher<'_, '_>, pass: Pass) {
+        run(bencher, pass, fused::mean_squared_error);
+    }
+
+    #[divan::bench(args = passes())]
+    fn composed(bencher: Bencher<'_, '_>, pass: Pass) {
+        run(bencher, pass, reference::mean_squared_error);
+    }
+
+    #[derive(Clone, Copy)]
+    struct Pass {
+        shape: [usize; 4],
+        backward: bool,
+    }
+
+    impl fmt::Display for Pass {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let Self { shape, backward } = self;
+            let pass = if *backward { "and backward" } else { "forward" };
+            write!(f, "{shape:?} {pass}")
+        }
+    }
+}
+
+/// A guided step of DDPM with clipping; with the clean image kept, one of DPM-Solver++(2M).
+mod sampler_step {
+    use super::*;
+
+    const STEP: SamplerStep = SamplerStep {
+        guidance: Some(2.0),
+        clean: [0.7, -0.7],
+        limit: Some(1.0),
+        next: [0.5, 0.6],
+    };
+
+    fn run<T>(
+        bencher: Bencher<'_, '_>,
+        shape: [usize; 4],
+        of: impl Fn(Tensor<4>, Tensor<4>, Tensor<4>) -> T,
+    ) {
+        let [b, c, h, w] = shape;
+        let (said, other) = (normal([2 * b, c, h, w]), normal(shape));
+        bencher
+            .with_inputs(|| normal(shape))
+            .bench_local_values(|x| of(x, said.clone(), other.clone()));
+    }
+
+    #[divan::bench(args = PIXELS, name = "fused")]
+    fn fused_step(bencher: Bencher<'_, '_>, shape: [usize; 4]) {
+        run(bencher, shape, |x, said, other| {
+            fused::sampler_step(x, said, Some((other, 0.3)), STEP)
+        });
+    }
+
+    #[divan::bench(args = PIXELS)]
+    fn fused_and_clean(bencher: Bencher<'_, '_>, shape: [usize; 4]) {
+        run(bencher, shape, |x, said, other| {
+            fused::sampler_step_and_clean(x, said, Some((other, 0.3)), STEP)
+        });
+    }
+
+    #[divan::bench(args = PIXELS)]
+    fn composed(bencher: Bencher<'_, '_>, shape: [usize; 4]) {
+        run(bencher, shape, |x, said, other| {
+            reference::sampler_step_and_clean(x, said, Some((other, 0.3)), STEP)
+        });
     }
 }

@@ -4,32 +4,51 @@ use burn::tensor::Tensor;
 
 use crate::DiffusionError;
 
+/// What a network said about a batch of noisy images, before guidance.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The raw output: `[b, c, h, w]`, or `[b, 2c, h, w]` with variances. With guidance it has `2b` samples, those
+    /// under the condition first, then those under none.
+    pub output: Tensor<4>,
+    /// Scale of guidance, if there is any.
+    pub guidance: Option<f64>,
+}
+
+impl From<Tensor<4>> for Prediction {
+    /// An answer without guidance.
+    fn from(output: Tensor<4>) -> Self {
+        Self {
+            output,
+            guidance: None,
+        }
+    }
+}
+
 /// Anything that predicts from a noisy image. Closures `Fn(Tensor<4>, f64) -> Tensor<4>` do.
 pub trait Denoiser {
-    /// The network's raw output for `x_bchw`, all of it at time `t` in units of training timesteps
-    /// (fractional for some samplers).
+    /// What the network says to `x_bchw`, all of it at time `t` in units of training timesteps (fractional for
+    /// some samplers).
     ///
     /// # Shapes
-    /// `x_bchw` `[b, c, h, w]`; the result the same, or `[b, 2c, h, w]` if it also says variances.
-    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4>;
+    /// `x_bchw` `[b, c, h, w]`; the result as [`Prediction::output`] says.
+    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Prediction;
 }
 
 impl<F: Fn(Tensor<4>, f64) -> Tensor<4>> Denoiser for F {
-    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4> {
-        self(x_bchw, t)
+    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Prediction {
+        self(x_bchw, t).into()
     }
 }
 
 /// A network that can answer with its condition and without. The condition is its own affair.
 ///
-/// Shapes and time as in [`Denoiser::predict`].
+/// Time as in [`Denoiser::predict`]; outputs are `[b, c, h, w]`, or `[b, 2c, h, w]` with variances.
 pub trait Conditional {
     /// The output under the condition.
     fn conditional(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4>;
 
-    /// The outputs under the condition and under none, in this order; one method, so that an implementor may
-    /// run them as one batch.
-    fn both(&self, x_bchw: Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>);
+    /// The outputs under the condition, then those under none, as one batch of `2b`.
+    fn both(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4>;
 }
 
 impl<M: Conditional + ?Sized> Conditional for &M {
@@ -37,7 +56,7 @@ impl<M: Conditional + ?Sized> Conditional for &M {
         (**self).conditional(x_bchw, t)
     }
 
-    fn both(&self, x_bchw: Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>) {
+    fn both(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4> {
         (**self).both(x_bchw, t)
     }
 }
@@ -46,7 +65,8 @@ impl<M: Conditional + ?Sized> Conditional for &M {
 /// prediction; learned variances come from the conditional branch.
 ///
 /// Guiding v guides the noise and the clean image by the same scale, as they follow linearly from it.
-/// Scale 1 is the condition alone and never evaluates the null branch.
+/// Scale 1 is the condition alone and never evaluates the null branch. The arithmetic is the sampler's, which does it
+/// on the way to the next image.
 #[derive(Debug, Clone)]
 pub struct Guided<M> {
     inner: M,
@@ -100,36 +120,21 @@ impl<M: Conditional> Guided<M> {
 }
 
 impl<M: Conditional> Denoiser for Guided<M> {
-    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Tensor<4> {
+    fn predict(&self, x_bchw: Tensor<4>, t: f64) -> Prediction {
         if !self.guides(t) {
-            return self.inner.conditional(x_bchw, t);
+            return self.inner.conditional(x_bchw, t).into();
         }
-        let channels = x_bchw.dims()[1];
-        let (conditional, null) = self.inner.both(x_bchw, t);
-        let output_channels = conditional.dims()[1];
-        if output_channels <= channels {
-            return self.mix(conditional, null);
+        Prediction {
+            output: self.inner.both(x_bchw, t),
+            guidance: Some(self.scale),
         }
-        let variances = conditional
-            .clone()
-            .narrow(1, channels, output_channels - channels);
-        let guided = self.mix(
-            conditional.narrow(1, 0, channels),
-            null.narrow(1, 0, channels),
-        );
-        Tensor::cat(vec![guided, variances], 1)
-    }
-}
-
-impl<M> Guided<M> {
-    fn mix(&self, conditional: Tensor<4>, null: Tensor<4>) -> Tensor<4> {
-        conditional * self.scale + null * (1.0 - self.scale)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Clip, Predictor, Target};
     use burn::tensor::Device;
 
     /// Says 3 under its condition and 1 under none; its variance channel says 30 and 10.
@@ -155,15 +160,24 @@ mod tests {
             self.say(&x, 3.0)
         }
 
-        fn both(&self, x: Tensor<4>, _: f64) -> (Tensor<4>, Tensor<4>) {
+        fn both(&self, x: Tensor<4>, _: f64) -> Tensor<4> {
             assert!(self.null_allowed, "the null branch was evaluated");
-            (self.say(&x, 3.0), self.say(&x, 1.0))
+            Tensor::cat(vec![self.say(&x, 3.0), self.say(&x, 1.0)], 0)
         }
     }
 
+    /// The noise that a sampler hears, and the variance if there is one.
     fn predict(guided: &Guided<&Constant>, t: f64) -> Vec<f32> {
         let x = Tensor::zeros([1, 1, 1, 1], &Device::flex());
-        guided.predict(x, t).try_into_vec_as::<f32>().unwrap()
+        let predictor = Predictor::new(guided, Target::Epsilon, Clip::Off);
+        // Alpha equals sigma here, so that the clean image is the noise, negated.
+        let mut said = predictor.ask(x, t, 0.5).unwrap();
+        let variance = said.raw_variance.take();
+        let values = [Some(said.clean().neg()), variance];
+        let values = values.into_iter().flatten();
+        values
+            .flat_map(|x| x.try_into_vec_as::<f32>().unwrap())
+            .collect()
     }
 
     #[test]

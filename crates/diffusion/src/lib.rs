@@ -27,7 +27,7 @@ mod schedule;
 mod target;
 mod variance;
 
-pub use denoiser::{Conditional, Denoiser, Guided};
+pub use denoiser::{Conditional, Denoiser, Guided, Prediction};
 pub use error::DiffusionError;
 pub use loss::{Losses, Objective};
 pub use sampler::{

@@ -1,10 +1,11 @@
 //! The training loss, and both losses that are always reported.
 
 use burn::tensor::{Tensor, TensorData};
+use learngene_kernels::mean_squared_error;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{expect_shape, expect_values};
-use crate::variance::{bound_bits, per_sample_mean, split};
+use crate::variance::{bound_bits, split};
 use crate::{DiffusionError, NoiseLevels, Schedule, Target};
 
 /// What is trained.
@@ -92,8 +93,8 @@ impl Objective {
             })
             .transpose()?;
 
-        let error = prediction - self.target.truth(x0_bchw, noise_bchw, &levels);
-        let squared = per_sample_mean(error.square());
+        let truth = levels.weights(|alpha, sigma| self.target.truth_weights(alpha, sigma));
+        let squared = mean_squared_error(prediction, x0_bchw, noise_bchw, &truth);
         let reported = squared.clone().without_autodiff();
         let factors = |which: usize| {
             let factor = |&alpha_bar: &f64| self.target.error_factors(alpha_bar)[which];
@@ -146,6 +147,7 @@ fn vector(values: impl IntoIterator<Item = f64>, like: &Tensor<1>) -> Tensor<1> 
 mod tests {
     use super::*;
     use crate::ScheduleKind;
+    use crate::variance::per_sample_mean;
     use burn::tensor::{DType, Device};
 
     const T: [usize; 3] = [3, 400, 950];

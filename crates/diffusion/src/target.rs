@@ -6,8 +6,8 @@ use crate::{DiffusionError, Schedule};
 
 /// How noisy each sample of a batch is.
 ///
-/// Holds `alpha_bar` per sample, or one for the whole batch, and builds from it the `[b, 1, 1, 1]`
-/// coefficients of the formulas below in `f64` before they take the tensor's own type.
+/// Holds `alpha_bar` per sample, and builds from it the coefficients of the formulas below in `f64` before they
+/// take the tensor's own type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseLevels {
     alpha_bars: Vec<f64>,
@@ -33,15 +33,7 @@ impl NoiseLevels {
         })
     }
 
-    /// One level for every sample of a batch. `alpha_bar` lies strictly between 0 and 1.
-    #[must_use]
-    pub fn uniform(alpha_bar: f64) -> Self {
-        Self {
-            alpha_bars: vec![alpha_bar],
-        }
-    }
-
-    /// Share of the image's variance left: per sample, or one value for all.
+    /// Share of the image's variance left, per sample.
     #[must_use]
     pub fn alpha_bars(&self) -> &[f64] {
         &self.alpha_bars
@@ -53,31 +45,29 @@ impl NoiseLevels {
     /// `x0_bchw`, `noise_bchw` and the result `[b, c, h, w]`, with as many samples as there are levels.
     #[must_use]
     pub fn diffuse(&self, x0_bchw: Tensor<4>, noise_bchw: Tensor<4>) -> Tensor<4> {
-        self.combine(x0_bchw, |alpha, _| alpha, noise_bchw, |_, sigma| sigma)
+        self.combine(x0_bchw, noise_bchw, |alpha, sigma| [alpha, sigma])
     }
 
-    /// `x f(alpha, sigma) + y g(alpha, sigma)`.
-    fn combine(
-        &self,
-        x: Tensor<4>,
-        f: impl Fn(f64, f64) -> f64,
-        y: Tensor<4>,
-        g: impl Fn(f64, f64) -> f64,
-    ) -> Tensor<4> {
-        let f = self.column(&x, f);
-        let g = self.column(&y, g);
-        x * f + y * g
+    /// `f(alpha, sigma)` of each sample.
+    pub(crate) fn weights(&self, f: impl Fn(f64, f64) -> [f64; 2]) -> Vec<[f64; 2]> {
+        let of = |&alpha_bar: &f64| {
+            let (alpha, sigma) = amplitudes(alpha_bar);
+            f(alpha, sigma)
+        };
+        self.alpha_bars.iter().map(of).collect()
     }
 
-    /// `f(alpha, sigma)` of each sample as `[b, 1, 1, 1]`, in the type and on the device of `like`.
-    fn column(&self, like: &Tensor<4>, f: impl Fn(f64, f64) -> f64) -> Tensor<4> {
-        let values: Vec<_> = self
-            .alpha_bars
-            .iter()
-            .map(|&alpha_bar| f(alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt()))
-            .collect();
-        column(&values, like)
+    /// `x p + y q` with `[p, q] = f(alpha, sigma)` of each sample.
+    fn combine(&self, x: Tensor<4>, y: Tensor<4>, f: impl Fn(f64, f64) -> [f64; 2]) -> Tensor<4> {
+        let (p, q): (Vec<_>, Vec<_>) = self.weights(f).into_iter().map(|[p, q]| (p, q)).unzip();
+        let (p, q) = (column(&p, &x), column(&q, &y));
+        x * p + y * q
     }
+}
+
+/// `alpha` and `sigma`.
+pub(crate) fn amplitudes(alpha_bar: f64) -> (f64, f64) {
+    (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt())
 }
 
 /// `values` as `[b, 1, 1, 1]`, a constant in the type and on the device of `like`.
@@ -111,25 +101,32 @@ impl Target {
         noise_bchw: Tensor<4>,
         levels: &NoiseLevels,
     ) -> Tensor<4> {
+        levels.combine(x0_bchw, noise_bchw, |alpha, sigma| {
+            self.truth_weights(alpha, sigma)
+        })
+    }
+
+    /// Weights of the clean image and of the noise in what the network should have said.
+    pub(crate) fn truth_weights(self, alpha: f64, sigma: f64) -> [f64; 2] {
         match self {
-            Self::Epsilon => noise_bchw,
-            Self::Velocity => {
-                levels.combine(noise_bchw, |alpha, _| alpha, x0_bchw, |_, sigma| -sigma)
-            }
+            Self::Velocity => [-sigma, alpha],
+            Self::Epsilon => [0.0, 1.0],
         }
     }
 
     /// The clean image that a prediction implies: `alpha x_t - sigma v`, or `(x_t - sigma noise) / alpha`.
     #[must_use]
     pub fn x0(self, prediction: Tensor<4>, x_t: Tensor<4>, levels: &NoiseLevels) -> Tensor<4> {
+        levels.combine(x_t, prediction, |alpha, sigma| {
+            self.x0_weights(alpha, sigma)
+        })
+    }
+
+    /// Weights of `x_t` and of the prediction in the clean image.
+    pub(crate) fn x0_weights(self, alpha: f64, sigma: f64) -> [f64; 2] {
         match self {
-            Self::Velocity => levels.combine(x_t, |alpha, _| alpha, prediction, |_, sigma| -sigma),
-            Self::Epsilon => levels.combine(
-                x_t,
-                |alpha, _| alpha.recip(),
-                prediction,
-                |alpha, sigma| -sigma / alpha,
-            ),
+            Self::Velocity => [alpha, -sigma],
+            Self::Epsilon => [alpha.recip(), -sigma / alpha],
         }
     }
 
@@ -137,7 +134,7 @@ impl Target {
     #[must_use]
     pub fn epsilon(self, prediction: Tensor<4>, x_t: Tensor<4>, levels: &NoiseLevels) -> Tensor<4> {
         match self {
-            Self::Velocity => levels.combine(x_t, |_, sigma| sigma, prediction, |alpha, _| alpha),
+            Self::Velocity => levels.combine(x_t, prediction, |alpha, sigma| [sigma, alpha]),
             Self::Epsilon => prediction,
         }
     }
@@ -152,12 +149,9 @@ impl Target {
     ) -> Tensor<4> {
         match self {
             Self::Velocity => prediction,
-            Self::Epsilon => levels.combine(
-                prediction,
-                |alpha, _| alpha.recip(),
-                x_t,
-                |alpha, sigma| -sigma / alpha,
-            ),
+            Self::Epsilon => levels.combine(prediction, x_t, |alpha, sigma| {
+                [alpha.recip(), -sigma / alpha]
+            }),
         }
     }
 
@@ -257,7 +251,7 @@ mod tests {
             x_t in prop::collection::vec(-3.0..3.0f64, 4),
             alpha_bar in 1e-4..0.9999f64,
         ) {
-            let levels = NoiseLevels::uniform(alpha_bar);
+            let levels = NoiseLevels { alpha_bars: vec![alpha_bar; 2] };
             let (said, x_t) = (tensor(&said), tensor(&x_t));
             for target in [Target::Velocity, Target::Epsilon] {
                 let x0 = target.x0(said.clone(), x_t.clone(), &levels);

@@ -4,10 +4,10 @@
 mod common;
 
 use burn::tensor::{DType, Tensor};
-use common::{TILTED, no_noise, start, values};
+use common::{Gaussian, TILTED, no_noise, normal, start, values};
 use learngene_diffusion::{
-    Clip, Predictor, SamplerKind, Sampling, Schedule, ScheduleKind, Target, ddim, dpm_solver_2m,
-    euler, heun, sample,
+    Clip, Conditional, Guided, Predictor, SamplerKind, Sampling, Schedule, ScheduleKind, Target,
+    ddim, dpm_solver_2m, euler, heun, sample,
 };
 
 const KINDS: [ScheduleKind; 2] = [ScheduleKind::Linear, ScheduleKind::Cosine];
@@ -127,6 +127,57 @@ fn targets_and_precisions_agree() {
         assert_eq!(single.dtype(), DType::F32);
         let gap = largest(velocity - single.cast(DType::F64));
         assert!(gap < 1e-5, "{kind}: {gap}");
+    }
+}
+
+/// A perfect network of one Gaussian under its condition and of another under none.
+struct Pair<'a>(&'a Schedule);
+
+impl Conditional for Pair<'_> {
+    fn conditional(&self, x: Tensor<4>, t: f64) -> Tensor<4> {
+        TILTED.network(self.0, Target::Velocity)(x, t)
+    }
+
+    fn both(&self, x: Tensor<4>, t: f64) -> Tensor<4> {
+        let wide = Gaussian {
+            mean: [0.0; 2],
+            deviations: [1.1, 0.8],
+            turn: 0.0,
+        };
+        let null = wide.network(self.0, Target::Velocity)(x.clone(), t);
+        Tensor::cat(vec![self.conditional(x, t), null], 0)
+    }
+}
+
+/// In f64 every step is a composition of plain operators, in f32 it is one pass.
+#[test]
+fn guided_and_clipped_steps_agree_in_both_precisions() {
+    let schedule = Schedule::new(ScheduleKind::Cosine, 1000).unwrap();
+    let guided = Guided::new(Pair(&schedule), 2.0).unwrap();
+    for name in SamplerKind::names() {
+        for clip in [Clip::Off, Clip::Range, Clip::Dynamic] {
+            let sampling = Sampling {
+                kind: name.parse().unwrap(),
+                steps: 20,
+                eta: 0.5,
+                clip,
+                ..Sampling::default()
+            };
+            let run = |x: Tensor<4>| {
+                let dtype = x.dtype();
+                let mut noise = |step, shape| normal(1, step, shape).cast(dtype);
+                let target = Target::Velocity;
+                let observer = &mut |_: usize, _: &Tensor<4>| ();
+                sample(
+                    &guided, &schedule, target, &sampling, x, &mut noise, observer,
+                )
+                .unwrap()
+            };
+            let (double, single) = (run(start()), run(start().cast(DType::F32)));
+            assert_eq!(single.dtype(), DType::F32);
+            let gap = largest(double - single.cast(DType::F64));
+            assert!(gap < 2e-5, "{name} {clip}: {gap}");
+        }
     }
 }
 

@@ -139,8 +139,10 @@ fn forward<A: Activation>(x: FlexTensor) -> FlexTensor {
 /// `grad * slope(x)`, in the gradient's own memory when nothing else refers to it.
 fn backward<A: Activation>(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
     let x = Values::new(x);
-    let mut grad = grad.to_contiguous();
-    grad.storage_mut::<f32>()
+    let mut to = grad.to_contiguous();
+    // A second handle would make `storage_mut` copy.
+    drop(grad);
+    to.storage_mut::<f32>()
         .par_chunks_mut(TASK)
         .zip(x.par_chunks(TASK))
         .for_each(|(grad, x)| {
@@ -150,7 +152,7 @@ fn backward<A: Activation>(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
                 activation: PhantomData,
             })
         });
-    grad
+    to
 }
 
 /// `y = gelu(x)`, on the calling thread.

@@ -194,8 +194,10 @@ fn backward(saved: Saved, grad: FlexTensor) -> [FlexTensor; 3] {
     let [shape, row_shape] = [saved.x.shape(), saved.scale.shape()];
     let [t, d] = [shape[1], shape[2]];
     let [x, scale] = [saved.x, saved.scale].map(Values::new);
-    let mut grad = grad.to_contiguous();
-    let rows: Vec<[Vec<f32>; 2]> = grad
+    let mut to = grad.to_contiguous();
+    // A second handle would make `storage_mut` copy.
+    drop(grad);
+    let rows: Vec<[Vec<f32>; 2]> = to
         .storage_mut::<f32>()
         .par_chunks_mut(t * d)
         .zip(x.par_chunks(t * d))
@@ -222,7 +224,7 @@ fn backward(saved: Saved, grad: FlexTensor) -> [FlexTensor; 3] {
         let values = rows.iter().flat_map(|row| &row[part]).copied().collect();
         flex::tensor(values, row_shape.clone())
     });
-    [grad, shift, scale]
+    [to, shift, scale]
 }
 
 /// Some tokens of one sample; turns `grad` from the gradient of the result into that of x.

@@ -4,7 +4,7 @@
 //! * Out: tensors on the same device. On the CPU (`Flex`) one pass over memory, vectorised and on all threads, with a
 //!   hand-written backward pass; on every other device, and for other element types, the composition in [`mod@reference`].
 //!   The update of a parameter ([`AdamW`]) works on slices in host memory.
-//! * Must not know: models, configurations, losses. This is the only crate that names a concrete backend.
+//! * Must not know: models, configurations, schedules. This is the only crate that names a concrete backend.
 //!
 //! Shapes carry suffixes: `b` samples, `t` tokens, `d` features.
 //!
@@ -28,7 +28,9 @@ mod plan;
 mod projection;
 pub mod reference;
 mod residual;
+mod sampler_step;
 mod simd;
+mod squared_error;
 
 pub use activation::{gelu_tanh, silu};
 pub use adamw::{AdamW, Parameter, average, sum_of_squares};
@@ -38,3 +40,5 @@ pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;
 pub use projection::{Base, Factors, Projection, dense_projection, projection};
 pub use residual::gated_residual;
+pub use sampler_step::{SamplerStep, sampler_step, sampler_step_and_clean};
+pub use squared_error::mean_squared_error;

@@ -59,7 +59,7 @@ pub(crate) fn run<O: Operator, C: CheckpointStrategy>(
 ) -> FloatTensor<Autodiff<Flex, C>> {
     // A node of the graph has a fixed number of parents.
     match tensors.len() {
-        // x and a projection: weight, bias, tailors; or learngene, bias, tailors.
+        // x and a projection: weight, bias, tailors; or learngene, bias, tailors. Three are also those of a loss.
         3 => run_n::<O, C, 3>(operator, tensors),
         5 => run_n::<O, C, 5>(operator, tensors),
         6 => run_n::<O, C, 6>(operator, tensors),

@@ -2,12 +2,13 @@
 //!
 //! They define what the fused ones compute: every device other than the CPU runs these, and the tests compare with them.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 
 use crate::activation::{GELU_CUBIC, TWO_SQRT_2_OVER_PI};
 use crate::block::{BlockSettings, BlockWeights};
 use crate::plan::GatePlan;
 use crate::projection::{Base, Factors, Projection};
+use crate::sampler_step::SamplerStep;
 
 /// See [`crate::gelu_tanh`]; `0.5 (1 + tanh z)` written as `sigmoid(2z)`.
 pub fn gelu_tanh<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -36,6 +37,55 @@ pub fn modulated_layer_norm(
 /// See [`crate::gated_residual`].
 pub fn gated_residual(x_btd: Tensor<3>, y_btd: Tensor<3>, gate_bd: Tensor<2>) -> Tensor<3> {
     x_btd + y_btd * gate_bd.unsqueeze_dim::<3>(1)
+}
+
+/// See [`crate::mean_squared_error`].
+pub fn mean_squared_error<const D: usize>(
+    y: Tensor<D>,
+    x: Tensor<D>,
+    z: Tensor<D>,
+    weights: &[[f64; 2]],
+) -> Tensor<1> {
+    let b = weights.len();
+    let mut sides = [1; D];
+    sides[0] = b;
+    let column = |which: usize| -> Tensor<D> {
+        let values: Vec<f64> = weights.iter().map(|pair| pair[which]).collect();
+        let constant = (&y.device().without_autodiff(), y.dtype());
+        Tensor::from_data(TensorData::new(values, sides), constant)
+    };
+    let expected = x * column(0) + z * column(1);
+    let values = y.shape().num_elements() / b.max(1);
+    let squares = (y - expected).square().reshape([b, values]);
+    squares.mean_dim(1).reshape([b])
+}
+
+/// See [`crate::sampler_step_and_clean`].
+pub fn sampler_step_and_clean<const D: usize>(
+    x: Tensor<D>,
+    prediction: Tensor<D>,
+    other: Option<(Tensor<D>, f64)>,
+    step: SamplerStep,
+) -> (Tensor<D>, Tensor<D>) {
+    let said = match step.guidance {
+        None => prediction,
+        Some(scale) => {
+            let b = x.dims()[0];
+            let null = prediction.clone().narrow(0, b, b);
+            prediction.narrow(0, 0, b) * scale + null * (1.0 - scale)
+        }
+    };
+    let clean = x.clone() * step.clean[0] + said * step.clean[1];
+    let clean = match step.limit {
+        None => clean,
+        Some(limit) => clean.clamp(-limit, limit),
+    };
+    let next = x * step.next[0] + clean.clone() * step.next[1];
+    let next = match other {
+        None => next,
+        Some((other, weight)) => next + other * weight,
+    };
+    (next, clean)
 }
 
 /// See [`crate::attention`].

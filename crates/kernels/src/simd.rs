@@ -79,6 +79,30 @@ pub(crate) fn dot(x: &[f32], y: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     fold(lanes, |a, b| a + b)
 }
 
+/// `sum of f(x_i, y_i, z_i)`, in the order of [`sum`].
+#[inline(always)]
+pub(crate) fn sum_of_three(
+    x: &[f32],
+    y: &[f32],
+    z: &[f32],
+    f: impl Fn(f32, f32, f32) -> f32,
+) -> f32 {
+    let (x_blocks, x_rest) = x.as_chunks::<LANES>();
+    let (y_blocks, y_rest) = y.as_chunks::<LANES>();
+    let (z_blocks, z_rest) = z.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for ((x, y), z) in x_blocks.iter().zip(y_blocks).zip(z_blocks) {
+        for (((sum, &x), &y), &z) in sums.iter_mut().zip(x).zip(y).zip(z) {
+            *sum += f(x, y, z);
+        }
+    }
+    let mut lanes = sums;
+    for (((lane, &x), &y), &z) in lanes.iter_mut().zip(x_rest).zip(y_rest).zip(z_rest) {
+        *lane += f(x, y, z);
+    }
+    fold(lanes, |a, b| a + b)
+}
+
 /// The largest element; minus infinity for none. NaN is passed over.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
@@ -138,6 +162,7 @@ mod tests {
             assert_eq!(sum(&x, |x| x), total);
             assert_eq!(sum(&x, |x| x * x), dot(&x, &x, |x| x));
             assert_eq!(dot(&x, &vec![1.0; n], |y| y), total);
+            assert_eq!(sum_of_three(&x, &x, &x, |x, y, z| x + y - z), total);
             assert_eq!(max(&x), if n == 0 { f32::NEG_INFINITY } else { n as f32 });
         }
     }

@@ -80,7 +80,7 @@ impl Conditional for Conditioned<'_> {
         )
     }
 
-    fn both(&self, x: Tensor<4>, t: f64) -> (Tensor<4>, Tensor<4>) {
+    fn both(&self, x: Tensor<4>, t: f64) -> Tensor<4> {
         let n = self.labels.len();
         let labels = self.labels.iter().copied().chain(vec![None; n]).collect();
         let lists = self
@@ -89,17 +89,8 @@ impl Conditional for Conditioned<'_> {
             .cloned()
             .chain(vec![Vec::new(); n])
             .collect();
-        let out = self.run(
-            Tensor::cat(vec![x.clone(), x], 0),
-            t,
-            labels,
-            ClassGate::new(lists),
-        );
-        let [_, c, h, w] = out.dims();
-        (
-            out.clone().slice([0..n, 0..c, 0..h, 0..w]),
-            out.slice([n..2 * n, 0..c, 0..h, 0..w]),
-        )
+        let twice = Tensor::cat(vec![x.clone(), x], 0);
+        self.run(twice, t, labels, ClassGate::new(lists))
     }
 }
 

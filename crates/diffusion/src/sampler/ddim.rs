@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{NoiseSource, Observer, Predictor, backwards, draw, mix};
+use super::{NoiseSource, Observer, Predictor, backwards, draw};
 use crate::{DiffusionError, Schedule};
 
 /// DDIM (Song et al. 2021, equations 12 and 16): rebuilds the next image from the predicted clean image and
@@ -30,19 +30,21 @@ pub fn ddim(
         });
     }
     let mut x = x_bchw;
+    let shape = x.dims();
     for (step, i) in backwards(schedule) {
         let alpha_bar = schedule.alpha_bars()[i];
         let before = schedule.alpha_bar_before(i);
-        let estimate = predictor.estimate(&x, schedule.times()[i], alpha_bar)?;
+        let said = predictor.ask(x, schedule.times()[i], alpha_bar)?;
         let deviation = eta * schedule.posterior(i).variance.sqrt();
         // The predicted noise is (x_t - alpha x_0) / sigma: no need to form it.
         let kept_noise = (1.0 - before - deviation * deviation).max(0.0).sqrt();
         let noise_per_x = kept_noise / (1.0 - alpha_bar).sqrt();
         let image = before.sqrt() - noise_per_x * alpha_bar.sqrt();
-        x = mix(estimate.x0, image, x, noise_per_x);
-        if deviation > 0.0 {
-            x = x.clone() + draw(noise, step, x.dims())? * deviation;
-        }
+        let fresh = match deviation > 0.0 {
+            true => Some((draw(noise, step, shape)?, deviation)),
+            false => None,
+        };
+        x = said.next([noise_per_x, image], fresh);
         observer(step, &x);
     }
     Ok(x)

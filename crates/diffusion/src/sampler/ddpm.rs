@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{FixedVariance, NoiseSource, Observer, Predictor, backwards, draw, mix};
+use super::{FixedVariance, NoiseSource, Observer, Predictor, backwards, draw};
 use crate::variance::log_variance;
 use crate::{DiffusionError, Schedule};
 
@@ -24,19 +24,21 @@ pub fn ddpm(
     observer: &mut Observer<'_>,
 ) -> Result<Tensor<4>, DiffusionError> {
     let mut x = x_bchw;
+    let shape = x.dims();
     for (step, i) in backwards(schedule) {
-        let estimate = predictor.estimate(&x, schedule.times()[i], schedule.alpha_bars()[i])?;
+        let mut said = predictor.ask(x, schedule.times()[i], schedule.alpha_bars()[i])?;
         let posterior = schedule.posterior(i);
-        x = mix(estimate.x0, posterior.x0, x, posterior.x_t);
-        if i > 0 {
-            let drawn = draw(noise, step, x.dims())?;
-            let noise = match (estimate.raw_variance, variance) {
-                (Some(raw), _) => drawn * (log_variance(raw, schedule, &[i]) * 0.5).exp(),
-                (None, FixedVariance::Small) => drawn * posterior.variance.sqrt(),
-                (None, FixedVariance::Large) => drawn * schedule.betas()[i].sqrt(),
-            };
-            x = x + noise;
-        }
+        let fresh = if i > 0 {
+            let drawn = draw(noise, step, shape)?;
+            Some(match (said.raw_variance.take(), variance) {
+                (Some(raw), _) => (drawn * (log_variance(raw, schedule, &[i]) * 0.5).exp(), 1.0),
+                (None, FixedVariance::Small) => (drawn, posterior.variance.sqrt()),
+                (None, FixedVariance::Large) => (drawn, schedule.betas()[i].sqrt()),
+            })
+        } else {
+            None
+        };
+        x = said.next([posterior.x_t, posterior.x0], fresh);
         observer(step, &x);
     }
     Ok(x)

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Observer, Predictor, backwards, mix};
+use super::{Observer, Predictor, backwards};
 use crate::schedule::log_snr;
 use crate::{DiffusionError, Schedule};
 
@@ -25,23 +25,27 @@ pub fn dpm_solver_2m(
     let mut memory: Option<(Tensor<4>, f64)> = None;
     for (step, i) in backwards(schedule) {
         let alpha_bar = schedule.alpha_bars()[i];
-        let x0 = predictor.estimate(&x, schedule.times()[i], alpha_bar)?.x0;
+        let said = predictor.ask(x, schedule.times()[i], alpha_bar)?;
         let Some(previous) = i.checked_sub(1) else {
-            observer(step, &x0);
-            return Ok(x0);
+            x = said.clean();
+            observer(step, &x);
+            return Ok(x);
         };
         let before = schedule.alpha_bars()[previous];
         let stride = (log_snr(before) - log_snr(alpha_bar)) / 2.0;
-        let direction = match memory {
-            None => x0.clone(),
+        let kept = ((1.0 - before) / (1.0 - alpha_bar)).sqrt();
+        let gain = -before.sqrt() * (-stride).exp_m1();
+        // The direction is the line through the last two clean images, half a stride ahead.
+        let (lead, last) = match memory {
+            None => (0.0, None),
             Some((last_x0, last_stride)) => {
                 let lead = stride / (2.0 * last_stride);
-                mix(x0.clone(), 1.0 + lead, last_x0, -lead)
+                (lead, Some((last_x0, -gain * lead)))
             }
         };
+        let (next, x0) = said.next_and_clean([kept, gain * (1.0 + lead)], last);
         memory = Some((x0, stride));
-        let kept = ((1.0 - before) / (1.0 - alpha_bar)).sqrt();
-        x = mix(direction, -before.sqrt() * (-stride).exp_m1(), x, kept);
+        x = next;
         observer(step, &x);
     }
     Ok(x)

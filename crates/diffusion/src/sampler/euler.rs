@@ -2,7 +2,9 @@
 
 use burn::tensor::Tensor;
 
-use super::{Observer, Predictor, backwards, mix};
+use super::predictor::Answer;
+use super::{Observer, Predictor, backwards};
+use crate::target::amplitudes;
 use crate::{DiffusionError, Schedule};
 
 /// Euler's method for the probability flow in the angle `phi = atan2(sigma, alpha)`.
@@ -26,12 +28,12 @@ pub fn euler(
     let mut x = x_bchw;
     for (step, i) in backwards(schedule) {
         let here = Point::new(schedule, i);
+        let said = here.ask(predictor, x)?;
         x = match i.checked_sub(1) {
-            None => here.x0(predictor, &x)?,
+            None => said.clean(),
             Some(next) => {
                 let turn = Point::new(schedule, next).angle - here.angle;
-                let velocity = here.velocity(predictor, &x)?;
-                mix(velocity, turn, x, 1.0)
+                said.next(here.along(turn), None)
             }
         };
         observer(step, &x);
@@ -50,35 +52,27 @@ pub(super) struct Point {
 impl Point {
     pub(super) fn new(schedule: &Schedule, index: usize) -> Self {
         let alpha_bar = schedule.alpha_bars()[index];
+        let (alpha, sigma) = amplitudes(alpha_bar);
         Self {
             time: schedule.times()[index],
             alpha_bar,
-            angle: (1.0 - alpha_bar).sqrt().atan2(alpha_bar.sqrt()),
+            angle: sigma.atan2(alpha),
         }
     }
 
-    /// The predicted clean image.
-    pub(super) fn x0(
+    /// Evaluates the network there.
+    pub(super) fn ask(
         &self,
         predictor: &Predictor<'_>,
-        x: &Tensor<4>,
-    ) -> Result<Tensor<4>, DiffusionError> {
-        Ok(predictor.estimate(x, self.time, self.alpha_bar)?.x0)
+        x: Tensor<4>,
+    ) -> Result<Answer, DiffusionError> {
+        predictor.ask(x, self.time, self.alpha_bar)
     }
 
-    /// The velocity that the predicted (and perhaps clipped) clean image implies: `(alpha x - x_0) / sigma`.
-    pub(super) fn velocity(
-        &self,
-        predictor: &Predictor<'_>,
-        x: &Tensor<4>,
-    ) -> Result<Tensor<4>, DiffusionError> {
-        let x0 = self.x0(predictor, x)?;
-        let sigma = (1.0 - self.alpha_bar).sqrt();
-        Ok(mix(
-            x.clone(),
-            self.alpha_bar.sqrt() / sigma,
-            x0,
-            -sigma.recip(),
-        ))
+    /// Weights of x and of the clean image (perhaps clipped) in `x + turn v`, with the velocity that they imply:
+    /// `v = (alpha x - x_0) / sigma`.
+    pub(super) fn along(&self, turn: f64) -> [f64; 2] {
+        let (alpha, sigma) = amplitudes(self.alpha_bar);
+        [1.0 + turn * alpha / sigma, -turn / sigma]
     }
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::euler::Point;
-use super::{Observer, Predictor, backwards, mix};
+use super::{Observer, Predictor, backwards};
 use crate::{DiffusionError, Schedule};
 
 /// Heun's method for the same equation as [`super::euler`]: each step is corrected by the velocity found at
@@ -23,15 +23,17 @@ pub fn heun(
     let mut x = x_bchw;
     for (step, i) in backwards(schedule) {
         let here = Point::new(schedule, i);
+        let said = here.ask(predictor, x.clone())?;
         x = match i.checked_sub(1) {
-            None => here.x0(predictor, &x)?,
+            None => said.clean(),
             Some(next) => {
                 let next = Point::new(schedule, next);
                 let turn = next.angle - here.angle;
-                let velocity = here.velocity(predictor, &x)?;
-                let trial = mix(velocity.clone(), turn, x.clone(), 1.0);
-                let correction = next.velocity(predictor, &trial)?;
-                x + (velocity + correction) * (turn / 2.0)
+                let trial = said.next(here.along(turn), None);
+                // x + turn (v + v') / 2, where turn v is trial - x.
+                let [of_trial, of_x0] = next.along(turn / 2.0);
+                let corrected = next.ask(predictor, trial)?;
+                corrected.next([of_trial - 0.5, of_x0], Some((x, 0.5)))
             }
         };
         observer(step, &x);

@@ -69,11 +69,6 @@ fn backwards(schedule: &Schedule) -> impl Iterator<Item = (usize, usize)> {
     (0..schedule.len()).rev().enumerate()
 }
 
-/// `x a + y b`.
-fn mix(x: Tensor<4>, a: f64, y: Tensor<4>, b: f64) -> Tensor<4> {
-    x * a + y * b
-}
-
 /// Draws noise and checks its shape.
 fn draw(
     noise: &mut NoiseSource<'_>,

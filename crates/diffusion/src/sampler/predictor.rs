@@ -1,10 +1,12 @@
-//! The network's output as an image.
+//! From the network's output to the next image.
 
 use burn::tensor::Tensor;
+use learngene_kernels::{SamplerStep, sampler_step, sampler_step_and_clean};
 
 use crate::error::expect_shape;
+use crate::target::amplitudes;
 use crate::variance::split;
-use crate::{Denoiser, DiffusionError, NoiseLevels, Target};
+use crate::{Denoiser, DiffusionError, Prediction, Target};
 
 /// What keeps predicted clean images within the range of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -26,14 +28,11 @@ impl Clip {
         ("dynamic", Self::Dynamic),
     ];
 
-    fn apply(self, x0: Tensor<4>) -> Tensor<4> {
+    /// The largest magnitude left.
+    fn limit(self) -> Option<f64> {
         match self {
-            Self::Off => x0,
-            Self::Range => x0.clamp(-1.0, 1.0),
-            Self::Dynamic => {
-                let scale = percentile_of_magnitude(x0.clone()).clamp_min(1.0);
-                (x0 / scale).clamp(-1.0, 1.0)
-            }
+            Self::Off => None,
+            Self::Range | Self::Dynamic => Some(1.0),
         }
     }
 }
@@ -68,13 +67,49 @@ impl std::fmt::Debug for Predictor<'_> {
     }
 }
 
-/// What the network says about one step.
-pub(super) struct Estimate {
-    /// The clean image, clipped, `[b, c, h, w]`.
-    pub x0: Tensor<4>,
+/// What the network said about an image, with all that makes the next one of it.
+///
+/// On the CPU guidance, the clean image, its clipping and the sampler's update are one pass over memory; for dynamic
+/// clipping, which needs to see a whole image first, two and a sort. Learned variances are computed apart.
+pub(crate) struct Answer {
+    x: Tensor<4>,
+    prediction: Tensor<4>,
+    step: SamplerStep,
     /// The raw learned variances, `[b, c, h, w]`, if the network has them.
     pub raw_variance: Option<Tensor<4>>,
 }
+
+impl Answer {
+    /// `a x + b clean`, plus a third term with its weight; `clean` is the predicted clean image, clipped.
+    pub(super) fn next(self, [a, b]: [f64; 2], other: Option<(Tensor<4>, f64)>) -> Tensor<4> {
+        let step = SamplerStep {
+            next: [a, b],
+            ..self.step
+        };
+        sampler_step(self.x, self.prediction, other, step)
+    }
+
+    /// The same, with the clean image: `(next, clean)`.
+    pub(super) fn next_and_clean(
+        self,
+        [a, b]: [f64; 2],
+        other: Option<(Tensor<4>, f64)>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let step = SamplerStep {
+            next: [a, b],
+            ..self.step
+        };
+        sampler_step_and_clean(self.x, self.prediction, other, step)
+    }
+
+    /// The predicted clean image, clipped.
+    pub(crate) fn clean(self) -> Tensor<4> {
+        self.next(CLEAN, None)
+    }
+}
+
+/// Weights of a step that ends with the clean image.
+const CLEAN: [f64; 2] = [0.0, 1.0];
 
 impl<'a> Predictor<'a> {
     /// Reads the output of `denoiser` as `target`.
@@ -88,27 +123,47 @@ impl<'a> Predictor<'a> {
     }
 
     /// Evaluates the network once.
-    pub(super) fn estimate(
+    pub(crate) fn ask(
         &self,
-        x_t: &Tensor<4>,
+        x: Tensor<4>,
         time: f64,
         alpha_bar: f64,
-    ) -> Result<Estimate, DiffusionError> {
-        let [b, c, h, w] = x_t.dims();
-        let output = self.denoiser.predict(x_t.clone(), time).without_autodiff();
-        let (prediction, raw_variance) = if output.dims() == [b, 2 * c, h, w] {
+    ) -> Result<Answer, DiffusionError> {
+        let [b, c, h, w] = x.dims();
+        let Prediction { output, guidance } = self.denoiser.predict(x.clone(), time);
+        let output = output.without_autodiff();
+        let rows = if guidance.is_some() { 2 * b } else { b };
+        let (prediction, raw_variance) = if output.dims() == [rows, 2 * c, h, w] {
             let (prediction, raw) = split(output, c);
-            (prediction, Some(raw))
+            (prediction, Some(raw.narrow(0, 0, b)))
         } else {
-            expect_shape("network output", output.dims(), [b, c, h, w])?;
+            expect_shape("network output", output.dims(), [rows, c, h, w])?;
             (output, None)
         };
-        let levels = NoiseLevels::uniform(alpha_bar);
-        let x0 = self.target.x0(prediction, x_t.clone(), &levels);
-        Ok(Estimate {
-            x0: self.clip.apply(x0),
+        let (alpha, sigma) = amplitudes(alpha_bar);
+        let mut answer = Answer {
+            x,
+            prediction,
+            step: SamplerStep {
+                guidance,
+                clean: self.target.x0_weights(alpha, sigma),
+                limit: self.clip.limit(),
+                next: CLEAN,
+            },
             raw_variance,
-        })
+        };
+        if self.clip == Clip::Dynamic {
+            let whole = SamplerStep {
+                limit: None,
+                ..answer.step
+            };
+            let x0 = sampler_step(answer.x.clone(), answer.prediction, None, whole);
+            let scale = percentile_of_magnitude(x0.clone()).clamp_min(1.0);
+            answer.prediction = x0 / scale;
+            answer.step.guidance = None;
+            answer.step.clean = CLEAN;
+        }
+        Ok(answer)
     }
 }
 
@@ -126,7 +181,13 @@ mod tests {
         let small: Vec<f32> = ramp.iter().map(|x| x / 4.0).collect();
         let data = TensorData::new([ramp.clone(), small.clone()].concat(), [2, 1, 25, 40]);
         let x = Tensor::<4>::from_data(data, &Device::flex());
-        let values = |clip: Clip| clip.apply(x.clone()).try_into_vec_as::<f32>().unwrap();
+        // Alpha equals sigma here, so that of an empty image the clean one is the noise, negated.
+        let network = |_: Tensor<4>, _: f64| x.clone().neg();
+        let values = |clip: Clip| {
+            let predictor = Predictor::new(&network, Target::Epsilon, clip);
+            let said = predictor.ask(x.zeros_like(), 0.0, 0.5).unwrap();
+            said.clean().try_into_vec_as::<f32>().unwrap()
+        };
 
         assert_eq!(values(Clip::Off)[..1000], ramp);
         let range = values(Clip::Range);
@@ -148,7 +209,7 @@ mod tests {
         let network = |x: Tensor<4>, _: f64| x.repeat_dim(1, 3);
         let predictor = Predictor::new(&network, Target::Velocity, Clip::Off);
         let x = Tensor::zeros([2, 3, 4, 4], &Device::flex());
-        let error = predictor.estimate(&x, 0.0, 0.5).err().unwrap();
+        let error = predictor.ask(x, 0.0, 0.5).err().unwrap();
         assert_eq!(
             error.to_string(),
             "network output has shape [2, 9, 4, 4], expected [2, 3, 4, 4]"
