@@ -325,6 +325,9 @@ pub struct Plan {
     /// Channels, height and width of the input.
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     pub input: String,
+    /// Images in a training step, for the memory it needs.
+    #[arg(long, value_name = "IMAGES", default_value_t = 32)]
+    pub batch: usize,
     /// Count an output of twice the channels, as DiT has for its variance.
     #[arg(long)]
     pub learn_sigma: bool,

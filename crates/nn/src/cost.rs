@@ -125,19 +125,58 @@ pub fn plan(config: &DitConfig) -> Plan {
     }
 }
 
-/// Numbers kept per image for the backward pass, as the fused block of `kernels` keeps them. Per block and token: its
-/// input, q, k, v, the result of attention before and after its projection, the sum of the two, the hidden units, the
-/// result of the MLP, the inner products of the factors (in rows of a multiple of 16), two numbers for each norm and
-/// each head.
+/// The most bytes that a training step needs at once on the CPU, beside program and data: weights, two moments and the
+/// average; gradients; what blocks keep for the backward pass and what that needs in one of them; 8 MiB for the
+/// libraries. Of tailors, a batch of `batch` images of as many classes has gradients, and a copy if not all run.
+///
+/// Within 10 % of what is allocated (`crates/train/tests/peak.rs`); a process holds more, as its allocator keeps what was
+/// freed.
+pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
+    let total: u64 = layout(config)
+        .values()
+        .map(|s| s.iter().product::<usize>() as u64)
+        .sum();
+    let tailors = plan(config).tailors.parameters;
+    let groups = config.groups.max(1) as u64;
+    let of_batch = match (batch as u64).min(groups) {
+        all if all == groups => tailors,
+        some => 2 * tailors * some / groups,
+    };
+    let kept = match recompute {
+        true => per_token(config) + (config.depth * config.hidden) as u64,
+        false => config.depth as u64 * per_token(config),
+    };
+    let d = config.hidden as u64;
+    // Of one block, the gradients of every result, the normalised tokens and the activated hidden units; around the
+    // blocks, three times the tokens.
+    let once = 7 * d + 2 * config.mlp_hidden() as u64 + inner(config) + 3 * d;
+    let images = (batch * config.tokens()) as u64 * (kept + once);
+    (4 * total + (total - tailors + of_batch) + images) * F32 + LIBRARIES
+}
+
+/// Bytes that the libraries of products and decompositions keep.
+const LIBRARIES: u64 = 8 << 20;
+
+/// Numbers kept per image for the backward pass.
 fn activations(config: &DitConfig) -> u64 {
-    let (t, d) = (config.tokens() as u64, config.hidden as u64);
-    let inner = |(_, n, m): (&str, usize, usize)| {
+    (config.depth * config.tokens()) as u64 * per_token(config)
+}
+
+/// Numbers that the fused block of `kernels` keeps for each token: its input, q, k, v, the result of attention before
+/// and after its projection, the sum of the two, the hidden units, the result of the MLP, the inner products of the
+/// factors, two numbers for each norm and each head.
+fn per_token(config: &DitConfig) -> u64 {
+    let d = config.hidden as u64;
+    8 * d + config.mlp_hidden() as u64 + inner(config) + 4 + 2 * config.heads as u64
+}
+
+/// Inner products of the factors for each token, in rows of a multiple of 16.
+fn inner(config: &DitConfig) -> u64 {
+    let row = |(_, n, m): (&str, usize, usize)| {
         let rank = config.basis_of(n, m).rank().unwrap_or(0) + config.tailor_rank;
         rank.next_multiple_of(16) as u64
     };
-    let inner: u64 = projections(config).map(inner).into_iter().sum();
-    let per_token = 8 * d + config.mlp_hidden() as u64 + inner + 4 + 2 * config.heads as u64;
-    config.depth as u64 * t * per_token
+    projections(config).map(row).into_iter().sum()
 }
 
 fn is_projection_weight(name: &str) -> bool {

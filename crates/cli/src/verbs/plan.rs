@@ -25,9 +25,22 @@ pub fn plan(args: &args::Plan) -> Result<()> {
     }
     let plan = cost::plan(&config);
     if args.json {
-        output::json(&serde_json::json!({ "model": config, "cost": plan }));
+        let bytes = |recompute| cost::step_bytes(&config, args.batch, recompute);
+        let step = serde_json::json!({
+            "batch": args.batch,
+            "bytes": bytes(false),
+            "bytes_recomputing": bytes(true),
+        });
+        output::json(&serde_json::json!({ "model": config, "cost": plan, "step": step }));
     } else {
         print(&plan);
+        let mebibytes = |recompute| cost::step_bytes(&config, args.batch, recompute) >> 20;
+        output::say(&format!(
+            "a training step with {} images on the CPU: about {} MiB at once, {} MiB with train.recompute=true",
+            args.batch,
+            mebibytes(false),
+            mebibytes(true)
+        ));
     }
     Ok(())
 }
