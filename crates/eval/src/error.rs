@@ -120,6 +120,39 @@ pub enum EvalError {
         lambda: f64,
     },
 
+    /// Features that different networks, weights or recipes made.
+    #[error(
+        "compare features: the real images have {real}, the generated ones {generated}; \
+         extract both with the same network, weights and size"
+    )]
+    Origins {
+        /// What made those of the real images.
+        real: String,
+        /// What made those of the generated images.
+        generated: String,
+    },
+
+    /// Too few images for a measure to have a value.
+    #[error("compare {found} images of the {set} set: at least {least} are needed")]
+    TooFewImages {
+        /// Which set.
+        set: &'static str,
+        /// Images in it.
+        found: usize,
+        /// Images needed.
+        least: usize,
+    },
+
+    /// Features that are no logits of InceptionV3.
+    #[error("compute the inception score: it is defined on the logits of InceptionV3 alone")]
+    NotLogits,
+
+    /// The eigenvalues of a covariance were not found.
+    #[error(
+        "find the eigenvalues of a covariance: no convergence; are the features of a sensible size?"
+    )]
+    NoConvergence,
+
     /// A picture for a report that is not PNG.
     #[error(
         "use a picture of {length} bytes: they are not a PNG file; encode the picture as PNG first"

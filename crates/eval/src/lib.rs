@@ -2,14 +2,15 @@
 //!
 //! *In*: 8-bit images ([`ImageView`]), class labels, and numbers and PNG bytes that others computed.
 //! *Out*: feature vectors ([`Lite0`]), a classifier on them ([`Probe`]), rates with their uncertainty
-//! ([`Rates`]) and one self-contained HTML page ([`Report`]).
+//! ([`Rates`]), distances and scores ([`metrics`]) and one self-contained HTML page ([`Report`]).
 //!
 //! This crate must not know what made the images, or how: no diffusion model, gate or factor, no data set
-//! and no file. It decides nothing from the numbers that a report shows.
+//! and no file (of the crate of data it uses the random streams only). It decides nothing from the numbers that a report shows.
 
 mod error;
 mod lite0;
 mod matrix;
+pub mod metrics;
 mod probe;
 mod rates;
 pub mod report;
