@@ -16,10 +16,12 @@ pub enum EvalError {
 
     /// The file is readable but holds another network.
     #[error(
-        "use the feature extractor's weights: {}; the file is not EfficientNet-Lite0 with folded batch norm",
-        problems.join(", ")
+        "use the feature extractor's weights: {}; the file is not {network}",
+        shortened(problems)
     )]
     WeightsMismatch {
+        /// What the file should hold.
+        network: &'static str,
         /// One entry per missing, unexpected, mis-shaped or unusable tensor.
         problems: Vec<String>,
     },
@@ -161,4 +163,15 @@ pub enum EvalError {
         /// Number of bytes given.
         length: usize,
     },
+}
+
+/// The first problems, and how many more there are.
+fn shortened(problems: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = problems.iter().take(SHOWN).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match problems.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }

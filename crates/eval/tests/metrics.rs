@@ -64,7 +64,6 @@ fn generated(rows: usize, columns: usize) -> Features {
 
 fn close(found: f64, name: &str, tolerance: f64) {
     let expected = reference()[name].as_f64().unwrap();
-    println!("{name}: {found} {expected}");
     assert!(
         (found - expected).abs() <= tolerance * expected.abs(),
         "{name}: {found} {expected}"
