@@ -5,7 +5,6 @@ mod args;
 mod failure;
 mod memory;
 mod model;
-mod npz;
 mod output;
 mod quickstart;
 mod training;
