@@ -1,9 +1,5 @@
 //! Image archives: NumPy's are read (`reference/archives.py`), ours come back, and damaged or hostile ones are refused.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests may panic as tests do"
-)]
+#![expect(clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 use std::path::Path;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::error::EvalError;
 use crate::matrix::{RowMatrix, check_finite};
+use crate::resize::ImageView;
 
 /// A feature extractor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -41,11 +42,25 @@ pub struct Origin {
 
 impl Origin {
     /// `name` for what the field calls so, `name-Lite0` for the same on the features of another network.
-    pub(super) fn named(&self, name: &str) -> String {
+    pub fn named(&self, name: &str) -> String {
         match self.network {
             Network::Lite0 => format!("{name}-Lite0"),
             Network::InceptionV3 => name.to_owned(),
         }
+    }
+
+    /// BLAKE3 (hex) of this origin and of the images: features with the same key are the same, to rounding.
+    pub fn key(&self, images: &[ImageView<'_>]) -> String {
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{self:?}").as_bytes());
+        for image in images {
+            let sides = [image.width, image.height, image.channels];
+            sides.iter().for_each(|side| {
+                hash.update(&(*side as u64).to_le_bytes());
+            });
+            hash.update(image.pixels);
+        }
+        hash.finalize().to_hex().to_string()
     }
 }
 

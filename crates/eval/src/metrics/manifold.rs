@@ -5,9 +5,10 @@
 //! * density, coverage: Naeem et al., arXiv 2002.09797, equations 2 and 3, k = 5.
 
 use super::pairwise::{map_rows, squared_lengths};
-use super::{Bootstrap, Measure, Pair};
+use super::{Bootstrap, Interval, Measure, Pair};
 use crate::error::EvalError;
 use crate::matrix::RowMatrix;
+use crate::rates::Rate;
 
 /// k of precision and recall.
 pub const PRECISION_NEIGHBOURS: usize = 3;
@@ -29,7 +30,8 @@ pub struct Manifold {
 
 /// Precision, recall, density and coverage. Time grows with the square of the number of images.
 ///
-/// Intervals are over draws of the images that are counted; the balls are taken for given.
+/// Intervals are over draws of the images that are counted, the balls being taken for given: a bootstrap for density, and
+/// Wilson's for the three shares ([`Rate`]), which do not collapse at 0 and 1.
 ///
 /// # Errors
 /// [`EvalError::TooFewImages`] if a set has no more images than [`DENSITY_NEIGHBOURS`].
@@ -41,37 +43,41 @@ pub fn manifold(pair: &Pair<'_>, bootstrap: &Bootstrap) -> Result<Manifold, Eval
         let balls = 0..products.len();
         let inside = balls.clone().any(|i| squared(i) <= real.narrow[i]);
         let around = balls.filter(|&i| squared(i) < real.wide[i]).count();
-        (share(inside), around as f64 / DENSITY_NEIGHBOURS as f64)
+        (inside, around as f64 / DENSITY_NEIGHBOURS as f64)
     });
     let of_real = map_rows(real.rows, generated.rows, |row, products| {
         let squared = |i: usize| generated.squared(i, products[i], real.lengths[row]);
         let balls = 0..products.len();
         let inside = balls.clone().any(|i| squared(i) <= generated.narrow[i]);
         let covered = balls.map(squared).any(|d| d < real.wide[row]);
-        (share(inside), share(covered))
+        (inside, covered)
     });
-    let (precision, density): (Vec<f64>, Vec<f64>) = of_generated.into_iter().unzip();
-    let (recall, coverage): (Vec<f64>, Vec<f64>) = of_real.into_iter().unzip();
-    let measure = |name: &str, values: &[f64]| {
-        Ok(Measure {
-            name: pair.origin().named(name),
-            value: values.iter().sum::<f64>() / values.len() as f64,
-            real: real.rows.rows(),
-            generated: generated.rows.rows(),
-            interval: bootstrap.of_means(&[values])?,
-            caveats: Vec::new(),
-        })
+    let (precision, density): (Vec<bool>, Vec<f64>) = of_generated.into_iter().unzip();
+    let (recall, coverage): (Vec<bool>, Vec<bool>) = of_real.into_iter().unzip();
+    let measure = |name: &str, value, interval| Measure {
+        name: pair.origin().named(name),
+        value,
+        real: real.rows.rows(),
+        generated: generated.rows.rows(),
+        interval,
+        caveats: Vec::new(),
     };
+    let share = |name: &str, holds: &[bool]| {
+        let rate = Rate::new(holds.iter().filter(|&&h| h).count(), holds.len());
+        let (low, high) = (rate.low, rate.high);
+        measure(
+            name,
+            rate.rate.unwrap_or_default(),
+            Some(Interval { low, high }),
+        )
+    };
+    let mean = density.iter().sum::<f64>() / density.len() as f64;
     Ok(Manifold {
-        precision: measure("precision", &precision)?,
-        recall: measure("recall", &recall)?,
-        density: measure("density", &density)?,
-        coverage: measure("coverage", &coverage)?,
+        precision: share("precision", &precision),
+        recall: share("recall", &recall),
+        density: measure("density", mean, bootstrap.of_means(&[&density])?),
+        coverage: share("coverage", &coverage),
     })
-}
-
-fn share(holds: bool) -> f64 {
-    f64::from(u8::from(holds))
 }
 
 /// A set and the squared radii of the balls around its rows.

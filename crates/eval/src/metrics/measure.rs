@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::rates::Rate;
+
 /// One number about generated images.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
@@ -19,6 +21,23 @@ pub struct Measure {
     pub interval: Option<Interval>,
     /// What makes the value say less than it seems to.
     pub caveats: Vec<Caveat>,
+}
+
+impl Measure {
+    /// A share, and how many images of each kind it rests on; nothing if nothing was counted.
+    pub fn of_rate(name: String, rate: &Rate, real: usize, generated: usize) -> Option<Self> {
+        Some(Self {
+            name,
+            value: rate.rate?,
+            real,
+            generated,
+            interval: Some(Interval {
+                low: rate.low,
+                high: rate.high,
+            }),
+            caveats: Vec::new(),
+        })
+    }
 }
 
 /// A 95 % interval.
