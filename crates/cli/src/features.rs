@@ -46,18 +46,17 @@ impl Extractor {
     /// Features of all images; `what` stands before the progress bar.
     pub fn extract(
         &self,
-        images: &[Image],
+        images: &[ImageView<'_>],
         what: &str,
         cache: Option<&Cache>,
     ) -> Result<Extraction> {
-        let views = views(images);
         let bar = output::bar(images.len() as u64, what);
         let progress = |_: usize, _: usize| bar.inc(1);
         let extraction = match self {
             Self::Lite0(lite0) => {
                 let origin = lite0.origin(Lite0::INPUT);
-                let [rows] = cached(cache, [origin.key(&views)], || {
-                    Ok([lite0.features(&views, Lite0::INPUT, progress)?])
+                let [rows] = cached(cache, [origin.key(images)], || {
+                    Ok([lite0.features(images, Lite0::INPUT, progress)?])
                 })?;
                 Extraction {
                     pooled: Features::new(origin, rows)?,
@@ -66,9 +65,9 @@ impl Extractor {
             }
             Self::Inception(inception) => {
                 let origins = [Layer::Pooled, Layer::Spatial].map(|layer| inception.origin(layer));
-                let keys = origins.each_ref().map(|origin| origin.key(&views));
+                let keys = origins.each_ref().map(|origin| origin.key(images));
                 let [pooled, spatial] = cached(cache, keys, || {
-                    let found = inception.features(&views, progress)?;
+                    let found = inception.features(images, progress)?;
                     Ok([found.pooled, found.spatial])
                 })?;
                 let [of_pooled, of_spatial] = origins;

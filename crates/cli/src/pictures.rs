@@ -1,18 +1,26 @@
 //! Images to be judged: from a data set, an archive or a folder.
 
 use crate::failure::{Failure, Result};
+use crate::features::views;
 use crate::{output, verbs};
 use learngene_data::{Dataset, Image, Split, source};
+use learngene_eval::ImageView;
 use learngene_formats::ImageArchive;
 use learngene_train::DataConfig;
 use std::path::Path;
 
 /// Images, and what class each is of.
 pub struct Pictures {
-    pub images: Vec<Image>,
+    store: Store,
     pub labels: Labels,
     /// The data set that they are of.
     pub dataset: Option<Dataset>,
+}
+
+/// Where the pixels lie. An archive may be many gigabytes and stays in one piece.
+enum Store {
+    Images(Vec<Image>),
+    Archive(ImageArchive),
 }
 
 /// How classes are told.
@@ -29,36 +37,27 @@ impl Pictures {
     pub fn open(data: &DataConfig) -> Result<Self> {
         let (source, split) = split_of(&data.source);
         let path = Path::new(source);
-        let unlabelled = |images| Self {
-            images,
+        let unlabelled = |store| Self {
+            store,
             labels: Labels::None,
             dataset: None,
         };
-        if path.is_file()
-            && path
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("npz"))
-        {
+        let npz = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("npz"));
+        if npz && path.is_file() {
             plain(data, split, "an archive")?;
-            let archive = ImageArchive::read(path)?;
-            let side = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-            let image = |pixels: &[u8]| Image {
-                width: side(archive.width),
-                height: side(archive.height),
-                channels: side(archive.channels),
-                pixels: pixels.to_vec(),
-            };
-            let images = archive.images().map(image).collect();
+            let mut archive = ImageArchive::read(path)?;
             return Ok(Self {
-                labels: archive.labels.map_or(Labels::None, Labels::Numbers),
-                ..unlabelled(images)
+                labels: archive.labels.take().map_or(Labels::None, Labels::Numbers),
+                ..unlabelled(Store::Archive(archive))
             });
         }
         if path.is_dir() && source::open(source, None).is_err() {
             let images = source::images_in(path)?;
             if !images.is_empty() {
                 plain(data, split, "a folder without class folders")?;
-                return Ok(unlabelled(images));
+                return Ok(unlabelled(Store::Images(images)));
             }
         }
         let data = DataConfig {
@@ -72,13 +71,30 @@ impl Pictures {
         let places = splits.flat_map(|split| (0..dataset.len(split)).map(move |i| (split, i)));
         let class = |(split, i)| dataset.classes()[dataset.class_of(split, i)].clone();
         Ok(Self {
-            images: places
-                .clone()
-                .map(|(split, i)| dataset.image(split, i))
-                .collect(),
+            store: Store::Images(
+                (places.clone())
+                    .map(|(split, i)| dataset.image(split, i))
+                    .collect(),
+            ),
             labels: Labels::Names(places.map(class).collect()),
             dataset: Some(dataset),
         })
+    }
+
+    /// The images.
+    pub fn views(&self) -> Vec<ImageView<'_>> {
+        match &self.store {
+            Store::Images(images) => views(images),
+            Store::Archive(archive) => {
+                let view = |pixels| ImageView {
+                    width: archive.width,
+                    height: archive.height,
+                    channels: archive.channels,
+                    pixels,
+                };
+                archive.images().map(view).collect()
+            }
+        }
     }
 
     /// The class of each image as a number among `classes`.

@@ -2,10 +2,10 @@
 
 use crate::args::{self, Metric};
 use crate::failure::{Failure, Result};
-use crate::features::{Cache, Extraction, Extractor};
+use crate::features::{Cache, Extraction, Extractor, views};
 use crate::output;
 use crate::pictures::Pictures;
-use learngene_data::Split;
+use learngene_data::{Dataset, Split};
 use learngene_eval::metrics::{
     Bootstrap, Features, Layer, Measure, Origin, Pair, frechet_distance, inception_score,
     kernel_distance, manifold,
@@ -50,7 +50,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
     })?;
     let generated = Pictures::open(&source(&args.generated))?;
     for (pictures, set) in [(&real, "real"), (&generated, "generated")] {
-        let found = pictures.images.len();
+        let found = pictures.views().len();
         if found < LEAST {
             return Err(EvalError::TooFewImages {
                 set,
@@ -60,6 +60,10 @@ pub fn eval(args: &args::Eval) -> Result<()> {
             .into());
         }
     }
+    let tested = match metrics.contains(&Metric::Probe) {
+        true => Some(Tested::new(&real, &generated)?),
+        false => None,
+    };
     let judge = Judge {
         extractor: Extractor::load(args.inception.as_deref())?,
         cache: args.cache.as_deref().map(Cache::new),
@@ -68,7 +72,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
             resamples: args.resamples,
         },
     };
-    let measures = judge.measures(&metrics, &real, &generated)?;
+    let measures = judge.measures(&metrics, tested.as_ref(), &real, &generated)?;
     let report = Report {
         real: &args.real,
         generated: &args.generated,
@@ -94,11 +98,33 @@ fn metrics(args: &args::Eval) -> Result<Vec<Metric>> {
                 .into(),
         ));
     }
-    if !args.metrics.is_empty() {
-        return Ok(args.metrics.clone());
-    }
     let more = INCEPTION.iter().filter(|_| inception);
-    Ok(ALWAYS.iter().chain(more).copied().collect())
+    let all = ALWAYS.iter().chain(more).copied().collect();
+    let wanted = match &args.metrics[..] {
+        [] => all,
+        named => named.to_vec(),
+    };
+    let first = |&(at, metric): &(usize, &Metric)| !wanted[..at].contains(metric);
+    let once = wanted.iter().enumerate().filter(first);
+    Ok(once.map(|(_, &metric)| metric).collect())
+}
+
+/// What the probe is asked: real images with their classes, and the classes that generated ones should be of.
+struct Tested<'a> {
+    dataset: &'a Dataset,
+    labels: Vec<usize>,
+}
+
+impl<'a> Tested<'a> {
+    fn new(real: &'a Pictures, generated: &Pictures) -> Result<Self> {
+        let dataset = real.dataset.as_ref().ok_or_else(|| {
+            Failure::Usage(
+                "the probe needs real images with classes and splits: give a SOURCE".into(),
+            )
+        })?;
+        let labels = generated.classes_among(dataset.classes())?;
+        Ok(Self { dataset, labels })
+    }
 }
 
 /// All that judging takes besides images.
@@ -119,14 +145,17 @@ impl Judge {
     fn measures(
         &self,
         metrics: &[Metric],
+        tested: Option<&Tested<'_>>,
         real: &Pictures,
         generated: &Pictures,
     ) -> Result<Vec<Measure>> {
         let cache = self.cache.as_ref();
         let drawn = self
             .extractor
-            .extract(&generated.images, "generated images", cache)?;
-        let real_features = self.extractor.extract(&real.images, "real images", cache)?;
+            .extract(&generated.views(), "generated images", cache)?;
+        let real_features = self
+            .extractor
+            .extract(&real.views(), "real images", cache)?;
         let pair = Pair::new(&real_features.pooled, &drawn.pooled)?;
         let mut measures = Vec::new();
         for metric in metrics {
@@ -137,7 +166,11 @@ impl Judge {
                     let found = manifold(&pair, &self.bootstrap)?;
                     measures.extend([found.precision, found.recall, found.density, found.coverage]);
                 }
-                Metric::Probe => measures.extend(self.probe(real, generated, &drawn)?),
+                Metric::Probe => {
+                    if let Some(tested) = tested {
+                        measures.extend(self.probe(tested, &drawn)?);
+                    }
+                }
                 Metric::Sfid => {
                     if let (Some(real), Some(drawn)) = (&real_features.spatial, &drawn.spatial) {
                         measures.push(self.frechet(&Pair::new(real, drawn)?)?);
@@ -163,25 +196,18 @@ impl Judge {
     }
 
     /// How often a classifier of the real classes is right on generated images, and on real ones of the test split.
-    fn probe(
-        &self,
-        real: &Pictures,
-        generated: &Pictures,
-        drawn: &Extraction,
-    ) -> Result<Vec<Measure>> {
-        let dataset = real.dataset.as_ref().ok_or_else(|| {
-            Failure::Usage(
-                "the probe needs real images with classes and splits: give a SOURCE".into(),
-            )
-        })?;
-        let labels = generated.classes_among(dataset.classes())?;
+    fn probe(&self, tested: &Tested<'_>, drawn: &Extraction) -> Result<Vec<Measure>> {
+        let Tested { dataset, labels } = tested;
         let split = |split: Split| {
             let all = 0..dataset.len(split);
             let images: Vec<_> = all.clone().map(|i| dataset.image(split, i)).collect();
             let labels: Vec<_> = all.map(|i| dataset.class_of(split, i)).collect();
             let name = format!("{} split", split.name());
             let cache = self.cache.as_ref();
-            let features = self.extractor.extract(&images, &name, cache)?.pooled;
+            let features = self
+                .extractor
+                .extract(&views(&images), &name, cache)?
+                .pooled;
             Ok::<_, Failure>((features, labels))
         };
         let (train, train_labels) = split(Split::Train)?;
@@ -202,10 +228,9 @@ impl Judge {
             Ok::<_, Failure>(Rates::new(labels, &said, classes)?.overall)
         };
         let name = train.origin().named("probe accuracy");
-        let (of_drawn, of_real) = (rate(&drawn.pooled, &labels)?, rate(&test, &test_labels)?);
-        let count = generated.images.len();
+        let (of_drawn, of_real) = (rate(&drawn.pooled, labels)?, rate(&test, &test_labels)?);
         let beside = format!("{name}, real test images");
-        let drawn = Measure::of_rate(name, &of_drawn, train_labels.len(), count);
+        let drawn = Measure::of_rate(name, &of_drawn, train_labels.len(), labels.len());
         let real = Measure::of_rate(beside, &of_real, test_labels.len(), 0);
         Ok([drawn, real].into_iter().flatten().collect())
     }
