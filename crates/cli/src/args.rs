@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -26,6 +26,22 @@ const ABOUT_TRANSFER: &str = "Examples:
 
 Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes; its \
 tailors.safetensors holds the new tailors alone, for `learngene assemble --tailors`.";
+
+const ABOUT_EVAL: &str = "Examples:
+  learngene sample runs/kind --count 50 --npz samples.npz
+  learngene eval --real builtin:emoji:train --classes base --generated samples.npz
+  learngene eval --real photos/ --image-size 64 --generated drawn/ --inception inception.safetensors --cache cache/
+
+The probe is trained on the train and val splits of --real, whatever split is named. It needs the class of each generated \
+image: arr_1 of an archive counts --classes from 0, folders are named like classes.
+
+InceptionV3 is read from pytorch-fid's weights, converted once by
+
+  import torch
+  from safetensors.torch import save_file
+  weights = torch.load(\"pt_inception-2015-12-05-6726825d.pth\", map_location=\"cpu\")
+  weights = {name: value.contiguous() for name, value in weights.items()}
+  save_file(weights, \"inception.safetensors\")";
 
 /// Pre-train a diffusion transformer that can be taken apart: one learngene, a small tailor per class.
 #[derive(Parser)]
@@ -71,6 +87,8 @@ pub enum Verb {
     Transfer(Transfer),
     /// Generate images.
     Sample(Sample),
+    /// Judge generated images beside real ones.
+    Eval(Eval),
     /// Say what a model would cost: parameters, multiply-accumulates, bytes.
     Plan(Plan),
     /// Print a completion script for a shell.
@@ -305,6 +323,62 @@ pub struct Sample {
     /// NumPy archive to write for ADM's evaluation: arr_0 is uint8 [n, h, w, c], arr_1 the int64 class numbers.
     #[arg(long, value_name = "FILE.npz")]
     pub npz: Option<PathBuf>,
+}
+
+/// Options of `eval`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_EVAL)]
+pub struct Eval {
+    /// Real images: a SOURCE as in `data inspect`, of one split with :train, :val or :test, or an .npz archive.
+    #[arg(long, value_name = "SOURCE[:SPLIT]")]
+    pub real: String,
+    /// Generated images: an .npz archive, a folder of images, or a SOURCE.
+    #[arg(long, value_name = "FOLDER|NPZ")]
+    pub generated: String,
+    /// Real classes: base, novel, all, or names with commas.
+    #[arg(long, default_value = "all")]
+    pub classes: String,
+    /// A TOML that merges and picks the real classes.
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+    /// Crop and resize real images to this side.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Weights of InceptionV3 to take features with, instead of the built-in EfficientNet-Lite0.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub inception: Option<PathBuf>,
+    /// What to measure [default: fd,kid,prdc, and with --inception sfid,is].
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    pub metrics: Vec<Metric>,
+    /// Resamples of the 95 % bootstrap intervals; 0 for no intervals.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub resamples: usize,
+    /// Seed of the resamples.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder in which features are kept for the next time.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Metric {
+    /// Frechet distance: FD-Lite0, or FID with --inception.
+    Fd,
+    /// Kernel distance: KID-Lite0, or KID with --inception.
+    Kid,
+    /// Precision, recall, density and coverage.
+    Prdc,
+    /// Share of generated images that a classifier of the real ones takes for their class.
+    Probe,
+    /// Frechet distance of spatial features; needs --inception.
+    Sfid,
+    /// Inception score; needs --inception.
+    Is,
 }
 
 /// Options of `plan`.

@@ -26,6 +26,22 @@ pub enum Failure {
         /// Why.
         source: std::io::Error,
     },
+    /// A file that cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A feature extractor that cannot be used.
+    #[error("{path}: failed to {source}")]
+    Extractor {
+        /// The weight file.
+        path: String,
+        /// Why.
+        source: learngene_eval::EvalError,
+    },
     /// Weights that are no numbers.
     #[error(
         "{}: tensor `{tensor}` holds NaN or infinite values: take an earlier checkpoint", path.display()
@@ -107,6 +123,7 @@ impl Failure {
     /// The exit code scripts rely on.
     pub fn exit_code(&self) -> u8 {
         use learngene_data::Error as Data;
+        use learngene_eval::EvalError as Eval;
         use learngene_nn::Error as Model;
         use learngene_train::Error as Train;
         use learngene_transfer::Error as Transfer;
@@ -116,6 +133,7 @@ impl Failure {
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
             | Self::Train(Train::NotFinite { .. })
+            | Self::Eval(Eval::NotFinite { .. } | Eval::NoConvergence)
             | Self::Model(Model::NoConvergence(_)) => NUMERICAL,
             Self::Usage(_)
             | Self::Model(_)
@@ -131,6 +149,8 @@ impl Failure {
             Self::Transfer(Transfer::Setting { .. }) => FILE,
             Self::Transfer(_) => USAGE,
             Self::Write { .. }
+            | Self::Read { .. }
+            | Self::Extractor { .. }
             | Self::Data(_)
             | Self::Format(_)
             | Self::Eval(_)

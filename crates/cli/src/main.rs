@@ -3,10 +3,11 @@
 
 mod args;
 mod failure;
+mod features;
 mod memory;
 mod model;
-mod npz;
 mod output;
+mod pictures;
 mod quickstart;
 mod training;
 mod verbs;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Verb::Assemble(assemble) => verbs::assemble(&assemble, &args.device),
         Verb::Transfer(transfer) => verbs::transfer(&transfer, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
+        Verb::Eval(eval) => verbs::eval(&eval),
         Verb::Plan(plan) => verbs::plan(&plan),
         Verb::Completions { shell } => {
             completions(shell);

@@ -1,6 +1,7 @@
 //! The only place that writes to the terminal: results to stdout, everything else to stderr.
 
 use crate::failure::{Failure, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use learngene_formats::atomic::write_bytes_atomically;
 use miette::Diagnostic;
 use std::io::{IsTerminal, Write};
@@ -67,6 +68,17 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) {
     line(columns.to_vec());
     rows.iter()
         .for_each(|r| line(r.iter().map(String::as_str).collect()));
+}
+
+/// A progress bar on stderr, which is not there when stderr is no terminal.
+pub fn bar(length: u64, name: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(name.to_owned());
+    bar
 }
 
 /// Makes the folder that a file is to lie in.

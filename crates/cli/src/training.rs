@@ -2,7 +2,6 @@
 
 use crate::failure::{Failure, INTERRUPTED, Result};
 use crate::output;
-use indicatif::{ProgressBar, ProgressStyle};
 use learngene_data::Dataset;
 use learngene_train::{Event, Outcome, Run};
 use std::sync::OnceLock;
@@ -33,12 +32,7 @@ pub fn stop_requested() -> bool {
 
 /// Trains to the end. Interrupted runs are checkpointed and reported as such.
 pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -> Result<Outcome> {
-    let bar = ProgressBar::new(run.config().train.steps).with_position(run.done());
-    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(name.to_owned());
+    let bar = output::bar(run.config().train.steps, name).with_position(run.done());
     let mut observe = |event: &Event| {
         if let Event::Step {
             step,

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod data;
+mod eval;
 mod inspect;
 mod plan;
 mod resolve;
@@ -10,8 +11,9 @@ mod sample;
 
 pub use assemble::assemble;
 pub use data::data;
+pub use eval::eval;
 pub use inspect::inspect;
 pub use plan::plan;
-pub use resolve::{RANK_SPLIT, SIZE, start};
+pub use resolve::{RANK_SPLIT, SIZE, load, start};
 pub use runs::{TAILORS, pretrain, resume, transfer};
 pub use sample::sample;

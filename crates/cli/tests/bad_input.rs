@@ -8,6 +8,7 @@ mod common;
 use common::{contents, fails, pretrain, transfer};
 use learngene_data::Image;
 use learngene_data::image::encode_png;
+use learngene_formats::ImageArchive;
 use std::fs;
 use std::path::Path;
 
@@ -212,5 +213,52 @@ fn broken_weights_and_occupied_folders_are_refused_untouched() {
         transfer base --data builtin:emoji --classes novel --set train.trainable.tailors=0 --set train.trainable.labels=0 --out run | 2 | train.trainable; at least one above 0
         pretrain --data builtin:emoji --classes face --size dit-micro/4 --dense --out base | 3 | already holds a run; learngene resume
         resume empty-run | 3 | no complete checkpoint",
+    );
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    (0..8).for_each(|i| write(root, &format!("real/a/{i}.png"), &png(4)));
+    (0..8).for_each(|i| write(root, &format!("drawn/{i}.png"), &png(4)));
+    (0..3).for_each(|i| write(root, &format!("three/{i}.png"), &png(4)));
+    write(root, "one/1.png", &png(4));
+    write(root, "cut/1.png", &png(4));
+    write(root, "cut/2.png", &png(4)[..50]);
+    write(root, "text.npz", b"a text in an archive's clothing");
+    write(root, "weights.safetensors", b"no weights");
+    let lite0 = include_bytes!("../../../assets/lite0/efficientnet-lite0-f16.safetensors");
+    write(root, "lite0.safetensors", lite0);
+    let empty = ImageArchive {
+        height: 4,
+        width: 4,
+        channels: 3,
+        ..ImageArchive::default()
+    };
+    empty.write(root.join("empty.npz")).unwrap();
+    fs::create_dir_all(root.join("nothing")).unwrap();
+    refused(
+        root,
+        "eval --real real | 2 | --generated
+        eval --real real --generated drawn --metrics fod | 2 | fod; fd
+        eval --real real --generated drawn --metrics sfid | 2 | sfid; --inception
+        eval --real real --generated drawn --metrics fd,is | 2 | InceptionV3; --inception
+        eval --real real --generated drawn --metrics probe | 2 | class of each generated image; arr_1
+        eval --real drawn --generated drawn --metrics probe | 2 | classes and splits; SOURCE
+        eval --real real --classes b --generated drawn | 2 | `b`
+        eval --real drawn --classes a --generated drawn | 2 | drawn; no class names
+        eval --real drawn:test --generated drawn | 2 | no splits
+        eval --real nowhere --generated drawn | 3 | nowhere; no such file
+        eval --real real --generated nowhere | 3 | nowhere; no such file
+        eval --real real --generated nothing | 3 | nothing; holds no image
+        eval --real real --generated cut | 3 | 2.png; replace the file
+        eval --real real --generated text.npz | 3 | text.npz; no ZIP file; arr_0
+        eval --real real --generated empty.npz | 3 | 0 images of the generated set; at least 2
+        eval --real real --generated one | 3 | 1 images of the generated set; at least 2
+        eval --real real --generated three --metrics prdc | 3 | 3 images of the generated set; at least 6
+        eval --real real --generated drawn --inception none | 3 | none; No such file
+        eval --real real --generated drawn --inception weights.safetensors | 3 | weights.safetensors; damaged
+        eval --real real --generated drawn --inception lite0.safetensors | 3 | lite0.safetensors; missing; not InceptionV3",
     );
 }

@@ -2,7 +2,10 @@
 
 mod common;
 
-use common::{fails, json, pretrain, program, succeeds, transfer};
+use common::{contents, fails, json, pretrain, program, succeeds, transfer};
+use learngene_data::image::encode_png;
+use learngene_data::{Dataset, Image, LoadOptions, Split};
+use learngene_formats::ImageArchive;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -287,4 +290,112 @@ fn the_numpy_archive_holds_the_images_of_the_picture() {
         "{}",
         common::stderr(&output)
     );
+}
+
+/// Half of the real test images as if they were generated, in an archive and as files: judged alike, and closer to the real
+/// ones than flat colours are.
+#[test]
+fn generated_images_are_judged_and_features_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let selection = "face,flag,hand".parse().unwrap();
+    let dataset = Dataset::load("builtin:emoji", &selection, &LoadOptions::default()).unwrap();
+    let count = dataset.len(Split::Test) / 2;
+    let images: Vec<Image> = (0..count)
+        .map(|i| dataset.image(Split::Test, 2 * i))
+        .collect();
+    let labels = (0..count).map(|i| dataset.class_of(Split::Test, 2 * i) as i64);
+    let [channels, height, width] = dataset.shape();
+    let archive = |images: &[Image], labels| ImageArchive {
+        height,
+        width,
+        channels,
+        pixels: images.iter().flat_map(|i| &i.pixels).copied().collect(),
+        labels,
+    };
+    let labels = Some(labels.collect());
+    archive(&images, labels)
+        .write(folder.join("drawn.npz"))
+        .unwrap();
+    let flat = |i| {
+        Image::filled(
+            width as u32,
+            height as u32,
+            &[i as u8 * 5, 90, 200 - i as u8],
+        )
+    };
+    let flat: Vec<Image> = (0..count).map(flat).collect();
+    archive(&flat, None).write(folder.join("flat.npz")).unwrap();
+    fs::create_dir(folder.join("files")).unwrap();
+    for (i, image) in images.iter().enumerate() {
+        fs::write(
+            folder.join(format!("files/{i:04}.png")),
+            encode_png(image).unwrap(),
+        )
+        .unwrap();
+    }
+
+    let call = |generated: &str, more: &[&str]| {
+        let start = "eval --real builtin:emoji:test --classes face,flag,hand --resamples 20 --cache kept --json --generated";
+        let args: Vec<&str> = start
+            .split(' ')
+            .chain([generated])
+            .chain(more.iter().copied())
+            .collect();
+        json(folder, &args)
+    };
+    let found = call("drawn.npz", &["--metrics", "fd,kid,prdc,probe"]);
+    let measures = found["measures"].as_array().unwrap();
+    let names: Vec<&str> = measures
+        .iter()
+        .map(|m| m["name"].as_str().unwrap())
+        .collect();
+    let expected = "FD KID precision recall density coverage probe_accuracy";
+    let expected: Vec<String> = expected
+        .split(' ')
+        .map(|n| format!("{}-Lite0", n.replace('_', " ")))
+        .collect();
+    assert_eq!(names[..7], expected);
+    assert_eq!(names[7..], ["probe accuracy-Lite0, real test images"]);
+    for measure in &measures[..6] {
+        assert_eq!(measure["real"], dataset.len(Split::Test));
+        assert_eq!(measure["generated"], count);
+        let [low, high] = ["low", "high"].map(|end| measure["interval"][end].as_f64().unwrap());
+        let value = measure["value"].as_f64().unwrap();
+        assert!(low <= value && value <= high, "{measure}");
+    }
+    assert_eq!(
+        measures[0]["caveats"][0]["kind"],
+        "fewer_images_than_features"
+    );
+    // Every generated image is a real one.
+    assert_eq!(measures[2]["value"], 1.0);
+    assert!(
+        measures[6]["value"].as_f64().unwrap() > 0.7,
+        "{}",
+        measures[6]
+    );
+
+    let distance = |found: &serde_json::Value| found["measures"][0]["value"].as_f64().unwrap();
+    let kept = contents(&folder.join("kept"));
+    assert_eq!(kept.len(), 4, "drawn, and three splits");
+    let again = call("files", &["--metrics", "fd,kid,prdc"]);
+    assert_eq!(again["measures"].as_array().unwrap()[..], measures[..6]);
+    assert!(
+        contents(&folder.join("kept")) == kept,
+        "the same images have the same features"
+    );
+    let flat = call("flat.npz", &["--metrics", "fd"]);
+    assert!(distance(&flat) > 3.0 * distance(&found), "{flat}");
+
+    let args = "eval --real builtin:emoji:test --classes face,flag,hand --generated files --cache kept --metrics fd";
+    let text = succeeds(folder, &args.split(' ').collect::<Vec<_>>());
+    for part in [
+        "FD-Lite0",
+        "95 % interval",
+        "images for 1280 features",
+        "bicubic 224",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
 }

@@ -8,6 +8,8 @@ mod sheet;
 
 use std::path::{Path, PathBuf};
 
+pub use folder::images_in;
+
 use crate::class_map::ClassMap;
 use crate::error::{Error, Hint, Result};
 use crate::{Image, Split};

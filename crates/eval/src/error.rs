@@ -16,10 +16,12 @@ pub enum EvalError {
 
     /// The file is readable but holds another network.
     #[error(
-        "use the feature extractor's weights: {}; the file is not EfficientNet-Lite0 with folded batch norm",
-        problems.join(", ")
+        "use the feature extractor's weights: {}; the file is not {network}",
+        shortened(problems)
     )]
     WeightsMismatch {
+        /// What the file should hold.
+        network: &'static str,
         /// One entry per missing, unexpected, mis-shaped or unusable tensor.
         problems: Vec<String>,
     },
@@ -120,6 +122,39 @@ pub enum EvalError {
         lambda: f64,
     },
 
+    /// Features that different networks, weights or recipes made.
+    #[error(
+        "compare features: the real images have {real}, the generated ones {generated}; \
+         extract both with the same network, weights and size"
+    )]
+    Origins {
+        /// What made those of the real images.
+        real: String,
+        /// What made those of the generated images.
+        generated: String,
+    },
+
+    /// Too few images for a measure to have a value.
+    #[error("compare {found} images of the {set} set: at least {least} are needed")]
+    TooFewImages {
+        /// Which set.
+        set: &'static str,
+        /// Images in it.
+        found: usize,
+        /// Images needed.
+        least: usize,
+    },
+
+    /// Features that are no logits of InceptionV3.
+    #[error("compute the inception score: it is defined on the logits of InceptionV3 alone")]
+    NotLogits,
+
+    /// The eigenvalues of a covariance were not found.
+    #[error(
+        "find the eigenvalues of a covariance: no convergence; are the features of a sensible size?"
+    )]
+    NoConvergence,
+
     /// A picture for a report that is not PNG.
     #[error(
         "use a picture of {length} bytes: they are not a PNG file; encode the picture as PNG first"
@@ -128,4 +163,15 @@ pub enum EvalError {
         /// Number of bytes given.
         length: usize,
     },
+}
+
+/// The first problems, and how many more there are.
+fn shortened(problems: &[String]) -> String {
+    const SHOWN: usize = 20;
+    let shown = problems.iter().take(SHOWN).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match problems.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }

@@ -73,9 +73,31 @@ impl RowMatrix {
     }
 }
 
+/// Refuses the first row with a NaN or an infinity.
+pub(crate) fn check_finite(features: &RowMatrix) -> Result<(), EvalError> {
+    let bad = features
+        .iter()
+        .position(|row| row.iter().any(|value| !value.is_finite()));
+    bad.map_or(Ok(()), |row| Err(EvalError::NotFinite { row }))
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The rows of `generated` in `tests/reference/metrics.py`.
+    pub(crate) fn generated(rows: usize, columns: usize) -> RowMatrix {
+        let hash = |row: usize, column: usize| {
+            let mut h = (row as u32).wrapping_mul(2_654_435_761);
+            h = h.wrapping_add((column as u32).wrapping_mul(40_503).wrapping_add(97));
+            h = (h ^ (h >> 15)).wrapping_mul(2_246_822_519);
+            h = (h ^ (h >> 13)).wrapping_mul(3_266_489_917);
+            ((h ^ (h >> 16)) >> 16) as f32 / 65_536.0
+        };
+        let places = (0..rows).flat_map(|r| (0..columns).map(move |c| (r + 5_000, c)));
+        let values = places.map(|(r, c)| hash(r, c) * 0.75 + 0.125 + (c % 3) as f32 * 0.0625);
+        RowMatrix::new(columns, values.collect()).unwrap()
+    }
 
     #[test]
     fn rows_are_cut_selected_and_ranked() {

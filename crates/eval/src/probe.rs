@@ -14,7 +14,7 @@ use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
 use crate::error::EvalError;
-use crate::matrix::RowMatrix;
+use crate::matrix::{RowMatrix, check_finite};
 use crate::rates::check_labels;
 
 /// Rows with the class of each.
@@ -261,13 +261,6 @@ fn check(set: Labelled<'_>, classes: usize) -> Result<(), EvalError> {
     }
     check_labels(set.labels, classes)?;
     check_finite(set.features)
-}
-
-fn check_finite(features: &RowMatrix) -> Result<(), EvalError> {
-    let bad = features
-        .iter()
-        .position(|row| row.iter().any(|value| !value.is_finite()));
-    bad.map_or(Ok(()), |row| Err(EvalError::NotFinite { row }))
 }
 
 #[cfg(test)]

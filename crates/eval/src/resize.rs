@@ -1,8 +1,9 @@
-//! From 8-bit pixels to the values that the feature extractor reads.
+//! From 8-bit pixels to the values that a feature extractor reads.
 //!
-//! The filter is the separable cubic convolution of Keys (IEEE ASSP 29, 1981) with `a = -1/2`. When an
+//! The bicubic filter is the separable cubic convolution of Keys (IEEE ASSP 29, 1981) with `a = -1/2`. When an
 //! image is made smaller the kernel is widened by the ratio of the sizes, so that nothing aliases; this
-//! is what Pillow's `BICUBIC` does, except that no intermediate result is rounded to 8 bits here.
+//! is what Pillow's `BICUBIC` does, except that no intermediate result is rounded to 8 bits here. The bilinear one is
+//! PyTorch's `interpolate` without `align_corners`, which weighs the two nearest pixels and is never widened.
 
 use crate::error::EvalError;
 
@@ -40,16 +41,33 @@ impl ImageView<'_> {
     }
 }
 
+/// Checks all images.
+pub(crate) fn check_all(images: &[ImageView<'_>]) -> Result<(), EvalError> {
+    let mut numbered = images.iter().enumerate();
+    numbered.try_for_each(|(index, image)| image.check(index))
+}
+
+/// How pixels are weighed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filter {
+    Bicubic,
+    Bilinear,
+}
+
 /// The image, resized to `size` x `size`, as rows of red, green, blue with the values `x / 127.5 - 1`. Grey is
 /// repeated. The image must have passed [`ImageView::check`].
-pub(crate) fn resized(image: &ImageView<'_>, size: usize) -> Vec<f32> {
+pub(crate) fn resized(image: &ImageView<'_>, size: usize, filter: Filter) -> Vec<f32> {
     let ImageView {
         width,
         height,
         channels,
         pixels,
     } = *image;
-    let across = Taps::new(width, size);
+    let taps = |source| match filter {
+        Filter::Bicubic => Taps::bicubic(source, size),
+        Filter::Bilinear => Taps::bilinear(source, size),
+    };
+    let across = taps(width);
     let mut rows = Vec::with_capacity(height * size * 3);
     for line in pixels.chunks_exact(width * channels) {
         for x in 0..size {
@@ -62,7 +80,7 @@ pub(crate) fn resized(image: &ImageView<'_>, size: usize) -> Vec<f32> {
             }));
         }
     }
-    let down = Taps::new(height, size);
+    let down = taps(height);
     let mut values = vec![0.0; size * size * 3];
     for (y, out) in values.chunks_exact_mut(size * 3).enumerate() {
         let (first, weights) = down.at(y);
@@ -87,15 +105,11 @@ struct Taps {
 }
 
 impl Taps {
-    fn new(source: usize, target: usize) -> Self {
+    fn bicubic(source: usize, target: usize) -> Self {
         let ratio = source as f64 / target as f64;
         let stretch = ratio.max(1.0);
         let reach = 2.0 * stretch;
-        let mut taps = Self {
-            first: Vec::with_capacity(target),
-            start: vec![0],
-            weights: Vec::new(),
-        };
+        let mut taps = Self::none();
         for position in 0..target {
             let centre = (position as f64 + 0.5) * ratio;
             let first = (centre - reach + 0.5).max(0.0) as usize;
@@ -104,15 +118,43 @@ impl Taps {
                 .map(|i| cubic((i as f64 + 0.5 - centre) / stretch))
                 .collect();
             let sum: f64 = raw.iter().sum();
-            taps.first.push(first);
-            taps.weights.extend(raw.iter().map(|w| (w / sum) as f32));
-            taps.start.push(taps.weights.len());
+            taps.push(first, raw.iter().map(|w| (w / sum) as f32));
         }
         taps
     }
 
+    fn bilinear(source: usize, target: usize) -> Self {
+        let ratio = source as f64 / target as f64;
+        let mut taps = Self::none();
+        for position in 0..target {
+            let last = (source - 1) as f64;
+            let centre = ((position as f64 + 0.5) * ratio - 0.5).clamp(0.0, last);
+            let first = centre as usize;
+            let share = (centre - first as f64) as f32;
+            let weights = [1.0 - share, share];
+            taps.push(first, weights.into_iter().take(source - first));
+        }
+        taps
+    }
+
+    const fn none() -> Self {
+        Self {
+            first: Vec::new(),
+            start: Vec::new(),
+            weights: Vec::new(),
+        }
+    }
+
+    /// Adds an output position, whose inputs begin at `first`.
+    fn push(&mut self, first: usize, weights: impl IntoIterator<Item = f32>) {
+        self.first.push(first);
+        self.start.push(self.weights.len());
+        self.weights.extend(weights);
+    }
+
     fn at(&self, position: usize) -> (usize, &[f32]) {
-        let range = self.start[position]..self.start[position + 1];
+        let end = self.start.get(position + 1).copied();
+        let range = self.start[position]..end.unwrap_or(self.weights.len());
         (self.first[position], &self.weights[range])
     }
 }
@@ -157,7 +199,7 @@ mod tests {
         };
         for size in [32, 64] {
             let expected = reference["resized"][size.to_string()].as_array().unwrap();
-            let values = resized(&image, size);
+            let values = resized(&image, size, Filter::Bicubic);
             let steps = || (0..size).step_by(3);
             let places =
                 (0..3).flat_map(|c| steps().flat_map(move |y| steps().map(move |x| (y, x, c))));

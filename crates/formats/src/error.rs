@@ -46,6 +46,14 @@ pub enum FormatError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file that should hold images as ADM's evaluation reads them.
+    #[error("{} is not usable as an image archive (.npz): {reason}; expected are `arr_0`, uint8 [n, height, width, channels], and perhaps `arr_1`, a class number for each", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A valid safetensors file that this project did not write.
     #[error("{} is a safetensors file without learngene metadata: it was written by another program and has to be imported first", path.display())]
     NotLearngene {

@@ -2,6 +2,7 @@
 //!
 //! * In: named `f32` tensors in row-major order, a JSON config, class names.
 //! * Out: one self-contained safetensors file ([`WeightFile`]), or a folder of them with checksums ([`CheckpointWriter`]).
+//!   Images go in and out as archives of NumPy's ([`ImageArchive`]).
 //! * Must not know: what a tensor means, how a model computes, which tensor engine holds it.
 //!
 //! Nothing here changes a file in place: a new file is written whole beside the old one and renamed over it
@@ -16,6 +17,7 @@ pub mod error;
 pub mod header;
 mod json_header;
 pub mod manifest;
+pub mod npz;
 pub mod retention;
 pub mod weights;
 
@@ -24,5 +26,6 @@ pub use checkpoint::{Checkpoint, Checkpoints, Found};
 pub use checkpoint_writer::{CheckpointWriter, Content, Saved};
 pub use error::{FormatError, Mismatch, Result};
 pub use header::{FORMAT_VERSION, Header, Kind};
+pub use npz::ImageArchive;
 pub use retention::Retention;
 pub use weights::{TensorEntry, WeightFile, fingerprint};

@@ -2,8 +2,9 @@
 
 use super::lab::{Lab, Tailor};
 use crate::failure::Result;
+use crate::features::views;
 use learngene_data::{Dataset, Image, Split};
-use learngene_eval::{ImageView, Labelled, Lite0, Probe, Rates, RowMatrix};
+use learngene_eval::{Labelled, Lite0, Probe, Rates, RowMatrix};
 use learngene_nn::Dit;
 use serde::Serialize;
 
@@ -113,14 +114,5 @@ fn split(lite0: &Lite0, dataset: &Dataset, split: Split) -> Result<(RowMatrix, V
 }
 
 fn features(lite0: &Lite0, images: &[Image]) -> Result<RowMatrix> {
-    let views: Vec<ImageView<'_>> = images
-        .iter()
-        .map(|i| ImageView {
-            width: i.width as usize,
-            height: i.height as usize,
-            channels: i.channels as usize,
-            pixels: &i.pixels,
-        })
-        .collect();
-    Ok(lite0.features(&views, FEATURE_SIZE, |_, _| {})?)
+    Ok(lite0.features(&views(images), FEATURE_SIZE, |_, _| {})?)
 }

@@ -97,7 +97,7 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 }
 
 /// Reads the data set, naming the files it leaves out.
-pub(super) fn load(data: &DataConfig) -> Result<Dataset> {
+pub fn load(data: &DataConfig) -> Result<Dataset> {
     let source = source::open(&data.source, data.class_map.as_deref())?;
     if !source.skipped().is_empty() {
         let names = source

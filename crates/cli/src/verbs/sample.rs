@@ -1,9 +1,10 @@
 //! `sample`.
 
 use crate::failure::{Failure, Result};
-use crate::{args, model, npz, output};
+use crate::{args, model, output};
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
+use learngene_formats::ImageArchive;
 use learngene_train::{Generation, Request, generate};
 
 /// `sample`.
@@ -33,12 +34,17 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let images = generate(&model, &schedule, target, &how, &requests)?;
     // The archive first: a grid of very many images is too large a picture.
     if let Some(path) = &args.npz {
-        let labels: Vec<i64> = requests
-            .iter()
-            .filter_map(|r| r.label)
-            .map(|l| l as i64)
-            .collect();
-        output::write(path, &npz::archive(&images, &labels))?;
+        let [channels, height, width] = config.model.input;
+        let labels = requests.iter().filter_map(|r| r.label);
+        let archive = ImageArchive {
+            height,
+            width,
+            channels,
+            pixels: images.iter().flat_map(|i| &i.pixels).copied().collect(),
+            labels: Some(labels.map(|l| l as i64).collect()),
+        };
+        output::make_folder_of(path)?;
+        archive.write(path)?;
         output::say(&format!("wrote {}", path.display()));
     }
     if let Some(path) = &args.out {

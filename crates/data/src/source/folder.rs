@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Sample, Source, text};
-use crate::Split;
 use crate::error::{Error, Result};
 use crate::image::decode;
+use crate::{Image, Split};
 
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
@@ -98,6 +98,27 @@ impl ImageFolder {
     }
 }
 
+/// The images that lie in a folder itself, by name; none if it has sub-folders alone.
+///
+/// # Errors
+/// A folder that cannot be listed, or a broken image.
+pub fn images_in(folder: &Path) -> Result<Vec<Image>> {
+    let listing = Listing::read(folder)?;
+    listing.images.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<Image> {
+    let size = fs::metadata(path).map_err(Error::io(path))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(Error::Decode {
+            path: path.to_path_buf(),
+            reason: format!("{size} bytes, above the limit of {MAX_FILE_BYTES} for one image"),
+        });
+    }
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    decode(&bytes, path)
+}
+
 impl Source for ImageFolder {
     fn name(&self) -> &str {
         &self.name
@@ -117,19 +138,7 @@ impl Source for ImageFolder {
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
         Box::new(self.files.iter().map(|file| {
-            let size = fs::metadata(&file.path)
-                .map_err(Error::io(&file.path))?
-                .len();
-            if size > MAX_FILE_BYTES {
-                return Err(Error::Decode {
-                    path: file.path.clone(),
-                    reason: format!(
-                        "{size} bytes, above the limit of {MAX_FILE_BYTES} for one image"
-                    ),
-                });
-            }
-            let bytes = fs::read(&file.path).map_err(Error::io(&file.path))?;
-            let image = decode(&bytes, &file.path)?;
+            let image = read(&file.path)?;
             Ok(Sample {
                 image,
                 class: file.class,

@@ -8,27 +8,29 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use crate::error::EvalError;
 
 /// Tensors of a file that is being read, and what was found wrong with it so far.
-pub(super) struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     file: SafeTensors<'a>,
     taken: BTreeSet<String>,
     problems: Vec<String>,
+    network: &'static str,
 }
 
 impl<'a> Weights<'a> {
-    /// Checks the header of `bytes`; no tensor is read yet.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, EvalError> {
+    /// Checks the header of `bytes`, which should hold `network`; no tensor is read yet.
+    pub(crate) fn read(bytes: &'a [u8], network: &'static str) -> Result<Self, EvalError> {
         let file = SafeTensors::deserialize(bytes)
             .map_err(|source| EvalError::WeightsUnreadable { source })?;
         Ok(Self {
             file,
             taken: BTreeSet::new(),
             problems: Vec::new(),
+            network,
         })
     }
 
     /// The values of tensor `name`. If it is missing or unusable the problem is noted, zeros take its place,
     /// and [`Self::finish`] will fail.
-    pub(super) fn take(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+    pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
         self.taken.insert(name.to_owned());
         let values = match self.file.tensor(name) {
             Ok(view) => decode(&view, shape),
@@ -41,7 +43,7 @@ impl<'a> Weights<'a> {
     }
 
     /// Like [`Self::take`], for a matrix `[out, in]` of which the transpose `[in, out]` is needed.
-    pub(super) fn take_transposed(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+    pub(crate) fn take_transposed(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
         let values = self.take(name, shape);
         let columns = values.len() / shape[0];
         (0..columns)
@@ -49,8 +51,23 @@ impl<'a> Weights<'a> {
             .collect()
     }
 
+    /// Like [`Self::take`], for values of which none may be below 0.
+    pub(crate) fn take_variance(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let values = self.take(name, shape);
+        if values.iter().any(|&value| value < 0.0) {
+            self.problems
+                .push(format!("'{name}' holds a value below 0"));
+        }
+        values
+    }
+
+    /// Lets a tensor be there or not.
+    pub(crate) fn pass_over(&mut self, name: &str) {
+        self.taken.insert(name.to_owned());
+    }
+
     /// Ends the reading: the file must have held exactly the tensors that were taken.
-    pub(super) fn finish(mut self) -> Result<(), EvalError> {
+    pub(crate) fn finish(mut self) -> Result<(), EvalError> {
         let unexpected = self
             .file
             .names()
@@ -64,6 +81,7 @@ impl<'a> Weights<'a> {
             return Ok(());
         }
         Err(EvalError::WeightsMismatch {
+            network: self.network,
             problems: self.problems,
         })
     }

@@ -6,17 +6,16 @@
 //! Batch norm is folded into the weights. Padding is TensorFlow's SAME: `out = ceil(in / stride)`, and of
 //! an odd number of padded pixels the extra one goes right and to the bottom.
 
-mod conv;
-mod weights;
-
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use self::conv::{Depthwise, Map, Pointwise, Stem, Then};
-use self::weights::Weights;
 use crate::error::EvalError;
+use crate::layers::{
+    Conv, Depthwise, Kernel, Map, Padding, Pointwise, Then, Weights, global_average,
+};
 use crate::matrix::RowMatrix;
-use crate::resize::{ImageView, resized};
+use crate::metrics::{Layer, Network, Origin};
+use crate::resize::{Filter, ImageView, check_all, resized};
 
 /// The built-in weights: float16, ImageNet-1K, see `assets/lite0/README.md`.
 const BUILT_IN: &[u8] = include_bytes!(concat!(
@@ -35,14 +34,21 @@ const STAGES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 3, 1, 6, 320),
 ];
 const STEM_CHANNELS: usize = 32;
+const STEM: Kernel = Kernel {
+    height: 3,
+    width: 3,
+    stride: 2,
+    padding: Padding::Same,
+};
 
 /// The feature extractor. It runs on the CPU, whatever device a model is trained on.
 #[derive(Debug)]
 pub struct Lite0 {
-    stem: Stem,
+    stem: Conv,
     blocks: Vec<Block>,
     head: Pointwise,
     classifier: Pointwise,
+    fingerprint: String,
 }
 
 #[derive(Debug)]
@@ -60,6 +66,7 @@ struct Scratch {
     wide: Map,
     filtered: Map,
     output: Map,
+    unfolded: Vec<f32>,
 }
 
 impl Lite0 {
@@ -86,8 +93,8 @@ impl Lite0 {
     /// [`EvalError::WeightsUnreadable`] for a damaged file, [`EvalError::WeightsMismatch`] with every
     /// missing, unexpected, mis-shaped or non-finite tensor.
     pub fn from_safetensors(bytes: &[u8]) -> Result<Self, EvalError> {
-        let mut weights = Weights::read(bytes)?;
-        let stem = Stem::read(&mut weights, STEM_CHANNELS);
+        let mut weights = Weights::read(bytes, "EfficientNet-Lite0 with folded batch norm")?;
+        let stem = Conv::read(&mut weights, "stem", [STEM_CHANNELS, 3], STEM, 6.0);
         let mut blocks = Vec::new();
         let mut channels = STEM_CHANNELS;
         for (repeats, kernel, first_stride, expansion, out) in STAGES {
@@ -130,7 +137,18 @@ impl Lite0 {
             blocks,
             head,
             classifier,
+            fingerprint: blake3::hash(bytes).to_hex().to_string(),
         })
+    }
+
+    /// What its features come from, if images are resized to `input_size`.
+    pub fn origin(&self, input_size: usize) -> Origin {
+        Origin {
+            network: Network::Lite0,
+            layer: Layer::Pooled,
+            weights: self.fingerprint.clone(),
+            resize: format!("bicubic {input_size}"),
+        }
     }
 
     /// Feature vectors, one row of [`Self::FEATURES`] values per image: the global average after the last
@@ -155,14 +173,14 @@ impl Lite0 {
                 highest: *Self::INPUT_RANGE.end(),
             });
         }
-        for (index, image) in images.iter().enumerate() {
-            image.check(index)?;
-        }
+        check_all(images)?;
         let done = AtomicUsize::new(0);
         let mut values = vec![0.0; images.len() * Self::FEATURES];
         let rows = values.par_chunks_exact_mut(Self::FEATURES).zip(images);
         rows.for_each_init(Scratch::default, |scratch, (row, image)| {
-            scratch.input.set(input_size, 3, resized(image, input_size));
+            scratch
+                .input
+                .set(input_size, 3, resized(image, input_size, Filter::Bicubic));
             self.forward(scratch, row);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len());
         });
@@ -174,15 +192,7 @@ impl Lite0 {
     /// # Errors
     /// [`EvalError::Width`] if the rows are not feature vectors of this network.
     pub fn logits(&self, features: &RowMatrix) -> Result<RowMatrix, EvalError> {
-        if features.columns() != Self::FEATURES {
-            return Err(EvalError::Width {
-                expected: Self::FEATURES,
-                found: features.columns(),
-            });
-        }
-        let mut values = vec![0.0; features.rows() * Self::CLASSES];
-        self.classifier.rows(features.values(), &mut values);
-        RowMatrix::new(Self::CLASSES, values)
+        self.classifier.matrix(features)
     }
 
     /// Sends `scratch.input` (`[size, size, 3]`, values in [-1, 1]) through the network into `features`.
@@ -192,8 +202,9 @@ impl Lite0 {
             wide,
             filtered,
             output,
+            unfolded,
         } = scratch;
-        self.stem.forward(input, wide, output);
+        self.stem.forward(input, unfolded, output);
         std::mem::swap(input, output);
         for block in &self.blocks {
             match &block.expand {
@@ -212,13 +223,6 @@ impl Lite0 {
             std::mem::swap(input, output);
         }
         self.head.forward(input, &Then::Relu6, wide);
-        let pixels = wide.values().chunks_exact(Self::FEATURES);
-        let share = 1.0 / pixels.len() as f32;
-        features.fill(0.0);
-        for pixel in pixels {
-            for (feature, value) in features.iter_mut().zip(pixel) {
-                *feature += value * share;
-            }
-        }
+        global_average(wide, features);
     }
 }

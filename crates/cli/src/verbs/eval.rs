@@ -1,0 +1,290 @@
+//! `eval`.
+
+use crate::args::{self, Metric};
+use crate::failure::{Failure, Result};
+use crate::features::{Cache, Extraction, Extractor, views};
+use crate::output;
+use crate::pictures::Pictures;
+use learngene_data::{Dataset, Split};
+use learngene_eval::metrics::{
+    Bootstrap, Features, Layer, Measure, Origin, Pair, frechet_distance, inception_score,
+    kernel_distance, manifold,
+};
+use learngene_eval::{EvalError, Labelled, Probe, Rates};
+use learngene_train::DataConfig;
+use serde::Serialize;
+
+/// Metrics of any network, and those of InceptionV3.
+const ALWAYS: [Metric; 3] = [Metric::Fd, Metric::Kid, Metric::Prdc];
+const INCEPTION: [Metric; 2] = [Metric::Sfid, Metric::Is];
+
+/// Images of each set without which there is nothing to measure.
+const LEAST: usize = 2;
+
+/// All that is printed.
+#[derive(Serialize)]
+struct Report<'a> {
+    real: &'a str,
+    generated: &'a str,
+    features: &'a Origin,
+    resamples: usize,
+    seed: u64,
+    measures: Vec<Measure>,
+}
+
+/// `eval`.
+pub fn eval(args: &args::Eval) -> Result<()> {
+    let metrics = metrics(args)?;
+    let source = |source: &str| DataConfig {
+        source: source.to_owned(),
+        classes: "all".into(),
+        image_size: None,
+        channels: None,
+        class_map: None,
+    };
+    let real = Pictures::open(&DataConfig {
+        classes: args.classes.clone(),
+        image_size: args.image_size,
+        class_map: args.class_map.clone(),
+        ..source(&args.real)
+    })?;
+    let generated = Pictures::open(&source(&args.generated))?;
+    for (pictures, set) in [(&real, "real"), (&generated, "generated")] {
+        let found = pictures.views().len();
+        if found < LEAST {
+            return Err(EvalError::TooFewImages {
+                set,
+                found,
+                least: LEAST,
+            }
+            .into());
+        }
+    }
+    let tested = match metrics.contains(&Metric::Probe) {
+        true => Some(Tested::new(&real, &generated)?),
+        false => None,
+    };
+    let judge = Judge {
+        extractor: Extractor::load(args.inception.as_deref())?,
+        cache: args.cache.as_deref().map(Cache::new),
+        bootstrap: Bootstrap {
+            seed: args.seed,
+            resamples: args.resamples,
+        },
+    };
+    let measures = judge.measures(&metrics, tested.as_ref(), &real, &generated)?;
+    let report = Report {
+        real: &args.real,
+        generated: &args.generated,
+        features: &judge.origin(),
+        resamples: args.resamples,
+        seed: args.seed,
+        measures,
+    };
+    if args.json {
+        output::json(&report);
+    } else {
+        print(&report);
+    }
+    Ok(())
+}
+
+/// What is to be measured, each once.
+fn metrics(args: &args::Eval) -> Result<Vec<Metric>> {
+    let inception = args.inception.is_some();
+    if !inception && args.metrics.iter().any(|m| INCEPTION.contains(m)) {
+        return Err(Failure::Usage(
+            "sfid and is are defined on InceptionV3 alone: name its weights with --inception"
+                .into(),
+        ));
+    }
+    let more = INCEPTION.iter().filter(|_| inception);
+    let all = ALWAYS.iter().chain(more).copied().collect();
+    let wanted = match &args.metrics[..] {
+        [] => all,
+        named => named.to_vec(),
+    };
+    let first = |&(at, metric): &(usize, &Metric)| !wanted[..at].contains(metric);
+    let once = wanted.iter().enumerate().filter(first);
+    Ok(once.map(|(_, &metric)| metric).collect())
+}
+
+/// What the probe is asked: real images with their classes, and the classes that generated ones should be of.
+struct Tested<'a> {
+    dataset: &'a Dataset,
+    labels: Vec<usize>,
+}
+
+impl<'a> Tested<'a> {
+    fn new(real: &'a Pictures, generated: &Pictures) -> Result<Self> {
+        let dataset = real.dataset.as_ref().ok_or_else(|| {
+            Failure::Usage(
+                "the probe needs real images with classes and splits: give a SOURCE".into(),
+            )
+        })?;
+        let labels = generated.classes_among(dataset.classes())?;
+        Ok(Self { dataset, labels })
+    }
+}
+
+/// All that judging takes besides images.
+struct Judge {
+    extractor: Extractor,
+    cache: Option<Cache>,
+    bootstrap: Bootstrap,
+}
+
+impl Judge {
+    fn origin(&self) -> Origin {
+        match &self.extractor {
+            Extractor::Lite0(lite0) => lite0.origin(learngene_eval::Lite0::INPUT),
+            Extractor::Inception(inception) => inception.origin(Layer::Pooled),
+        }
+    }
+
+    fn measures(
+        &self,
+        metrics: &[Metric],
+        tested: Option<&Tested<'_>>,
+        real: &Pictures,
+        generated: &Pictures,
+    ) -> Result<Vec<Measure>> {
+        let cache = self.cache.as_ref();
+        let drawn = self
+            .extractor
+            .extract(&generated.views(), "generated images", cache)?;
+        let real_features = self
+            .extractor
+            .extract(&real.views(), "real images", cache)?;
+        let pair = Pair::new(&real_features.pooled, &drawn.pooled)?;
+        let mut measures = Vec::new();
+        for metric in metrics {
+            match metric {
+                Metric::Fd => measures.push(self.frechet(&pair)?),
+                Metric::Kid => measures.push(kernel_distance(&pair, &self.bootstrap)?),
+                Metric::Prdc => {
+                    let found = manifold(&pair, &self.bootstrap)?;
+                    measures.extend([found.precision, found.recall, found.density, found.coverage]);
+                }
+                Metric::Probe => {
+                    if let Some(tested) = tested {
+                        measures.extend(self.probe(tested, &drawn)?);
+                    }
+                }
+                Metric::Sfid => {
+                    if let (Some(real), Some(drawn)) = (&real_features.spatial, &drawn.spatial) {
+                        measures.push(self.frechet(&Pair::new(real, drawn)?)?);
+                    }
+                }
+                Metric::Is => {
+                    if let Extractor::Inception(inception) = &self.extractor {
+                        let logits = inception.logits(drawn.pooled.rows())?;
+                        let logits = Features::new(inception.origin(Layer::Logits), logits)?;
+                        measures.push(inception_score(&logits, &self.bootstrap)?);
+                    }
+                }
+            }
+        }
+        Ok(measures)
+    }
+
+    fn frechet(&self, pair: &Pair<'_>) -> Result<Measure> {
+        let bar = output::bar(self.bootstrap.resamples as u64, "resamples");
+        let measure = frechet_distance(pair, &self.bootstrap, || bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok(measure)
+    }
+
+    /// How often a classifier of the real classes is right on generated images, and on real ones of the test split.
+    fn probe(&self, tested: &Tested<'_>, drawn: &Extraction) -> Result<Vec<Measure>> {
+        let Tested { dataset, labels } = tested;
+        let split = |split: Split| {
+            let all = 0..dataset.len(split);
+            let images: Vec<_> = all.clone().map(|i| dataset.image(split, i)).collect();
+            let labels: Vec<_> = all.map(|i| dataset.class_of(split, i)).collect();
+            let name = format!("{} split", split.name());
+            let cache = self.cache.as_ref();
+            let features = self
+                .extractor
+                .extract(&views(&images), &name, cache)?
+                .pooled;
+            Ok::<_, Failure>((features, labels))
+        };
+        let (train, train_labels) = split(Split::Train)?;
+        let (val, val_labels) = split(Split::Val)?;
+        let (test, test_labels) = split(Split::Test)?;
+        let fit = Labelled {
+            features: train.rows(),
+            labels: &train_labels,
+        };
+        let check = Labelled {
+            features: val.rows(),
+            labels: &val_labels,
+        };
+        let classes = dataset.classes().len();
+        let probe = Probe::select(fit, check, classes, &Probe::LAMBDAS)?.probe;
+        let rate = |features: &Features, labels: &[usize]| {
+            let said = probe.predict(features.rows())?;
+            Ok::<_, Failure>(Rates::new(labels, &said, classes)?.overall)
+        };
+        let name = train.origin().named("probe accuracy");
+        let (of_drawn, of_real) = (rate(&drawn.pooled, labels)?, rate(&test, &test_labels)?);
+        let beside = format!("{name}, real test images");
+        let drawn = Measure::of_rate(name, &of_drawn, train_labels.len(), labels.len());
+        let real = Measure::of_rate(beside, &of_real, test_labels.len(), 0);
+        Ok([drawn, real].into_iter().flatten().collect())
+    }
+}
+
+fn print(report: &Report<'_>) {
+    let origin = report.features;
+    output::say(&format!("real: {}", report.real));
+    output::say(&format!("generated: {}", report.generated));
+    output::say(&format!(
+        "features: {:?}, weights {}, {} pixels",
+        origin.network,
+        origin.weights.get(..12).unwrap_or_default(),
+        origin.resize
+    ));
+    output::say("");
+    let rows = report.measures.iter().map(|measure| {
+        let interval = measure.interval.map_or_else(
+            || "-".to_owned(),
+            |i| format!("{} to {}", digits(i.low), digits(i.high)),
+        );
+        let count = |n: usize| match n {
+            0 => "-".to_owned(),
+            n => n.to_string(),
+        };
+        vec![
+            measure.name.clone(),
+            digits(measure.value),
+            interval,
+            count(measure.real),
+            count(measure.generated),
+        ]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    output::table(
+        &["measure", "value", "95 % interval", "n real", "n generated"],
+        &rows,
+    );
+    let caveats = report.measures.iter().flat_map(|measure| {
+        let line = |caveat| format!("{}: {caveat}", measure.name);
+        measure.caveats.iter().map(line)
+    });
+    let caveats: Vec<String> = caveats.collect();
+    if !caveats.is_empty() {
+        output::say("");
+        caveats.iter().for_each(|line| output::say(line));
+    }
+}
+
+/// Five digits or so, whatever the size.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        0.0..1.0 => format!("{value:.5}"),
+        1.0..100.0 => format!("{value:.3}"),
+        _ => format!("{value:.1}"),
+    }
+}
