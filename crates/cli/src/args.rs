@@ -20,12 +20,30 @@ const ABOUT_PRETRAIN: &str = "Examples:
 
 Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value.";
 
-const ABOUT_TRANSFER: &str = "Examples:
+/// Examples, then every method with its settings.
+fn about_transfer() -> String {
+    let mut text = "\
+Examples:
   learngene transfer runs/kind --data builtin:emoji --classes novel --out runs/novel
-  learngene transfer runs/kind --data photos/ --tailor-rank 4 --steps 300 --out runs/photos
+  learngene transfer runs/dense --data photos/ --method lora --rank 16 --set method.alpha=32 --out runs/photos
 
-Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes; its \
-tailors.safetensors holds the new tailors alone, for `learngene assemble --tailors`.";
+Images are cropped and resized to the size the model has. The run folder is a MODEL of the new classes. New tailors \
+alone lie in its tailors.safetensors, for `learngene assemble --tailors`; what another method trained in its \
+adapter.safetensors, for `learngene merge --adapter`.
+
+Methods, their learning rates and their settings:
+"
+    .to_owned();
+    for method in learngene_transfer::METHODS {
+        let (name, about, rate) = (method.name(), method.about(), method.rate());
+        text += &format!("  {name:<14} {about} [lr {rate}]\n");
+        for setting in method.settings() {
+            let (name, default, about) = (setting.name, setting.default, setting.about);
+            text += &format!("                   method.{name}={default}  {about}\n");
+        }
+    }
+    text
+}
 
 const ABOUT_EVAL: &str = "Examples:
   learngene sample runs/kind --count 50 --npz samples.npz
@@ -83,8 +101,10 @@ pub enum Verb {
     Inspect(Inspect),
     /// Make a smaller model for some classes, without training.
     Assemble(Assemble),
-    /// Train tailors for new classes on a frozen learngene.
+    /// Adapt a model to new classes: new tailors on a frozen learngene, or another method.
     Transfer(Transfer),
+    /// Work what a method added into ordinary weights.
+    Merge(Merge),
     /// Generate images.
     Sample(Sample),
     /// Judge generated images beside real ones.
@@ -221,7 +241,7 @@ pub struct Resume {
     after_help = "Examples:\n  learngene inspect runs/kind\n  learngene inspect runs/novel/tailors.safetensors --json"
 )]
 pub struct Inspect {
-    /// A run folder, a checkpoint or a safetensors file, also one of tailors.
+    /// A run folder, a checkpoint or a safetensors file, also one of tailors or an adapter.
     pub model: PathBuf,
     /// Print one JSON document.
     #[arg(long)]
@@ -252,7 +272,7 @@ pub struct Assemble {
 
 /// Options of `transfer`.
 #[derive(clap::Args)]
-#[command(after_help = ABOUT_TRANSFER)]
+#[command(after_help = about_transfer())]
 pub struct Transfer {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
@@ -265,29 +285,45 @@ pub struct Transfer {
     /// A TOML that merges and picks classes.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
-    /// How to adapt.
-    #[arg(long, default_value = "kind", value_parser = ["kind"])]
+    /// How to adapt: one of the methods below.
+    #[arg(long, value_name = "NAME", default_value = "kind")]
     pub method: String,
-    /// Components of a new tailor; as in pre-training by default.
-    #[arg(long, value_name = "N_T")]
-    pub tailor_rank: Option<usize>,
+    /// The same as --set method.rank=R.
+    #[arg(long, value_name = "R", alias = "tailor-rank")]
+    pub rank: Option<usize>,
     /// Steps to train.
     #[arg(long, default_value_t = learngene_transfer::STEPS)]
     pub steps: u64,
-    /// Peak learning rate.
-    #[arg(long, default_value_t = learngene_transfer::LEARNING_RATE)]
-    pub lr: f64,
+    /// Peak learning rate; the method's by default.
+    #[arg(long)]
+    pub lr: Option<f64>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Steps between checkpoints; as in pre-training by default.
     #[arg(long, value_name = "STEPS")]
     pub checkpoint_every: Option<u64>,
-    /// A single deviation, such as train.trainable.learngene=0.3; may be repeated.
+    /// A single deviation, such as method.alpha=16 or train.trainable.learngene=0.3; may be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
     /// Folder of the run, which must not hold one yet.
     #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Options of `merge`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  learngene merge runs/lora --out merged.safetensors\n  learngene merge runs/dense --adapter runs/lora/adapter.safetensors --out merged.safetensors"
+)]
+pub struct Merge {
+    /// An adapted model; with --adapter the one it was adapted from.
+    pub model: PathBuf,
+    /// An adapter file of that model.
+    #[arg(long, value_name = "FILE")]
+    pub adapter: Option<PathBuf>,
+    /// File to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }
 

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Verb::Inspect(inspect) => verbs::inspect(&inspect),
         Verb::Assemble(assemble) => verbs::assemble(&assemble, &args.device),
         Verb::Transfer(transfer) => verbs::transfer(&transfer, &args.device),
+        Verb::Merge(merge) => verbs::merge(&merge, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
         Verb::Eval(eval) => verbs::eval(&eval),
         Verb::Plan(plan) => verbs::plan(&plan),

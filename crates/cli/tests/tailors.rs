@@ -134,7 +134,7 @@ fn tailors_that_do_not_belong_are_refused_before_anything_is_written() {
     pretrain(folder, "base", &["--steps", "1"]);
     pretrain(folder, "other", &["--steps", "1", "--seed", "1"]);
     transfer(folder, "novel", &[]);
-    transfer(folder, "thin", &["--tailor-rank", "2"]);
+    transfer(folder, "thin", &["--rank", "2"]);
     let moved = transfer(folder, "moved", &["--set", "train.trainable.learngene=0.3"]);
     assert!(!moved.contains("tailors:") && !folder.join("moved/tailors.safetensors").exists());
     succeeds(
@@ -196,11 +196,7 @@ fn tailors_that_do_not_belong_are_refused_before_anything_is_written() {
         "face,heart",
         thin,
         2,
-        &[
-            "`heart` has 2 components",
-            "`face` has 4",
-            "--tailor-rank 4",
-        ],
+        &["`heart` has 2 components", "`face` has 4", "--rank 4"],
     );
     refused(
         "base",

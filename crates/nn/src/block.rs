@@ -3,6 +3,7 @@
 use crate::{
     adaln::{Modulation, NORM_EPS},
     attention::Attention,
+    bottleneck::Bottleneck,
     config::DitConfig,
     error::Result,
     init::Init,
@@ -22,6 +23,8 @@ pub struct Block {
     pub attention: Attention,
     /// Perceptron.
     pub mlp: Mlp,
+    /// Behind both.
+    pub bottleneck: Option<Bottleneck>,
 }
 
 impl Block {
@@ -30,6 +33,7 @@ impl Block {
             modulation: Modulation::init(config.adaln, config.hidden, init),
             attention: Attention::init(config, init)?,
             mlp: Mlp::init(config, init)?,
+            bottleneck: None,
         })
     }
 
@@ -58,7 +62,11 @@ impl Block {
             eps: NORM_EPS,
             recompute,
         };
-        transformer_block(x, modulation, weights, plan, settings)
+        let y = transformer_block(x, modulation, weights, plan, settings);
+        match &self.bottleneck {
+            Some(bottleneck) => bottleneck.forward(y),
+            None => y,
+        }
     }
 
     pub(crate) fn specialise(
@@ -71,6 +79,7 @@ impl Block {
             modulation: self.modulation.clone(),
             attention: self.attention.specialise(list, groups, form),
             mlp: self.mlp.specialise(list, groups, form),
+            bottleneck: self.bottleneck.clone(),
         }
     }
 }

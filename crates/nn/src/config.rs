@@ -1,6 +1,9 @@
 //! The whole description of a model: nothing about its shape is written anywhere else.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    term::TermConfig,
+};
 use serde::{Deserialize, Serialize};
 
 /// How the adaptive layer norms get their shift, scale and gate from the condition vector.
@@ -24,6 +27,19 @@ pub enum Basis {
         /// `N_G`.
         learngene: usize,
     },
+}
+
+/// Which samples switch which tailors on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// Each class has a tailor of its own.
+    #[default]
+    Class,
+    /// One tailor, on for every sample that switches any on: not for the null label.
+    Labelled,
+    /// One tailor, on for every sample.
+    Every,
 }
 
 /// The rank split `(N_G, N_T)`.
@@ -88,8 +104,21 @@ pub struct DitConfig {
     pub attention_basis: Option<Basis>,
     /// `N_T`: components of a tailor; 0 for a model without tailors.
     pub tailor_rank: usize,
-    /// Tailors of each matrix: one per class, or 0 for a model without tailors.
+    /// Tailors of each matrix: one per class (or one in all, see `sharing`), or 0 for a model without tailors.
     pub groups: usize,
+    /// Whether classes share one tailor.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sharing: Sharing,
+    /// What makes the weights of projections that are not as they are stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<TermConfig>,
+    /// Width of a bottleneck behind each block; 0 for none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bottleneck: usize,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Name, hidden, depth, heads, adaLN of every size; the patch follows the slash in a full name such as `dit-b/2`.
@@ -147,6 +176,9 @@ impl DitConfig {
             attention_basis: None,
             tailor_rank: 0,
             groups: 0,
+            sharing: Sharing::Class,
+            terms: Vec::new(),
+            bottleneck: 0,
         };
         config.validate()?;
         Ok(config)
@@ -163,13 +195,27 @@ impl DitConfig {
     /// The same model with one tailor of rank `N_T` per class beside whatever its projections are made of.
     pub fn with_tailors(mut self, tailor_rank: usize) -> Result<Self> {
         self.tailor_rank = tailor_rank;
-        self.groups = if tailor_rank == 0 {
-            0
-        } else {
-            self.num_classes
-        };
+        self.sharing = Sharing::Class;
+        self.groups = self.expected_groups();
         self.validate()?;
         Ok(self)
+    }
+
+    /// The same model with one tailor of rank `N_T` for all classes in place of those it has.
+    pub fn with_shared_tailor(mut self, tailor_rank: usize, sharing: Sharing) -> Result<Self> {
+        self.tailor_rank = tailor_rank;
+        self.sharing = sharing;
+        self.groups = self.expected_groups();
+        self.validate()?;
+        Ok(self)
+    }
+
+    fn expected_groups(&self) -> usize {
+        match (self.tailor_rank, self.sharing) {
+            (0, _) => 0,
+            (_, Sharing::Class) => self.num_classes,
+            (_, Sharing::Labelled | Sharing::Every) => 1,
+        }
     }
 
     /// Refuses what describes no model, naming the field.
@@ -249,17 +295,19 @@ impl DitConfig {
                 ),
             );
         }
-        let groups = if self.tailor_rank == 0 {
-            0
-        } else {
-            self.num_classes
-        };
+        let groups = self.expected_groups();
         if self.groups != groups {
             let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
-            let expected = format!("{groups}: one tailor per class, or none without a tailor_rank");
+            let expected = format!(
+                "{groups}: one tailor per class or one they share, or none without a tailor_rank"
+            );
             return fail("groups", found, &expected);
         }
-        Ok(())
+        if self.bottleneck > self.hidden {
+            let found = self.bottleneck.to_string();
+            return fail("bottleneck", found, &format!("at most {}", self.hidden));
+        }
+        crate::term::validate(self)
     }
 
     /// Patches of an image, which is the number of tokens `T`.

@@ -38,6 +38,9 @@ pub struct Plan {
     pub dense: Cost,
     /// Products of attention, which have no parameters.
     pub attention: Cost,
+    /// Terms and bottlenecks. The multiply-accumulates of a term, which makes a weight, are spent once in a forward pass
+    /// and counted as for a pass of one image.
+    pub adapters: Cost,
     /// Biases, adaLN, embeddings and the output layer.
     pub rest: Cost,
     /// Everything; multiply-accumulates with one tailor on.
@@ -69,8 +72,11 @@ pub fn plan(config: &DitConfig) -> Plan {
         config.depth as u64,
     );
     let (mut sides, mut learngene_macs, mut dense_macs) = (0, 0, 0);
-    for (_, n, m) in projections(config) {
+    let mut adapter_macs = depth * t * 2 * d * config.bottleneck as u64;
+    for (site, n, m) in projections(config) {
         sides += (n + m) as u64;
+        let making = config.form_at(site).map_or(0, |formula| formula.macs(m, n));
+        adapter_macs += depth * making;
         match config.basis_of(n, m).rank() {
             Some(rank) => learngene_macs += depth * t * (rank * (n + m)) as u64,
             None => dense_macs += depth * t * (n * m) as u64,
@@ -102,7 +108,11 @@ pub fn plan(config: &DitConfig) -> Plan {
     let tailor = cost(tailors.checked_div(groups).unwrap_or(0), tailor_macs);
     let dense = cost(dense, dense_macs);
     let attention = cost(0, depth * 2 * t * t * d);
-    let rest = cost(of(Part::Rest) + of(Part::Labels), rest_macs);
+    let adapters = cost(of(Part::Adapters) + of(Part::Fixed), adapter_macs);
+    let rest = cost(
+        of(Part::Rest) + of(Part::Biases) + of(Part::Labels),
+        rest_macs,
+    );
     let add = |parts: &[Cost]| {
         cost(
             parts.iter().map(|c| c.parameters).sum(),
@@ -110,13 +120,14 @@ pub fn plan(config: &DitConfig) -> Plan {
         )
     };
     let learngene_only = add(&[learngene, dense, attention, rest]);
-    let total = add(&[learngene_only, cost(tailors, tailor_macs)]);
+    let total = add(&[learngene_only, adapters, cost(tailors, tailor_macs)]);
     Plan {
         learngene,
         tailor,
         tailors: cost(tailors, tailor_macs),
         dense,
         attention,
+        adapters,
         rest,
         total,
         learngene_only,
@@ -180,7 +191,8 @@ fn inner(config: &DitConfig) -> u64 {
 }
 
 fn is_projection_weight(name: &str) -> bool {
-    name.starts_with("blocks.") && name.ends_with(".weight") && !name.contains(".modulation.")
+    let matrix = name.starts_with("blocks.") && name.ends_with(".weight");
+    matrix && Part::of(name) == Part::Rest && !name.contains(".modulation.")
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 use crate::{
     adaln::{Linear, modulate},
     block::Block,
-    config::{AdaLn, Basis, DitConfig},
+    bottleneck::Bottleneck,
+    config::{AdaLn, Basis, DitConfig, Sharing},
     embed::{LabelEmbedding, TimeEmbedding, patchify, positions, unpatchify},
     error::{Error, Result},
     gate::ClassGate,
     init::{FactorInit, Init},
     params::{self, Part},
     projection::{Form, Projection, ProjectionShape},
+    term,
 };
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -62,7 +64,7 @@ impl Dit {
         config.validate()?;
         let init = &mut Init::new(seed, factors, device);
         let d = config.hidden;
-        Ok(Self {
+        let mut model = Self {
             patches: Linear::xavier(config.patch_len(), d, init),
             time: TimeEmbedding::init(d, init),
             label: LabelEmbedding::init(config.num_classes, d, init),
@@ -75,7 +77,17 @@ impl Dit {
             positions_1td: positions(config, device),
             config: config.clone(),
             recompute: false,
-        })
+        };
+        // What is added to a model draws after all of it, so that the rest starts as it would without.
+        if config.bottleneck > 0 {
+            for block in &mut model.blocks {
+                block.bottleneck = Some(Bottleneck::init(d, config.bottleneck, init));
+            }
+        }
+        if config.terms.is_empty() {
+            return Ok(model);
+        }
+        Ok(model.apply_reparameterization(term::Attach { config, init }))
     }
 
     /// The same model, whose backward pass on the CPU computes what lies inside a block again instead of keeping it, or
@@ -99,13 +111,14 @@ impl Dit {
         self.output.weight.val().device()
     }
 
-    /// A gate as it works on this model: closed if the model has no tailors to switch on (a dense one, or one made for
-    /// a single gate), unchanged otherwise.
+    /// A gate of classes as it works on this model: closed if the model has no tailors to switch on (a dense one, or one
+    /// made for a single gate), with the one tailor for whom it is if classes share one, unchanged otherwise.
     pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
-        if self.config.groups == 0 {
-            ClassGate::closed(gate.len())
-        } else {
-            gate
+        match (self.config.groups, self.config.sharing) {
+            (0, _) => ClassGate::closed(gate.len()),
+            (_, Sharing::Class) => gate,
+            (_, Sharing::Labelled) => gate.shared(),
+            (_, Sharing::Every) => ClassGate::one_hot(vec![Some(0); gate.len()]),
         }
     }
 
@@ -158,7 +171,8 @@ impl Dit {
         ))
     }
 
-    /// The same model for samples that all share one gate, its projections in that form (the cheapest by default).
+    /// The same model for samples that all share one gate, its projections in that form (the cheapest by default), its
+    /// terms worked into the weights.
     ///
     /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes. Its
     /// configuration tells what each projection became; [`DitConfig::validate`] refuses it if the side-by-side form was
@@ -171,7 +185,8 @@ impl Dit {
             .map(|b| b.specialise(list, self.config.groups, form))
             .collect();
         let mut config = self.config.clone();
-        (config.tailor_rank, config.groups) = (0, 0);
+        (config.tailor_rank, config.groups, config.sharing) = (0, 0, Sharing::Class);
+        config.terms.clear();
         if let Some(block) = blocks.first() {
             // the form follows the shape, and shapes are the same in every block
             config.basis = basis_of(&block.mlp.input);

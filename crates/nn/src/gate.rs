@@ -28,6 +28,15 @@ impl ClassGate {
         }
     }
 
+    /// Group 0 at full weight for every sample that switches any group on.
+    pub fn shared(&self) -> Self {
+        Self::one_hot(
+            self.samples
+                .iter()
+                .map(|list| (!list.is_empty()).then_some(0)),
+        )
+    }
+
     /// No tailor for any of `batch` samples.
     pub fn closed(batch: usize) -> Self {
         Self {

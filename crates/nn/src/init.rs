@@ -54,6 +54,11 @@ impl Init {
         }
     }
 
+    /// A source for what no run trains: the same for the same seed, whatever else is drawn.
+    pub fn fixed(seed: u64, device: &Device) -> Self {
+        Self::new(seed, FactorInit::ZeroStart, device)
+    }
+
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -94,6 +99,21 @@ impl Init {
         self.stream().fill_normal(&mut values);
         values.iter_mut().for_each(|v| *v *= std);
         self.param(values, shape)
+    }
+
+    /// Kaiming uniform for a leaky ReLU of slope sqrt(5) (He et al., arXiv 1502.01852), which PEFT starts factors with:
+    /// within `1 / sqrt(fan_in)` of zero.
+    pub fn kaiming(&mut self, shape: [usize; 2], fan_in: usize) -> Param<Tensor<2>> {
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        let mut stream = self.stream();
+        let draw = |_| ((2.0 * stream.uniform() - 1.0) * bound) as f32;
+        let values = (0..shape[0] * shape[1]).map(draw).collect();
+        self.param(values, shape)
+    }
+
+    /// One value everywhere.
+    pub fn full<const D: usize>(&self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        Param::from_tensor(Tensor::full(shape, value, &self.device))
     }
 
     /// Zeros.

@@ -4,13 +4,14 @@
 //! Out: the network's prediction for the batch; parameters by name; the cost of any configuration.
 //! Must not know: schedules, losses, optimisers, file formats, data sets.
 //!
-//! The one seam is [`Projection`]: dense or factorised, with or without tailors. Everything above it (attention, MLP,
-//! blocks) is written once. Shape suffixes: `b` batch, `t` tokens, `d` hidden, `h` heads, `n` inputs and `m` outputs of
+//! The one seam is [`Projection`]: dense or factorised, with or without tailors, its dense weight as it is stored or made
+//! of it by a [`term`]. Everything above it (attention, MLP, blocks) is written once. Shape suffixes: `b` batch, `t` tokens, `d` hidden, `h` heads, `n` inputs and `m` outputs of
 //! a projection, `r` components, `c` channels.
 
 mod adaln;
 mod attention;
 mod block;
+mod bottleneck;
 mod config;
 pub mod cost;
 mod dit;
@@ -21,8 +22,10 @@ mod init;
 mod mlp;
 pub mod params;
 mod projection;
+pub mod term;
 
-pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES};
+pub use bottleneck::Bottleneck;
+pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES, Sharing};
 pub use dit::{Conditions, Dit};
 pub use error::{Error, Result};
 pub use gate::ClassGate;

@@ -31,7 +31,13 @@ pub enum Part {
     Tailors,
     /// Rows of the label embedding.
     Labels,
-    /// Everything else: biases, adaLN, embeddings, dense matrices, output.
+    /// What terms and bottlenecks add.
+    Adapters,
+    /// What terms keep of the weights they start from; it never trains.
+    Fixed,
+    /// Biases, those of the adaptive norms among them.
+    Biases,
+    /// Everything else: adaLN, embeddings, dense matrices, output.
     Rest,
 }
 
@@ -44,6 +50,12 @@ impl Part {
             Self::Tailors
         } else if name == "label.table" {
             Self::Labels
+        } else if name.contains(".term.fixed.") {
+            Self::Fixed
+        } else if name.contains(".term.") || name.contains(".bottleneck.") {
+            Self::Adapters
+        } else if name.ends_with(".bias") || name.ends_with(".modulation.table") {
+            Self::Biases
         } else {
             Self::Rest
         }
@@ -87,13 +99,23 @@ pub fn layout(config: &DitConfig) -> Layout {
                 .for_each(|l| linear(&format!("blocks.{l}.modulation.linear"), d, 6 * d));
         }
     }
+    if config.bottleneck > 0 {
+        (0..config.depth).for_each(|l| {
+            linear(&format!("blocks.{l}.bottleneck.down"), d, config.bottleneck);
+            linear(&format!("blocks.{l}.bottleneck.up"), config.bottleneck, d);
+        });
+    }
     layout.insert("label.table".into(), vec![config.num_classes + 1, d]);
     for l in 0..config.depth {
         if config.adaln == AdaLn::Shared {
             layout.insert(format!("blocks.{l}.modulation.table"), vec![6 * d]);
         }
-        for (name, n, m) in projections(config) {
-            let name = format!("blocks.{l}.{name}");
+        for (site, n, m) in projections(config) {
+            let name = format!("blocks.{l}.{site}");
+            if let Some(form) = config.form_at(site) {
+                let parameters = form.shapes(m, n).into_iter();
+                layout.extend(parameters.map(|(p, s)| (format!("{name}.weight.term.{p}"), s)));
+            }
             let mut components = |part: &str, r: usize| {
                 layout.insert(format!("{name}.{part}.u"), vec![r, m]);
                 layout.insert(format!("{name}.{part}.s"), vec![r]);

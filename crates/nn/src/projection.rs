@@ -34,7 +34,7 @@ pub struct Components {
 /// An ordinary weight matrix.
 #[derive(Module, Debug)]
 pub struct DenseProjection {
-    /// `[m, n]`.
+    /// `[m, n]`; a [`crate::term`] may stand between what is stored and its value.
     pub weight: Param<Tensor<2>>,
     /// `[groups * N_T]` components, group after group.
     pub tailors: Option<Components>,
@@ -97,11 +97,12 @@ impl Form {
 }
 
 impl Components {
+    /// New parameters, whatever the tensors were computed from.
     pub(crate) fn from_tensors(u: Tensor<2>, s: Tensor<1>, v: Tensor<2>) -> Self {
         Self {
-            u: Param::from_tensor(u),
-            s: Param::from_tensor(s),
-            v: Param::from_tensor(v),
+            u: Param::from_tensor(u.detach()),
+            s: Param::from_tensor(s.detach()),
+            v: Param::from_tensor(v.detach()),
         }
     }
 
@@ -234,7 +235,7 @@ impl Projection {
 
     fn dense(weight: Tensor<2>, bias: Tensor<1>) -> Self {
         Self::Dense(DenseProjection {
-            weight: Param::from_tensor(weight),
+            weight: Param::from_tensor(weight.detach()),
             tailors: None,
             bias: Param::from_tensor(bias),
         })

@@ -7,7 +7,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Batch, Sample, filled, reference::Reference, relative, wide};
-use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, cost, params};
+use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, Sharing, cost, params};
 use proptest::prelude::*;
 
 /// Largest difference allowed, relative to the largest output. Sums of a few hundred f32 products differ by 1e-6.
@@ -42,6 +42,9 @@ fn configs() -> impl Strategy<Value = DitConfig> {
                 attention_basis: None,
                 tailor_rank,
                 groups: if tailor_rank == 0 { 0 } else { classes },
+                sharing: Sharing::Class,
+                terms: Vec::new(),
+                bottleneck: 0,
             }
         },
     )

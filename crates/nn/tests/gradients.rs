@@ -127,7 +127,7 @@ fn blocks(name: &str, grad: &[f32], config: &DitConfig) -> Vec<f64> {
     let count = match Part::of(name) {
         Part::Tailors => config.groups,
         Part::Labels => config.num_classes + 1,
-        Part::Learngene | Part::Rest => 1,
+        _ => 1,
     };
     let norm = |block: &[f32]| block.iter().map(|g| f64::from(*g).powi(2)).sum();
     grad.chunks(grad.len() / count).map(norm).collect()

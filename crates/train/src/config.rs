@@ -5,6 +5,7 @@ use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions};
 use learngene_diffusion::{Objective, ScheduleKind};
 use learngene_nn::{DitConfig, FactorInit, params::Part};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Everything that decides what a run computes, but for the data themselves.
@@ -23,6 +24,22 @@ pub struct RunConfig {
     pub init: FactorInit,
     /// Class names in label order.
     pub classes: Vec<String>,
+    /// Where the start of the model comes from, if it was made from another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+}
+
+/// What made the start of a model from another one. Training does not look at it; whoever reads a file may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// Its name.
+    pub name: String,
+    /// What the other model was: [`crate::weights::learngene_hash`].
+    pub base: String,
+    /// Every setting it has.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// Where the images come from.
@@ -83,9 +100,17 @@ pub struct Trainable {
     pub learngene: f64,
     /// Tailors.
     pub tailors: f64,
+    /// The sigmas of tailors; as tailors if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tailor_sigmas: Option<f64>,
     /// Label rows.
     pub labels: f64,
-    /// Biases, adaLN, embeddings, dense matrices, output.
+    /// Terms and bottlenecks.
+    pub adapters: f64,
+    /// Biases; as the rest if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub biases: Option<f64>,
+    /// adaLN, embeddings, dense matrices, output.
     pub rest: f64,
 }
 
@@ -94,15 +119,18 @@ impl Default for Trainable {
         Self {
             learngene: 1.0,
             tailors: 1.0,
+            tailor_sigmas: None,
             labels: 1.0,
+            adapters: 1.0,
+            biases: None,
             rest: 1.0,
         }
     }
 }
 
 impl Trainable {
-    /// New tailors and label rows on a frozen model.
-    pub fn tailors_only() -> Self {
+    /// What is added to a frozen model: tailors, terms, bottlenecks and label rows.
+    pub fn added_only() -> Self {
         Self {
             learngene: 0.0,
             rest: 0.0,
@@ -112,7 +140,15 @@ impl Trainable {
 
     /// The largest factor, or NaN if one is negative or no number.
     fn largest(&self) -> f64 {
-        let all = [self.learngene, self.tailors, self.labels, self.rest];
+        let given = [self.tailor_sigmas, self.biases];
+        let all = [
+            self.learngene,
+            self.tailors,
+            self.labels,
+            self.adapters,
+            self.rest,
+        ];
+        let all: Vec<f64> = given.into_iter().flatten().chain(all).collect();
         match all.iter().all(|f| f.is_finite() && *f >= 0.0) {
             true => all.into_iter().fold(0.0, f64::max),
             false => f64::NAN,
@@ -123,8 +159,12 @@ impl Trainable {
     pub fn factor(&self, name: &str) -> f64 {
         match Part::of(name) {
             Part::Learngene => self.learngene,
+            Part::Tailors if name.ends_with(".s") => self.tailor_sigmas.unwrap_or(self.tailors),
             Part::Tailors => self.tailors,
             Part::Labels => self.labels,
+            Part::Adapters => self.adapters,
+            Part::Fixed => 0.0,
+            Part::Biases => self.biases.unwrap_or(self.rest),
             Part::Rest => self.rest,
         }
     }
@@ -434,6 +474,7 @@ mod tests {
             model: DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap(),
             init: FactorInit::default(),
             classes: vec!["a".into()],
+            method: None,
         }
     }
 

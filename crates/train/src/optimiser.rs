@@ -23,9 +23,9 @@ pub(crate) struct Update {
     /// What clipping multiplies every gradient with.
     pub scale: f32,
     pub lr: f64,
-    /// Groups whose tailors the gradients are of, in that order.
+    /// Groups that the batch switched on: those whose tailors the gradients are of, in that order.
     pub groups: Vec<usize>,
-    /// Rows of the label table that the batch looked up. A tailor whose group is not among them is not updated.
+    /// Rows of the label table that the batch looked up.
     pub labels: BTreeSet<usize>,
 }
 
@@ -33,9 +33,8 @@ impl Update {
     /// Which of the blocks of a gradient is that of number `i` of a parameter's counted parts; none if it rests.
     fn place(&self, name: &str, i: usize) -> Option<usize> {
         match Part::of(name) {
-            Part::Tailors if self.labels.contains(&i) => self.groups.iter().position(|&g| g == i),
-            Part::Labels if self.labels.contains(&i) => Some(i),
-            Part::Tailors | Part::Labels => None,
+            Part::Tailors => self.groups.iter().position(|&g| g == i),
+            Part::Labels => self.labels.contains(&i).then_some(i),
             _ => Some(i),
         }
     }

@@ -13,7 +13,7 @@ use crate::{
 use burn::tensor::Device;
 use learngene_data::Dataset;
 use learngene_formats::{CheckpointWriter, Checkpoints, Retention, write_atomically};
-use learngene_nn::Dit;
+use learngene_nn::{Dit, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -46,6 +46,14 @@ impl Run {
             return Err(Error::Config {
                 path: None,
                 message: "[model] is not the configuration of the model to be trained".into(),
+            });
+        }
+        if !trains_anything(&config) {
+            return Err(Error::Config {
+                path: None,
+                message: "`train.trainable` leaves nothing of this model to train, expected factors of 0 or more, \
+                          at least one above 0 for a part it has"
+                    .into(),
             });
         }
         let file = folder.join("config.toml");
@@ -208,6 +216,14 @@ impl Run {
             validation,
         })
     }
+}
+
+fn trains_anything(config: &RunConfig) -> bool {
+    let trainable = &config.train.trainable;
+    let names = params::layout(&config.model).into_keys();
+    names
+        .map(|name| trainable.factor(&name))
+        .any(|factor| factor > 0.0)
 }
 
 fn sample_grid(

@@ -101,10 +101,10 @@ pub(crate) fn step(
 /// The model with the tailors that the batch switches on, and their groups: the gradients of all others are zero, and
 /// are not even written.
 fn of_used_groups(model: &Dit, draws: &[Draw]) -> Result<(Dit, Vec<usize>)> {
-    let all = model.config().groups;
-    let used = ClassGate::one_hot(draws.iter().map(|d| d.label)).used_groups();
-    if all == 0 || used.is_empty() || used.len() == all {
-        return Ok((model.clone(), (0..all).collect()));
+    let gate = ClassGate::one_hot(draws.iter().map(|d| d.label));
+    let used = model.fit_gate(gate).used_groups();
+    if used.is_empty() || used.len() == model.config().groups {
+        return Ok((model.clone(), used));
     }
     Ok((model.of_groups(&used)?, used))
 }

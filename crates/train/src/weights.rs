@@ -25,11 +25,12 @@ pub fn entries(parameters: &Parameters) -> BTreeMap<String, TensorEntry> {
         .collect()
 }
 
-/// Identity of what tailors are trained against: BLAKE3 of everything but tailors and the label rows of classes. The
-/// null row counts, because guidance draws with it.
+/// Identity of what tailors are trained against: BLAKE3 of everything but tailors, adapters and the label rows of
+/// classes. The null row counts, because guidance draws with it.
 pub fn learngene_hash(parameters: &Parameters) -> String {
     let mut shared = entries(parameters);
-    shared.retain(|name, _| Part::of(name) != Part::Tailors);
+    let added = [Part::Tailors, Part::Adapters, Part::Fixed];
+    shared.retain(|name, _| !added.contains(&Part::of(name)));
     if let Some(table) = shared.get_mut("label.table") {
         let width = table.shape.last().copied().unwrap_or(0);
         let null = table.values.len().saturating_sub(width);

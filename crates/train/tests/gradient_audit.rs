@@ -5,7 +5,7 @@ mod common;
 use common::{State, block, config, data, models::filled, quick, small, small_kind, start, train};
 use learngene_data::{Batches, Dataset};
 use learngene_nn::{
-    DitConfig,
+    DitConfig, Sharing,
     params::{self, Part},
 };
 use learngene_train::{TrainConfig, Trainable};
@@ -17,7 +17,7 @@ fn blocks(name: &str, config: &DitConfig) -> usize {
     match Part::of(name) {
         Part::Tailors => config.groups,
         Part::Labels => config.num_classes + 1,
-        Part::Learngene | Part::Rest => 1,
+        _ => 1,
     }
 }
 
@@ -65,7 +65,7 @@ fn in_transfer_only_tailors_and_label_rows_train() {
     let dataset = data().load().unwrap();
     for model in [small_kind(), small().with_tailors(2).unwrap()] {
         let settings = TrainConfig {
-            trainable: Trainable::tailors_only(),
+            trainable: Trainable::added_only(),
             weight_decay: 0.1,
             ..quick(STEPS)
         };
@@ -100,6 +100,38 @@ fn in_transfer_only_tailors_and_label_rows_train() {
             (state.updates.len(), state.moments.len()),
             (trained, 2 * trained)
         );
+    }
+}
+
+/// It belongs to no class, so it rests with none.
+#[test]
+fn a_shared_tailor_trains_in_every_step() {
+    let dataset = data().load().unwrap();
+    let settings = TrainConfig {
+        trainable: Trainable {
+            tailor_sigmas: Some(0.0),
+            ..Trainable::added_only()
+        },
+        classes_per_step: Some(1),
+        null: 0,
+        ..quick(STEPS)
+    };
+    let model = small().with_shared_tailor(2, Sharing::Every).unwrap();
+    let config = config(model, settings, &dataset);
+    let folder = tempfile::tempdir().unwrap();
+    let model = filled(&config.model, 2, &common::device());
+    train(folder.path(), &config, model, &dataset).unwrap();
+    let state = State::read(folder.path(), STEPS);
+    let tailors = state
+        .updates
+        .iter()
+        .filter(|u| Part::of(u.0) == Part::Tailors);
+    let tailors: Vec<_> = tailors.collect();
+    // U and V of six matrices in two blocks; their sigmas are frozen.
+    assert_eq!(tailors.len(), 2 * 6 * 2);
+    for (name, updates) in tailors {
+        assert_eq!(*updates, [STEPS], "{name}");
+        assert_reached(&state, name, &config.model);
     }
 }
 

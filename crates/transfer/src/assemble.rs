@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::tailor_set::TailorSet;
 use learngene_nn::{
-    Basis, Dit, FactorInit,
+    Basis, Dit, FactorInit, Sharing,
     params::{self, Part, Values},
 };
 use learngene_train::RunConfig;
@@ -35,6 +35,14 @@ pub fn assemble_with(
     classes: &[String],
     components: Option<usize>,
 ) -> Result<(RunConfig, Dit)> {
+    if config.model.sharing != Sharing::Class {
+        return Err(Error::Request {
+            what: "model",
+            found: "one whose classes share a tailor".into(),
+            expected: "tailors of classes or none; `learngene merge` makes it an ordinary model"
+                .into(),
+        });
+    }
     let own = TailorSet::of(config, model, "the model");
     for set in tailors {
         set.require_same_learngene(&own)?;
@@ -193,6 +201,7 @@ mod tests {
             model: config.with_rank_split(split).unwrap(),
             init: FactorInit::Orthogonal,
             classes: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
+            method: None,
         };
         let device = Device::flex();
         let model = Dit::init(&config.model, config.init, 3, &device).unwrap();

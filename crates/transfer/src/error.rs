@@ -25,6 +25,51 @@ pub enum Error {
         /// What would work.
         expected: String,
     },
+    /// A method nobody wrote.
+    #[error("unknown method `{found}`; known methods: {known} (did you mean `{nearest}`?)")]
+    UnknownMethod {
+        /// What was asked for.
+        found: String,
+        /// Every method.
+        known: String,
+        /// The name nearest to it.
+        nearest: String,
+    },
+    /// A setting the method does not have.
+    #[error("the method `{method}` has no setting `{found}`; {known}")]
+    UnknownSetting {
+        /// The method.
+        method: &'static str,
+        /// What was given.
+        found: String,
+        /// Every setting, and the one nearest to it.
+        known: String,
+    },
+    /// A value that a setting cannot have.
+    #[error("`method.{setting}` is `{found}`, expected {expected}")]
+    SettingValue {
+        /// The setting.
+        setting: &'static str,
+        /// What was given.
+        found: String,
+        /// What would work.
+        expected: String,
+    },
+    /// A base the method has nothing to do on.
+    #[error("the method `{method}` needs a {expected} base, this one is {found}; {next}")]
+    Base {
+        /// The method.
+        method: &'static str,
+        /// What it needs.
+        expected: &'static str,
+        /// What it was given.
+        found: &'static str,
+        /// What to do.
+        next: &'static str,
+    },
+    /// A model that no ordinary weights can hold.
+    #[error("the model cannot be merged: {0}")]
+    Merge(&'static str),
     /// A class that several of the given files have.
     #[error(
         "class `{class}` is in {} and in {}: leave one of them out, so that it is clear which is meant",
@@ -41,7 +86,7 @@ pub enum Error {
     /// Tailors of different ranks, which no one model holds.
     #[error(
         "the tailor of `{class}` has {found} components, that of `{other}` has {expected}: one model has tailors of one \
-         rank; assemble them apart, or train again with --tailor-rank {expected}"
+         rank; assemble them apart, or train again with --rank {expected}"
     )]
     Rank {
         /// The class whose tailor does not fit.

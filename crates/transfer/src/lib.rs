@@ -1,16 +1,23 @@
-//! Taking a model apart and putting it together: assemble, new tailors, tailor files.
+//! Taking a model apart and putting it together: assemble, adapt, tailor and adapter files.
 //!
 //! In: a trained model and its configuration, the classes wanted or a data set of new ones, tailors of the same learngene.
-//! Out: a smaller model with the same images for its classes; a model whose new tailors wait to be trained; tailors apart
-//! from their learngene.
+//! Out: a smaller model with the same images for its classes; a model that waits to be trained on new classes, by any of
+//! [`METHODS`]; what was trained apart from what it was trained on.
 //! Must not know: the terminal, how a training step works.
 
+mod adapt;
+mod adapter;
 mod assemble;
 mod error;
+mod factors;
+mod methods;
+mod settings;
 mod tailor_set;
-mod tailors;
 
+pub use adapt::{STEPS, adapt, merge};
+pub use adapter::Adapter;
 pub use assemble::{assemble, assemble_with};
 pub use error::{Error, Result};
+pub use methods::{Added, Fits, METHODS, Method, method};
+pub use settings::{Setting, Settings};
 pub use tailor_set::TailorSet;
-pub use tailors::{LEARNING_RATE, STEPS, with_new_tailors};

@@ -6,7 +6,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use learngene_formats::WeightFile;
 use learngene_nn::{ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, params};
 use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
-use learngene_transfer::{TailorSet, assemble_with, with_new_tailors};
+use learngene_transfer::{TailorSet, adapt, assemble_with, method};
+use std::collections::BTreeMap;
 
 fn names(classes: &[&str]) -> Vec<String> {
     classes.iter().map(|class| (*class).into()).collect()
@@ -46,6 +47,7 @@ fn base() -> (RunConfig, Dit) {
         model: model.with_rank_split(split).unwrap(),
         init: FactorInit::Orthogonal,
         classes: names(&["a", "b", "c"]),
+        method: None,
     };
     let model = Dit::init(&config.model, config.init, 3, &Device::flex()).unwrap();
     (config, shaken(model, |_| true))
@@ -54,8 +56,13 @@ fn base() -> (RunConfig, Dit) {
 /// As after a transfer to two new classes.
 fn moved(base: &RunConfig, model: &Dit, rank: usize) -> (RunConfig, Dit) {
     let classes = names(&["x", "y"]);
-    let (config, start) =
-        with_new_tailors(base, model, &classes, rank, 1, &Device::flex()).unwrap();
+    let name = match base.model.learngene_rank() {
+        Some(_) => "kind",
+        None => "gated-tailors",
+    };
+    let rank = BTreeMap::from([("rank".into(), rank.to_string())]);
+    let method = method(name).unwrap();
+    let (config, start) = adapt(base, model, &classes, method, &rank, 1, &Device::flex()).unwrap();
     let trained = |name: &str| name.contains(".tailors.");
     (config, shaken(start, trained))
 }

@@ -10,6 +10,7 @@ use learngene_eval::Rates;
 use learngene_nn::params;
 use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, weights};
 use learngene_transfer::TailorSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Tailors trained for new classes.
@@ -43,11 +44,16 @@ impl Transferred {
         let device = base.model.device().autodiff();
         let (lab, classes) = (judges.lab, novel.classes());
         let seed = base.config.train.seed;
-        let (mut config, start) = learngene_transfer::with_new_tailors(
+        let name = match base.config.model.learngene_rank() {
+            Some(_) => "kind",
+            None => "gated-tailors",
+        };
+        let (mut config, start) = learngene_transfer::adapt(
             &base.config,
             &base.model,
             classes,
-            rank,
+            learngene_transfer::method(name)?,
+            &BTreeMap::from([("rank".into(), rank.to_string())]),
             seed,
             &device,
         )?;

@@ -43,7 +43,7 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
 }
 
 /// Refuses to replace what the model was made from.
-fn require_other_file(out: &Path, source: &Path) -> Result<()> {
+pub(super) fn require_other_file(out: &Path, source: &Path) -> Result<()> {
     match (out.canonicalize(), source.canonicalize()) {
         (Ok(out), Ok(source)) if out == source => Err(Failure::Usage(format!(
             "--out {} is what the model is made from; choose another file",

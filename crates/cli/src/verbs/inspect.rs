@@ -5,18 +5,18 @@ use crate::verbs::plan;
 use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
 use learngene_formats::{FormatError, Header, Kind};
-use learngene_nn::cost;
-use learngene_train::{RunConfig, weights};
+use learngene_nn::{Sharing, cost};
+use learngene_train::{Method, RunConfig, weights};
 use std::path::Path;
 
 /// `inspect`: reads the header of the weight file alone.
 pub fn inspect(args: &args::Inspect) -> Result<()> {
     let path = model::find(&args.model)?;
     let header = Header::read(&path)?;
-    if ![Kind::Model, Kind::Ema, Kind::Tailor].contains(&header.kind) {
+    if ![Kind::Model, Kind::Ema, Kind::Tailor, Kind::Adapter].contains(&header.kind) {
         return Err(FormatError::Kind {
             path,
-            expected: "model, ema or tailor".into(),
+            expected: "model, ema, tailor or adapter".into(),
             found: header.kind.to_string(),
         }
         .into());
@@ -27,7 +27,7 @@ pub fn inspect(args: &args::Inspect) -> Result<()> {
     if args.json {
         output::json(&serde_json::json!({
             "file": path, "kind": header.kind, "classes": config.classes, "step": step,
-            "learngene_blake3": header.learngene, "model": config.model, "train": config.train, "cost": cost,
+            "learngene_blake3": header.learngene, "method": config.method, "model": config.model, "train": config.train, "cost": cost,
         }));
         return Ok(());
     }
@@ -40,6 +40,9 @@ pub fn inspect(args: &args::Inspect) -> Result<()> {
     );
     line("input", &input(&config));
     line("projections", &projections(&config));
+    if let Some(method) = &config.method {
+        line("method", &of_method(method));
+    }
     line("learngene", header.learngene.as_deref().unwrap_or("(none)"));
     let planned = config.train.steps;
     match step {
@@ -70,9 +73,21 @@ fn step_of(path: &Path) -> Result<Option<u64>> {
 fn kind(kind: Kind) -> String {
     match kind {
         Kind::Ema => "model (moving average of its weights)".into(),
+        Kind::Adapter => {
+            "adapter, to attach to the model it was trained on with `learngene merge`".into()
+        }
         Kind::Tailor => "tailors, to attach to their learngene with `learngene assemble`".into(),
         other => other.to_string(),
     }
+}
+
+fn of_method(method: &Method) -> String {
+    let settings = method
+        .settings
+        .iter()
+        .map(|(name, value)| format!("{name} {value}"));
+    let all: Vec<String> = [method.name.clone()].into_iter().chain(settings).collect();
+    all.join(", ")
 }
 
 fn input(config: &RunConfig) -> String {
@@ -83,9 +98,14 @@ fn input(config: &RunConfig) -> String {
 
 fn projections(config: &RunConfig) -> String {
     let model = &config.model;
-    match (model.learngene_rank(), model.tailor_rank) {
+    let shared = match model.sharing {
+        Sharing::Class => "",
+        Sharing::Labelled | Sharing::Every => ", one tailor for all classes",
+    };
+    let made_of = match (model.learngene_rank(), model.tailor_rank) {
         (Some(learngene), tailor) => format!("factorised, rank split {learngene},{tailor}"),
         (None, 0) => "dense".into(),
         (None, tailor) => format!("dense, tailors of rank {tailor}"),
-    }
+    };
+    made_of + shared
 }

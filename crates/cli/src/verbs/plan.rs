@@ -53,6 +53,7 @@ pub(super) fn print(plan: &Plan) {
         ("all tailors (one runs)", &plan.tailors),
         ("dense projections", &plan.dense),
         ("attention products", &plan.attention),
+        ("adapters", &plan.adapters),
         ("everything else", &plan.rest),
         ("learngene alone, in all", &plan.learngene_only),
         ("total", &plan.total),

@@ -30,6 +30,7 @@ pub fn start(
         model,
         init: FactorInit::default(),
         classes: dataset.classes().to_vec(),
+        method: None,
     })
 }
 

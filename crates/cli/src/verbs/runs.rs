@@ -5,13 +5,17 @@ use crate::verbs::resolve;
 use crate::{args, model, output, training};
 use learngene_data::{Batches, Dataset};
 use learngene_diffusion::Schedule;
-use learngene_nn::Dit;
+use learngene_nn::{Dit, Sharing};
 use learngene_train::{DataConfig, Run, RunConfig};
-use learngene_transfer::TailorSet;
+use learngene_transfer::{Adapter, TailorSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The file in which a transfer leaves its tailors.
 pub const TAILORS: &str = "tailors.safetensors";
+
+/// The file in which a transfer by another method leaves what it trained.
+pub const ADAPTER: &str = "adapter.safetensors";
 
 /// `pretrain`.
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
@@ -42,6 +46,8 @@ pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
 
 /// `transfer`.
 pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
+    let method = learngene_transfer::method(&args.method)?;
+    let (given, others) = method_settings(args)?;
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
     let [channels, height, width] = base.model.input;
@@ -60,19 +66,19 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
             base.model.input
         )));
     }
-    let rank = args.tailor_rank.unwrap_or(base.model.tailor_rank.max(1));
     let classes = dataset.classes();
     let (mut config, model) =
-        learngene_transfer::with_new_tailors(&base, &whole, classes, rank, args.seed, &device)?;
+        learngene_transfer::adapt(&base, &whole, classes, method, &given, args.seed, &device)?;
     config.data = data;
     let train = &mut config.train;
-    (train.steps, train.lr) = (args.steps, args.lr);
+    (train.steps, train.lr) = (args.steps, args.lr.unwrap_or(train.lr));
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
-    let set = resolve::with_settings(&config, &args.set)?;
-    if (&set.model, set.init, set.train.seed) != (&config.model, config.init, config.train.seed) {
+    let set = resolve::with_settings(&config, &others)?;
+    let made = |c: &RunConfig| (c.model.clone(), c.init, c.train.seed, c.method.clone());
+    if made(&set) != made(&config) {
         return Err(Failure::Usage(
-            "--set cannot change [model], init and train.seed of a transfer, which made its start: use --tailor-rank \
-             and --seed"
+            "--set cannot change [model], init and train.seed of a transfer, which made its start: use --seed and \
+             the settings of the method"
                 .into(),
         ));
     }
@@ -82,6 +88,24 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         &dataset,
         &args.out,
     )
+}
+
+/// The settings of the method by name, and those of the run.
+fn method_settings(args: &args::Transfer) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+    let (of_method, others): (Vec<_>, Vec<_>) =
+        (args.set.iter().cloned()).partition(|setting| setting.starts_with("method."));
+    let mut given = BTreeMap::new();
+    for setting in &of_method {
+        let pair = setting.trim_start_matches("method.").split_once('=');
+        let (name, value) = pair.ok_or_else(|| {
+            Failure::Usage(format!("`{setting}` is not of the form method.name=value"))
+        })?;
+        given.insert(name.trim().into(), value.trim().into());
+    }
+    if let Some(rank) = args.rank {
+        given.insert("rank".into(), rank.to_string());
+    }
+    Ok((given, others))
 }
 
 /// A new run. What cannot be trained is refused before there is a folder for it.
@@ -107,6 +131,11 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
         let path = folder.join(TAILORS);
         TailorSet::of(&config, &outcome.model, folder).write(&path)?;
         output::say(&format!("tailors: {}", path.display()));
+    } else if let Some(adapter) = Adapter::of(&config, &outcome.model, folder) {
+        let path = folder.join(ADAPTER);
+        adapter.write(&path)?;
+        let numbers = adapter.numbers();
+        output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
     }
     output::say(&format!("run folder: {}", folder.display()));
     Ok(())
@@ -123,7 +152,9 @@ fn trains_tailors_alone(config: &RunConfig) -> bool {
         train.label_drop > 0.0
     };
     config.model.groups > 0
+        && config.model.sharing == Sharing::Class
         && trainable.learngene == 0.0
         && trainable.rest == 0.0
+        && trainable.biases.unwrap_or(0.0) == 0.0
         && !(null && trainable.labels > 0.0)
 }

@@ -83,6 +83,7 @@ pub fn config(model: DitConfig, train: TrainConfig, dataset: &Dataset) -> RunCon
         model,
         init: FactorInit::Orthogonal,
         classes: dataset.classes().to_vec(),
+        method: None,
     }
 }
 

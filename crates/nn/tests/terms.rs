@@ -1,0 +1,297 @@
+//! Terms: the weights they make are PEFT's, and their gradients those of finite differences.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use learngene_nn::{
+    Dit, DitConfig, FactorInit, Form, Projection, Sharing,
+    params::{self, Values},
+    term::{Formula, TermConfig},
+};
+use std::collections::BTreeMap;
+
+const SITE: &str = "blocks.0.mlp.input";
+
+/// The values of parameter number `k`, as in `reference/peft_weights.py`.
+fn values(k: usize, shape: &[usize]) -> Values {
+    let value = |i: usize| (0.4 * (1.7 * k as f64 + 0.9 * i as f64 + 0.1).sin()) as f32;
+    Values {
+        shape: shape.to_vec(),
+        values: (0..shape.iter().product()).map(value).collect(),
+    }
+}
+
+/// A model whose `mlp.input` is `[16, 8]`.
+fn config() -> DitConfig {
+    DitConfig {
+        hidden: 8,
+        heads: 2,
+        depth: 1,
+        mlp_ratio: 2,
+        ..DitConfig::from_size("dit-micro/4", [3, 8, 8], 2).unwrap()
+    }
+}
+
+fn with(config: &DitConfig, new: &[(&str, Values)], device: &Device) -> Dit {
+    let start = Dit::init(config, FactorInit::ZeroStart, 0, device).unwrap();
+    let new = new.iter().map(|(n, v)| (format!("{SITE}.{n}"), v.clone()));
+    params::replace(start, &new.collect()).unwrap()
+}
+
+/// A model with that formula, and parameters of these numbers and shapes.
+fn model(formula: &Formula, parameters: &[(&str, usize)], device: &Device) -> Dit {
+    let mut config = config();
+    config.terms = vec![TermConfig {
+        sites: vec!["mlp.input".into()],
+        formula: formula.clone(),
+    }];
+    config.validate().unwrap();
+    let shapes: BTreeMap<_, _> = formula.shapes(16, 8).into_iter().collect();
+    let mut new = vec![("weight".to_string(), values(0, &[16, 8]))];
+    for (name, k) in parameters {
+        new.push((format!("weight.term.{name}"), values(*k, &shapes[name])));
+    }
+    let new: Vec<_> = new.iter().map(|(n, v)| (&n[..], v.clone())).collect();
+    with(&config, &new, device)
+}
+
+fn weight(model: &Dit) -> Tensor<2> {
+    match &model.blocks[0].mlp.input {
+        Projection::Dense(p) => p.weight.val(),
+        Projection::Factorised(_) => unreachable!("the model is dense"),
+    }
+}
+
+fn assert_close(name: &str, weight: Tensor<2>, expected: [f32; 8]) {
+    let found = params::to_vec(weight);
+    for (found, expected) in found.iter().step_by(17).zip(expected) {
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{name}: {found} {expected}"
+        );
+    }
+}
+
+/// Every formula PEFT has, and numbers for its parameters.
+fn formulas() -> Vec<(Formula, Vec<(&'static str, usize)>)> {
+    let (rank, scale) = (2, 1.5);
+    vec![
+        (
+            Formula::Renorm { rank, scale },
+            vec![("a", 1), ("b", 2), ("g", 3)],
+        ),
+        (
+            Formula::Hadamard { rank, scale },
+            vec![("a1", 1), ("b1", 2), ("a2", 3), ("b2", 4)],
+        ),
+        (
+            Formula::Kronecker {
+                factor: 2,
+                rank,
+                scale,
+            },
+            vec![("c", 1), ("a", 2), ("b", 3)],
+        ),
+        (Formula::Rotation { block: 4 }, vec![("q", 1)]),
+        (Formula::Rows, vec![("l", 1)]),
+        (Formula::Columns, vec![("l", 1)]),
+    ]
+}
+
+/// PEFT 0.21.2 with torch 2.15, by `reference/peft_weights.py`: every 17th number of the weight.
+#[test]
+fn weights_are_those_of_peft() {
+    let expected = [
+        [
+            0.03999448,
+            0.01479846,
+            0.006624669,
+            -0.05185342,
+            0.03027073,
+            0.1739189,
+            0.01791444,
+            0.01154527,
+        ],
+        [
+            0.05899212, 0.1237147, -0.2008398, 0.4146895, -0.3892875, 0.3792027, -0.2582291,
+            0.1717168,
+        ],
+        [
+            0.05649129, 0.04407401, -0.2182786, 0.3947853, -0.4163173, 0.4505377, -0.3296282,
+            0.1163398,
+        ],
+        [
+            -0.3104526,
+            -0.06285337,
+            0.03333214,
+            0.360874,
+            -0.4492437,
+            0.3035001,
+            -0.1195556,
+            0.4398726,
+        ],
+        [
+            0.01555561,
+            -0.02146177,
+            0.08114852,
+            0.1145153,
+            -0.06588896,
+            -0.1463841,
+            -0.003835889,
+            0.05814752,
+        ],
+        [
+            0.01555561,
+            0.02072747,
+            0.04646937,
+            -0.141044,
+            0.1235486,
+            0.002509122,
+            -0.09054568,
+            0.05840235,
+        ],
+    ];
+    for ((formula, parameters), expected) in formulas().into_iter().zip(expected) {
+        let model = model(&formula, &parameters, &Device::flex());
+        assert_close(&format!("{formula:?}"), weight(&model), expected);
+        let merged = model.specialise(&[], Some(Form::Merged)).unwrap();
+        assert!(merged.config().terms.is_empty());
+        assert_close(&format!("{formula:?}, merged"), weight(&merged), expected);
+    }
+}
+
+/// The same script: a tailor of all classes is LoRA, with B in `u`, A in `v` and the scale in `s`.
+#[test]
+fn a_shared_tailor_is_the_lora_of_peft() {
+    let config = config().with_shared_tailor(2, Sharing::Every).unwrap();
+    let b = values(2, &[16, 2]).values;
+    let transposed = (0..2).flat_map(|r| (0..16).map(|i| b[i * 2 + r]).collect::<Vec<_>>());
+    let u = Values {
+        shape: vec![2, 16],
+        values: transposed.collect(),
+    };
+    let s = Values {
+        shape: vec![2],
+        values: vec![1.5; 2],
+    };
+    let parameters = [
+        ("weight", values(0, &[16, 8])),
+        ("tailors.u", u),
+        ("tailors.s", s),
+        ("tailors.v", values(1, &[2, 8])),
+    ];
+    let model = with(&config, &parameters, &Device::flex());
+    let merged = model.specialise(&[(0, 1.0)], Some(Form::Merged)).unwrap();
+    let expected = [
+        -0.1361744,
+        0.08737849,
+        0.03278679,
+        0.04026082,
+        -0.2492855,
+        0.2982839,
+        -0.1147193,
+        -0.03795126,
+    ];
+    assert_close("lora", weight(&merged), expected);
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    struct Gradients<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
+    impl params::Visit for Gradients<'_> {
+        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+            if let Some(grad) = value.grad(self.0) {
+                self.1.insert(name.into(), params::to_vec(grad));
+            }
+        }
+    }
+    let data = values(9, &[16, 8]).values;
+    let loss = |model: &Dit| {
+        let weights = Tensor::from_data(TensorData::new(data.clone(), [16, 8]), &model.device());
+        (weight(model) * weights).sum()
+    };
+    let mut all = formulas();
+    all.push((
+        Formula::Spectrum,
+        vec![("d", 1), ("fixed.u", 2), ("fixed.s", 5), ("fixed.v", 4)],
+    ));
+    all.push((
+        Formula::Frozen { rank: 2, seed: 5 },
+        vec![("b", 1), ("d", 2)],
+    ));
+    for (formula, parameters) in all {
+        let model = model(&formula, &parameters, &Device::flex().autodiff());
+        let grads = loss(&model).backward();
+        let mut found = Gradients(&grads, BTreeMap::new());
+        params::visit(&model, &mut found);
+        let start = params::values(&model);
+        for (name, _) in &parameters {
+            // The length counts as a constant there.
+            if name.starts_with("fixed")
+                || (matches!(formula, Formula::Renorm { .. }) && *name != "g")
+            {
+                continue;
+            }
+            let name = format!("{SITE}.weight.term.{name}");
+            let grad = &found.1[&name];
+            let largest = grad.iter().fold(0f32, |m, g| m.max(g.abs()));
+            assert!(largest > 0.0, "{formula:?}: {name}");
+            for i in (0..grad.len()).step_by(3) {
+                let at = |step: f32| {
+                    let mut moved = start[&name].clone();
+                    moved.values[i] += step;
+                    let new = BTreeMap::from([(name.clone(), moved)]);
+                    params::to_vec(loss(&params::replace(model.clone(), &new).unwrap()))[0]
+                };
+                let h = 1e-2;
+                let difference = (at(h) - at(-h)) / (2.0 * h);
+                let error = (difference - grad[i]).abs();
+                assert!(
+                    error < 2e-3 * largest,
+                    "{formula:?}: {name}[{i}]: {} {difference}",
+                    grad[i]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn terms_that_fit_no_matrix_are_refused() {
+    let refused = |sites: &[&str], formula: Formula| {
+        let mut config = config();
+        let sites = sites.iter().map(|site| (*site).into()).collect();
+        config.terms = vec![TermConfig { sites, formula }];
+        config.validate().unwrap_err().to_string()
+    };
+    let rank = |rank| Formula::Renorm { rank, scale: 1.0 };
+    for (text, part) in [
+        (
+            refused(&["mlp.hidden"], Formula::Rows),
+            "`mlp.hidden`, expected one of attention.q",
+        ),
+        (
+            refused(&["attention.q", "attention.q"], Formula::Rows),
+            "`attention.q` twice",
+        ),
+        (refused(&["mlp.input"], rank(0)), "rank 0"),
+        (refused(&["mlp.input"], rank(9)), "1 to 8"),
+        (
+            refused(&["mlp.input"], Formula::Rotation { block: 3 }),
+            "divides [8]",
+        ),
+        (
+            refused(&["mlp.input"], Formula::Rotation { block: 0 }),
+            "block 0",
+        ),
+    ] {
+        assert!(text.contains(part), "`{part}` is not in {text}");
+    }
+    let mut factorised = config().with_rank_split("4,2".parse().unwrap()).unwrap();
+    factorised.terms = vec![TermConfig {
+        sites: vec!["mlp.input".into()],
+        formula: Formula::Rows,
+    }];
+    let text = factorised.validate().unwrap_err().to_string();
+    assert!(text.contains("which is factorised"), "{text}");
+}

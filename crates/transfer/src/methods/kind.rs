@@ -1,0 +1,139 @@
+//! KIND: new tailors beside a frozen learngene (arXiv 2408.07337).
+//!
+//! `y = learngene(x) + sum over i in the tailor of the class of  s_i (x . v_i) u_i`
+//!
+//! Tailors start at zero (U zero, V orthonormal to the learngene's), or warm, from those of related classes: then at the
+//! best approximation, of the new rank, to the mean of what those add. Good values: the rank of pre-training, 3e-3 as
+//! rate (1e-3 and 6e-3 were worse); the learngene may train along at 0.3 of it (`train.trainable.learngene`), biases too
+//! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none.
+
+use super::{Added, Fits, Method, Start, name, over_matrices, shapes};
+use crate::error::Result;
+use crate::factors::{Components, svd_of_sum};
+use crate::settings::{Setting, Settings};
+use learngene_nn::DitConfig;
+
+pub(super) struct Kind;
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "rank",
+        default: "8",
+        about: "components of a tailor; those of pre-training if there are any",
+    },
+    Setting {
+        name: "warm",
+        default: "none",
+        about: "start from old tailors: mean, or names of classes with commas",
+    },
+];
+
+impl Method for Kind {
+    fn name(&self) -> &'static str {
+        "kind"
+    }
+
+    fn about(&self) -> &'static str {
+        "new tailors on a frozen learngene"
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        SETTINGS
+    }
+
+    fn defaults(&self, base: &DitConfig) -> Vec<(&'static str, String)> {
+        rank_of(base)
+    }
+
+    fn fits(&self) -> Fits {
+        Fits::Factorised
+    }
+
+    fn rate(&self) -> f64 {
+        RATE
+    }
+
+    fn reached_without_label(&self, _: &Settings) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn shape(&self, config: DitConfig, settings: &Settings, _: u64) -> Result<DitConfig> {
+        Ok(config.with_tailors(settings.count("rank")?)?)
+    }
+
+    fn start(&self, start: &mut Start<'_>) -> Result<()> {
+        warm(start)
+    }
+
+    fn added(&self, config: &DitConfig, settings: &Settings) -> Result<Added> {
+        added(config, settings.count("rank")?)
+    }
+}
+
+pub(super) const RATE: f64 = 3e-3;
+
+pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
+    let rank = Some(base.tailor_rank).filter(|&rank| rank > 0);
+    rank.map(|rank| ("rank", rank.to_string()))
+        .into_iter()
+        .collect()
+}
+
+/// One tailor a class, of which one runs.
+pub(super) fn added(config: &DitConfig, rank: usize) -> Result<Added> {
+    Ok(Added {
+        trained: config.num_classes as u64 * over_matrices(config, |m, n| rank * (m + n + 1)),
+        macs: config.tokens() as u64 * over_matrices(config, |m, n| rank * (m + n)),
+    })
+}
+
+/// Every new tailor at the mean of old ones, if the settings ask for it.
+pub(super) fn warm(start: &mut Start<'_>) -> Result<()> {
+    let old = &start.base_config.model;
+    let all = &start.base_config.classes;
+    let related: Vec<usize> = match start.settings.text("warm") {
+        "none" => return Ok(()),
+        _ if old.tailor_rank == 0 || old.groups != all.len() => {
+            return Err(start
+                .settings
+                .bad("warm", "none: the base has no tailors of classes"));
+        }
+        "mean" => (0..all.len()).collect(),
+        some => {
+            let number = |class: &str| all.iter().position(|known| known == class.trim());
+            let found: Option<Vec<_>> = some.split(',').map(number).collect();
+            found.ok_or_else(|| {
+                let expected = format!("none, mean, or some of {}", all.join(","));
+                start.settings.bad("warm", &expected)
+            })?
+        }
+    };
+    let (config, rank) = (start.config, start.config.tailor_rank);
+    let share = 1.0 / related.len() as f32;
+    for l in 0..config.depth {
+        for (site, m, n) in shapes(config) {
+            let rows = |part: &str, width: usize| -> Vec<f32> {
+                let size = old.tailor_rank * width;
+                let stored = start.base.get(&name(l, site, &format!("tailors.{part}")));
+                let values = stored.map_or(&[][..], |v| &v.values);
+                let tailor = |&g: &usize| values[g * size..(g + 1) * size].iter().copied();
+                related.iter().flat_map(tailor).collect()
+            };
+            let mean = svd_of_sum(
+                &Components {
+                    u: rows("u", m),
+                    s: rows("s", 1).into_iter().map(|s| s * share).collect(),
+                    v: rows("v", n),
+                },
+                rank,
+            )?;
+            for (part, values) in [("u", mean.u), ("s", mean.s), ("v", mean.v)] {
+                start.set(
+                    &name(l, site, &format!("tailors.{part}")),
+                    values.repeat(config.groups),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
