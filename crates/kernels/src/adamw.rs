@@ -39,36 +39,55 @@ pub struct Parameter<'a> {
     pub v: &'a mut [f32],
 }
 
-impl AdamW {
-    /// `m` and `v` follow the gradient, the weights step along `m / sqrt(v)`, the average follows the weights.
-    ///
-    /// # Panics
-    /// If the lengths differ.
-    pub fn update(self, parameter: Parameter<'_>, grads: &[f32]) {
-        let Parameter { weights, ema, m, v } = parameter;
+/// What is done to a parameter, or to some rows of one.
+pub struct Step<'a> {
+    /// The constants.
+    pub rule: AdamW,
+    /// What changes.
+    pub parameter: Parameter<'a>,
+    /// The gradient.
+    pub grads: &'a [f32],
+    /// Steps without an update that the average has yet to follow: [`average`] comes first.
+    pub rested: u32,
+}
+
+impl<'a> Step<'a> {
+    /// The same as steps of at most [`TASK`] numbers.
+    fn pieces(self) -> impl Iterator<Item = Step<'a>> {
+        let Parameter { weights, ema, m, v } = self.parameter;
         let len = weights.len();
         assert_eq!(
-            [ema.len(), m.len(), v.len(), grads.len()],
+            [ema.len(), m.len(), v.len(), self.grads.len()],
             [len; 4],
             "lengths"
         );
-        (
-            weights.par_chunks_mut(TASK),
-            ema.par_chunks_mut(TASK),
-            m.par_chunks_mut(TASK),
-            v.par_chunks_mut(TASK),
-            grads.par_chunks(TASK),
-        )
-            .into_par_iter()
-            .for_each(|(weights, ema, m, v, grads)| {
-                let parameter = Parameter { weights, ema, m, v };
-                simd::run(Update {
-                    rule: self,
-                    parameter,
-                    grads,
-                });
-            });
+        let (rule, rested) = (self.rule, self.rested);
+        let state = m.chunks_mut(TASK).zip(v.chunks_mut(TASK));
+        let weights = weights.chunks_mut(TASK).zip(ema.chunks_mut(TASK));
+        let parts = weights.zip(state).zip(self.grads.chunks(TASK));
+        parts.map(move |(((weights, ema), (m, v)), grads)| Step {
+            rule,
+            parameter: Parameter { weights, ema, m, v },
+            grads,
+            rested,
+        })
     }
+
+    fn run(mut self) {
+        let Parameter { weights, ema, .. } = &mut self.parameter;
+        average_here(ema, weights, self.rule.ema, self.rested);
+        simd::run(Update(self));
+    }
+}
+
+/// All steps in one parallel pass: `m` and `v` follow the gradient, the weights step along `m / sqrt(v)`, the average
+/// follows the weights.
+///
+/// # Panics
+/// If the lengths of a step's slices differ.
+pub fn update(steps: Vec<Step<'_>>) {
+    let pieces: Vec<_> = steps.into_iter().flat_map(Step::pieces).collect();
+    pieces.into_par_iter().for_each(Step::run);
 }
 
 /// `ema` follows `weights` that have had no update for so many steps, to the same bits as step by step.
@@ -82,43 +101,63 @@ pub fn average(ema: &mut [f32], weights: &[f32], decay: f32, steps: u32) {
     }
     (ema.par_chunks_mut(TASK), weights.par_chunks(TASK))
         .into_par_iter()
-        .for_each(|(ema, weights)| {
-            simd::run(Average {
-                ema,
-                weights,
-                decay,
-                steps,
-            });
-        });
+        .for_each(|(ema, weights)| average_here(ema, weights, decay, steps));
 }
 
-/// The sum of squares, in 64 bits, in an order that depends on the length alone.
-pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let parts: Vec<f64> = values
-        .par_chunks(TASK)
-        .map(|values| simd::run(Squares { values }))
+/// The same on this thread.
+fn average_here(ema: &mut [f32], weights: &[f32], decay: f32, steps: u32) {
+    if steps > 0 {
+        simd::run(Average {
+            ema,
+            weights,
+            decay,
+            steps,
+        });
+    }
+}
+
+/// The sum of squares of each tensor, in 64 bits, in an order that depends on its length alone; all in one parallel pass.
+pub fn sums_of_squares<'a>(tensors: impl IntoIterator<Item = &'a [f32]>) -> Vec<f64> {
+    let tensors = tensors.into_iter().enumerate();
+    let pieces: Vec<(usize, &[f32])> = tensors
+        .flat_map(|(of, values)| {
+            let whole = if values.is_empty() {
+                Some(values)
+            } else {
+                None
+            };
+            values.chunks(TASK).chain(whole).map(move |part| (of, part))
+        })
         .collect();
-    parts.into_iter().sum()
+    let count = pieces.last().map_or(0, |(of, _)| of + 1);
+    let parts: Vec<(usize, f64)> = pieces
+        .into_par_iter()
+        .map(|(of, values)| (of, simd::run(Squares { values })))
+        .collect();
+    let mut sums = vec![0.0; count];
+    parts.into_iter().for_each(|(of, part)| sums[of] += part);
+    sums
 }
 
 /// Numbers that are worked on side by side.
 const LANES: usize = 32;
 
-struct Update<'a> {
-    rule: AdamW,
-    parameter: Parameter<'a>,
-    grads: &'a [f32],
-}
+struct Update<'a>(Step<'a>);
 
 impl WithSimd for Update<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let (rule, p) = (self.rule, self.parameter);
+        let Step {
+            rule,
+            parameter: p,
+            grads,
+            ..
+        } = self.0;
         let state = p.m.iter_mut().zip(p.v.iter_mut());
         let weights = p.weights.iter_mut().zip(p.ema.iter_mut());
-        for (((w, e), (m, v)), &g) in weights.zip(state).zip(self.grads) {
+        for (((w, e), (m, v)), &g) in weights.zip(state).zip(grads) {
             let g = g * rule.scale;
             *m = rule.beta1 * *m + (1.0 - rule.beta1) * g;
             *v = rule.beta2 * *v + (1.0 - rule.beta2) * g * g;
@@ -169,12 +208,14 @@ impl WithSimd for Squares<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> f64 {
         let (blocks, rest) = self.values.as_chunks::<LANES>();
-        let mut lanes = [0.0f64; LANES];
+        let mut sums = [0.0f64; LANES];
         for block in blocks {
-            for (lane, &x) in lanes.iter_mut().zip(block) {
-                *lane += f64::from(x) * f64::from(x);
+            for (sum, &x) in sums.iter_mut().zip(block) {
+                *sum += f64::from(x) * f64::from(x);
             }
         }
+        // A copy, as in `simd::sum`: what a length known at run time indexes would lie in memory all along.
+        let mut lanes = sums;
         for (lane, &x) in lanes.iter_mut().zip(rest) {
             *lane += f64::from(x) * f64::from(x);
         }
@@ -213,7 +254,12 @@ mod tests {
                 m: &mut m,
                 v: &mut v,
             };
-            rule.update(parameter, &grads.map(|g: f32| 2.0 * g));
+            update(vec![Step {
+                rule,
+                parameter,
+                grads: &grads.map(|g: f32| 2.0 * g),
+                rested: 0,
+            }]);
             for (expected, &w) in expected.iter_mut().zip(&weights) {
                 *expected = 0.75 * *expected + 0.25 * f64::from(w);
             }
@@ -240,11 +286,57 @@ mod tests {
     }
 
     #[test]
-    fn sums_take_every_length_and_stay_exact() {
-        for n in [0, 1, 31, 33, TASK + 5] {
-            assert_eq!(sum_of_squares(&vec![3.0; n]), 9.0 * n as f64);
+    fn steps_are_cut_and_dealt_out_without_a_difference() {
+        let rule = AdamW {
+            beta1: 0.9,
+            beta2: 0.99,
+            step: 0.01,
+            root: 1.5,
+            eps: 1e-8,
+            decay: 0.999,
+            scale: 0.7,
+            ema: 0.95,
+        };
+        // weights, ema, m, v, grads
+        let start = |n: usize, seed: f32| -> [Vec<f32>; 5] {
+            [0.1, 0.3, 0.7, 1.1, 1.3]
+                .map(|f| (0..n).map(|i| (i as f32 * f + seed).sin().abs()).collect())
+        };
+        let lens = [2 * TASK + 7, 1, 40];
+        let mut many: Vec<_> = lens.iter().map(|&n| start(n, n as f32)).collect();
+        let mut single = many.clone();
+        fn step<'a>(rule: AdamW, of: &'a mut [Vec<f32>; 5], rested: u32) -> Step<'a> {
+            let [weights, ema, m, v, grads] = of;
+            Step {
+                rule,
+                parameter: Parameter { weights, ema, m, v },
+                grads,
+                rested,
+            }
         }
-        assert!(sum_of_squares(&[1.0, f32::NAN]).is_nan());
-        assert!(sum_of_squares(&[f32::MAX]).is_finite());
+        let rested = [0, 2, 3];
+        update(
+            many.iter_mut()
+                .zip(rested)
+                .map(|(of, rested)| step(rule, of, rested))
+                .collect(),
+        );
+        for (of, rested) in single.iter_mut().zip(rested) {
+            let [weights, ema, ..] = of;
+            average(ema, weights, rule.ema, rested);
+            simd::run(Update(step(rule, of, 0)));
+        }
+        assert_eq!(many, single);
+    }
+
+    #[test]
+    fn sums_take_every_length_and_stay_exact() {
+        let lens = [0, 1, 31, 33, TASK + 5];
+        let tensors = lens.map(|n| vec![3.0; n]);
+        let expected = lens.map(|n| 9.0 * n as f64);
+        assert_eq!(sums_of_squares(tensors.iter().map(Vec::as_slice)), expected);
+        assert_eq!(sums_of_squares([]), [0.0; 0]);
+        let [nan, large] = [&[1.0, f32::NAN][..], &[f32::MAX]].map(|t| sums_of_squares([t])[0]);
+        assert!(nan.is_nan() && large.is_finite());
     }
 }

@@ -33,7 +33,7 @@ mod simd;
 mod squared_error;
 
 pub use activation::{gelu_tanh, silu};
-pub use adamw::{AdamW, Parameter, average, sum_of_squares};
+pub use adamw::{AdamW, Parameter, Step, average, sums_of_squares, update};
 pub use attention::attention;
 pub use block::{BlockSettings, BlockWeights, transformer_block};
 pub use layer_norm::modulated_layer_norm;

@@ -7,7 +7,7 @@
 
 use crate::config::TrainConfig;
 use burn::tensor::{Gradients, Tensor, TensorData};
-use learngene_kernels::{self as kernels, Parameter};
+use learngene_kernels::{self as kernels, Parameter, Step};
 use learngene_nn::{
     Dit,
     params::{self, Part},
@@ -53,6 +53,40 @@ pub(crate) struct Slot {
     resting: Vec<u32>,
 }
 
+impl Slot {
+    /// What an update does to its blocks; those that rest are counted.
+    fn steps<'a>(
+        &'a mut self,
+        name: &str,
+        weights: &'a mut [f32],
+        update: &'a Update,
+        config: &TrainConfig,
+    ) -> Vec<Step<'a>> {
+        let lr = update.lr * config.trainable.factor(name);
+        let block = (weights.len() / self.updates.len()).max(1);
+        let grads = update.grads.get(name);
+        let state = self.m.chunks_mut(block).zip(self.v.chunks_mut(block));
+        let blocks = weights.chunks_mut(block).zip(self.ema.chunks_mut(block));
+        let counts = self.updates.iter_mut().zip(&mut self.resting);
+        let mut steps = Vec::new();
+        for (i, (block_of, (updates, resting))) in blocks.zip(state).zip(counts).enumerate() {
+            let ((weights, ema), (m, v)) = block_of;
+            let Some((grads, at)) = grads.zip(update.place(name, i)) else {
+                *resting += 1;
+                continue;
+            };
+            *updates += 1;
+            steps.push(Step {
+                rule: rule(config, lr, update.scale, *updates),
+                parameter: Parameter { weights, ema, m, v },
+                grads: &grads[at * block..(at + 1) * block],
+                rested: std::mem::take(resting),
+            });
+        }
+        steps
+    }
+}
+
 /// State of the optimiser: one slot per trained parameter.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AdamW {
@@ -87,58 +121,54 @@ impl AdamW {
         Self { slots }
     }
 
-    /// One update, in the model's own memory if this is all that refers to it.
+    /// One update, in the model's own memory if this is all that refers to it: weights are taken out of the model,
+    /// updated all at once, and put back.
     pub fn update(&mut self, model: Dit, update: &Update, config: &TrainConfig) -> Dit {
-        struct Editor<'a> {
-            slots: &'a mut BTreeMap<String, Slot>,
-            update: &'a Update,
-            config: &'a TrainConfig,
+        struct Take<'a> {
+            slots: &'a BTreeMap<String, Slot>,
+            taken: BTreeMap<String, Vec<f32>>,
         }
-        impl params::Edit for Editor<'_> {
+        impl params::Edit for Take<'_> {
             fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
-                let Some(slot) = self.slots.get_mut(name) else {
+                if !self.slots.contains_key(name) {
                     return value;
-                };
-                let (device, shape) = (value.device(), value.dims());
-                let mut weights = params::to_vec(value);
-                let update = self.update;
-                let grads = update.grads.get(name);
-                let lr = update.lr * self.config.trainable.factor(name);
-                let block = weights.len() / slot.updates.len();
-                let counts = slot.updates.iter_mut().zip(&mut slot.resting);
-                for (i, (updates, resting)) in counts.enumerate() {
-                    let rows = i * block..(i + 1) * block;
-                    let Some((grads, at)) = grads.zip(update.place(name, i)) else {
-                        *resting += 1;
-                        continue;
-                    };
-                    *updates += 1;
-                    let parameter = Parameter {
-                        weights: &mut weights[rows.clone()],
-                        ema: &mut slot.ema[rows.clone()],
-                        m: &mut slot.m[rows.clone()],
-                        v: &mut slot.v[rows],
-                    };
-                    let decay = self.config.ema as f32;
-                    kernels::average(
-                        parameter.ema,
-                        parameter.weights,
-                        decay,
-                        std::mem::take(resting),
-                    );
-                    rule(self.config, lr, update.scale, *updates)
-                        .update(parameter, &grads[at * block..(at + 1) * block]);
                 }
-                Tensor::from_data(TensorData::new(weights, shape), &device)
+                let device = value.device();
+                self.taken.insert(name.into(), params::to_vec(value));
+                Tensor::empty([0; D], &device)
             }
         }
-        let mut editor = Editor {
-            slots: &mut self.slots,
-            update,
-            config,
-        };
-        // On a thread of the pool, where a small parameter costs no hand-over.
-        rayon::scope(|_| params::edit(model, &mut editor))
+        struct PutBack<'a> {
+            slots: &'a BTreeMap<String, Slot>,
+            taken: BTreeMap<String, Vec<f32>>,
+        }
+        impl params::Edit for PutBack<'_> {
+            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+                match (self.taken.remove(name), self.slots.get(name)) {
+                    (Some(weights), Some(slot)) => {
+                        let weights = TensorData::new(weights, slot.shape.clone());
+                        Tensor::from_data(weights, &value.device())
+                    }
+                    _ => value,
+                }
+            }
+        }
+        let slots = &self.slots;
+        let taken = BTreeMap::new();
+        let mut take = Take { slots, taken };
+        let model = params::edit(model, &mut take);
+        let mut taken = take.taken;
+        let slots = self.slots.iter_mut();
+        let steps = taken
+            .iter_mut()
+            .zip(slots)
+            .flat_map(|((name, weights), (of, slot))| {
+                assert_eq!(name, of, "every slot is a parameter of the model");
+                slot.steps(name, weights, update, config)
+            });
+        kernels::update(steps.collect());
+        let slots = &self.slots;
+        params::edit(model, &mut PutBack { slots, taken })
     }
 
     /// The averaged weights of every trained parameter of the model. Averages of what rests are brought up to this step:
@@ -232,17 +262,9 @@ pub(crate) fn collect(model: &Dit, grads: &mut Gradients, weight: f32, total: &m
 
 /// The norm of the whole gradient, or the name of the first tensor that is not finite.
 pub(crate) fn norm(grads: &GradMap) -> std::result::Result<f64, String> {
-    rayon::scope(|_| norm_here(grads))
-}
-
-fn norm_here(grads: &GradMap) -> std::result::Result<f64, String> {
-    let mut total = 0.0;
-    for (name, grad) in grads {
-        let square = kernels::sum_of_squares(grad);
-        if !square.is_finite() {
-            return Err(format!("the gradient of `{name}`"));
-        }
-        total += square;
+    let squares = kernels::sums_of_squares(grads.values().map(Vec::as_slice));
+    match grads.keys().zip(&squares).find(|(_, s)| !s.is_finite()) {
+        Some((name, _)) => Err(format!("the gradient of `{name}`")),
+        None => Ok(squares.iter().sum::<f64>().sqrt()),
     }
-    Ok(total.sqrt())
 }
