@@ -137,10 +137,11 @@ pub fn plan(config: &DitConfig) -> Plan {
 }
 
 /// The most bytes that a training step needs at once on the CPU, beside program and data: weights, two moments and the
-/// average; gradients; what blocks keep for the backward pass and what that needs in one of them; 8 MiB for the
-/// libraries. Of tailors, a batch of `batch` images of as many classes has gradients, and a copy if not all run.
+/// average; gradients; what blocks keep for the backward pass and what that needs in one of them;
+/// [`LIBRARIES`]. Of tailors, a batch of `batch` images of as many classes has gradients, and a copy if not all run.
 ///
-/// Within 10 % of what is allocated (`crates/train/tests/peak.rs`); a process holds more, as its allocator keeps what was
+/// Within 10 % of what is allocated (`crates/train/tests/peak.rs`), the libraries aside, of which a small model may notice
+/// that they keep less; a process holds more, as its allocator keeps what was
 /// freed.
 pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
     let total: u64 = layout(config)
@@ -165,8 +166,9 @@ pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
     (4 * total + (total - tailors + of_batch) + images) * F32 + LIBRARIES
 }
 
-/// Bytes that the libraries of products and decompositions keep.
-const LIBRARIES: u64 = 8 << 20;
+/// Bytes that the libraries of products and decompositions keep at most: it depends on the processor's caches, and on
+/// whether a model that has factors was started.
+pub const LIBRARIES: u64 = 8 << 20;
 
 /// Numbers kept per image for the backward pass.
 fn activations(config: &DitConfig) -> u64 {

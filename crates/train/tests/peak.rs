@@ -96,8 +96,9 @@ fn a_step_needs_what_the_plan_says() {
     ] {
         let measured = measured(&config, batch, recompute, &dataset, data);
         let planned = cost::step_bytes(&config, batch, recompute) as f64;
+        let without_libraries = planned - cost::LIBRARIES as f64;
         assert!(
-            (planned / measured - 1.0).abs() < 0.1,
+            measured < 1.1 * planned && measured > 0.9 * without_libraries,
             "{config:?}, {batch} images, recompute {recompute}: {measured} bytes, planned {planned}"
         );
     }
