@@ -363,7 +363,7 @@ mod transformer_block {
         let settings = BlockSettings {
             heads: case.heads,
             eps: EPS,
-            recompute: false,
+            mode: Mode::default(),
         };
         time(bencher, case, &shapes(case), |x| {
             let [q, k, v, o, input, output] =

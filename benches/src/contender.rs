@@ -15,6 +15,8 @@ use std::process::Command;
 pub enum Contender {
     /// This project, on all threads.
     Ours,
+    /// This project with products in bf16.
+    OursBf16,
     /// This project with the dense model of the same shape.
     OursDense,
     /// This project on one thread.
@@ -71,6 +73,7 @@ impl Contender {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::OursBf16 => "ours-bf16",
             Self::OursDense => "ours-dense",
             Self::OursOneThread => "ours-1-thread",
             Self::PyTorch(Variant::Eager) => "eager",
@@ -89,9 +92,13 @@ impl Contender {
         }
     }
 
-    /// Whether the others go on without it: compiling needs a C++ compiler, which not every machine has.
+    /// Whether the others go on without it: compiling needs a C++ compiler, and our bf16 a processor, that not every
+    /// machine has.
     pub fn may_fail(self) -> bool {
-        matches!(self, Self::PyTorch(Variant::Compile | Variant::Bf16Compile))
+        matches!(
+            self,
+            Self::OursBf16 | Self::PyTorch(Variant::Compile | Variant::Bf16Compile)
+        )
     }
 
     /// The attentions to choose the faster from; ours has only its own.
@@ -119,9 +126,11 @@ impl Contender {
         };
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve-ours", workload.name]);
-        if self == Self::OursDense {
-            command.arg("--dense");
-        }
+        match self {
+            Self::OursDense => command.arg("--dense"),
+            Self::OursBf16 => command.arg("--bf16"),
+            _ => &mut command,
+        };
         command.env("RAYON_NUM_THREADS", threads.to_string());
         Ok(command)
     }

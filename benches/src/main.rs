@@ -31,7 +31,11 @@ fn main() -> ExitCode {
     memory::keep();
     let cli = Cli::parse();
     let result = match cli.hidden {
-        Some(Hidden::ServeOurs { workload, dense }) => ours::serve(&workload, dense),
+        Some(Hidden::ServeOurs {
+            workload,
+            dense,
+            bf16,
+        }) => ours::serve(&workload, dense, bf16),
         None => run(&cli.options),
     };
     match result {

@@ -41,6 +41,8 @@ pub enum Hidden {
         workload: String,
         #[arg(long)]
         dense: bool,
+        #[arg(long)]
+        bf16: bool,
     },
 }
 
@@ -77,7 +79,8 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 
-    /// Only these beside ours, by name: eager,compile,bf16,bf16-compile,ours-dense,ours-1-thread; `ours` for none
+    /// Only these beside ours, by name: ours-bf16,eager,compile,bf16,bf16-compile,ours-dense,ours-1-thread;
+    /// `ours` for none
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub only: Option<Vec<String>>,
 

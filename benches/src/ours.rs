@@ -8,14 +8,15 @@ use burn::tensor::Device;
 use learngene_data::{BatchOrder, Dataset};
 use learngene_diffusion::{Sampling, Schedule, ScheduleKind, Target};
 use learngene_nn::cost::plan;
-use learngene_nn::{Dit, DitConfig, FactorInit};
+use learngene_nn::{Dit, DitConfig, FactorInit, Mode, Precision};
 use learngene_train::{Decay, Generation, Request, TrainConfig, Trainer, generate};
 
 /// A backward pass takes twice the products of the forward pass: gradients of both factors.
 const PASSES_OF_A_STEP: f64 = 3.0;
 
-/// Answers the runner until it hangs up; `dense` takes the dense model of the workload's shape.
-pub fn serve(name: &str, dense: bool) -> Result<()> {
+/// Answers the runner until it hangs up; `dense` takes the dense model of the workload's shape, `bf16` rounds the factors
+/// of products.
+pub fn serve(name: &str, dense: bool, bf16: bool) -> Result<()> {
     let baseline_kib = machine::memory(std::process::id())?.now_kib;
     let workload = workload::find(name)?;
     let dataset = workload.load()?;
@@ -26,16 +27,27 @@ pub fn serve(name: &str, dense: bool) -> Result<()> {
         baseline_kib,
         flops_per_step: Some(flops(workload, &config)),
     };
+    let precision = if bf16 {
+        Precision::Bf16
+    } else {
+        Precision::F32
+    };
     match workload.task {
-        Task::Train(order) => train(&ready, &dataset, &config, order),
-        Task::Sample(images) => sample(&ready, &config, images),
+        Task::Train(order) => {
+            let settings = TrainConfig {
+                precision,
+                ..settings(order)
+            };
+            train(&ready, &dataset, &config, settings)
+        }
+        Task::Sample(images) => sample(&ready, &config, images, precision),
     }
 }
 
-fn train(ready: &Ready, dataset: &Dataset, config: &DitConfig, order: BatchOrder) -> Result<()> {
+fn train(ready: &Ready, dataset: &Dataset, config: &DitConfig, how: TrainConfig) -> Result<()> {
     let device = Device::flex().autodiff();
     let model = Dit::init(config, FactorInit::default(), 0, &device)?;
-    let mut trainer = Trainer::new(model, settings(order), dataset)?;
+    let mut trainer = Trainer::new(model, how, dataset)?;
     protocol::serve(ready, || Ok(trainer.step().map(drop)?))
 }
 
@@ -67,8 +79,14 @@ fn settings(order: BatchOrder) -> TrainConfig {
     }
 }
 
-fn sample(ready: &Ready, config: &DitConfig, images: usize) -> Result<()> {
-    let model = Dit::init(config, FactorInit::default(), 0, &Device::flex())?;
+fn sample(ready: &Ready, config: &DitConfig, images: usize, precision: Precision) -> Result<()> {
+    if !precision.is_available(&Device::flex()) {
+        return Err("bf16 takes a processor with AVX512-BF16".into());
+    }
+    let model = Dit::init(config, FactorInit::default(), 0, &Device::flex())?.in_mode(Mode {
+        precision,
+        ..Mode::default()
+    });
     let schedule = Schedule::new(ScheduleKind::Cosine, 1000)?;
     let how = Generation {
         sampling: Sampling {

@@ -83,17 +83,21 @@ fn table(record: &Record) -> Result<String, std::fmt::Error> {
         writeln!(out, "{}: did not take part\n{}", absent.name, absent.why)?;
     }
     writeln!(out)?;
-    let Some(ours) = record.times.first() else {
-        return Ok(out);
-    };
-    for group in [Group::F32, Group::Bf16] {
+    let threads = record.times.first().map(|t| t.threads);
+    let ours = record
+        .times
+        .iter()
+        .filter(|t| t.group.is_none() && Some(t.threads) == threads);
+    let groups = [Group::F32, Group::Bf16];
+    for (ours, group) in ours.flat_map(|t| groups.map(|g| (t, g))) {
         let Some(rival) = best(record, group) else {
             continue;
         };
         if let Some(ratio) = ratios(ours, rival) {
+            let name = &ours.name;
             writeln!(
                 out,
-                "ours against the best of {group} ({}): {:.2} times faster ({:.2} to {:.2}); peak memory {:.2} times, {:.2} \
+                "{name} against the best of {group} ({}): {:.2} times faster ({:.2} to {:.2}); peak memory {:.2} times, {:.2} \
                  times without program and libraries",
                 label(rival),
                 ratio.median,

@@ -46,15 +46,13 @@ pub const DDIM_STEPS: usize = 50;
 pub const GUIDANCE: f64 = 2.0;
 
 const PYTORCH: &[Contender] = &[
+    Contender::OursBf16,
     Contender::PyTorch(Variant::Eager),
     Contender::PyTorch(Variant::Compile),
     Contender::PyTorch(Variant::Bf16),
     Contender::PyTorch(Variant::Bf16Compile),
 ];
-const PYTORCH_F32: &[Contender] = &[
-    Contender::PyTorch(Variant::Eager),
-    Contender::PyTorch(Variant::Compile),
-];
+const EAGER: &[Contender] = &[Contender::OursBf16, Contender::PyTorch(Variant::Eager)];
 
 const NANO_SPLIT: RankSplit = RankSplit {
     learngene: 96,
@@ -79,6 +77,24 @@ const fn stratified(per_class: usize, null: usize, classes_per_step: Option<usiz
         null,
         classes_per_step,
     })
+}
+
+/// `dense-nano-64` with one thing changed, beside PyTorch's eager step.
+const fn grown(
+    name: &'static str,
+    about: &'static str,
+    size: &'static str,
+    task: Task,
+) -> Workload {
+    Workload {
+        name,
+        about,
+        size,
+        split: None,
+        data: Data::BuiltIn,
+        task,
+        rivals: EAGER,
+    }
 }
 
 /// All workloads, in the order of `--list`.
@@ -146,6 +162,42 @@ pub const ALL: &[Workload] = &[
         task: stratified(3, 3, None),
         rivals: &[Contender::OursDense],
     },
+    grown(
+        "grow-batch-8",
+        "batch 8 instead of 32",
+        "dit-nano/4",
+        plain(8),
+    ),
+    grown(
+        "grow-batch-128",
+        "batch 128 instead of 32",
+        "dit-nano/4",
+        plain(128),
+    ),
+    grown(
+        "grow-tokens-256",
+        "256 tokens instead of 64, batch 8",
+        "dit-nano/2",
+        plain(8),
+    ),
+    grown(
+        "grow-tokens-1024",
+        "1024 tokens instead of 64, batch 2",
+        "dit-nano/1",
+        plain(2),
+    ),
+    grown(
+        "grow-width-96",
+        "d 96 (dit-micro/4, 4 blocks)",
+        "dit-micro/4",
+        plain(32),
+    ),
+    grown(
+        "grow-width-768",
+        "d 768 (dit-b/4, 12 blocks), batch 8",
+        "dit-b/4",
+        plain(8),
+    ),
     Workload {
         name: "sample-nano",
         about: "sampling, dense dit-nano/4, 16 images, DDIM of 50 steps with guidance",
@@ -153,7 +205,7 @@ pub const ALL: &[Workload] = &[
         split: None,
         data: Data::BuiltIn,
         task: Task::Sample(16),
-        rivals: PYTORCH_F32,
+        rivals: EAGER,
     },
     Workload {
         name: "sample-s",
@@ -162,7 +214,7 @@ pub const ALL: &[Workload] = &[
         split: None,
         data: Data::BuiltIn,
         task: Task::Sample(16),
-        rivals: PYTORCH_F32,
+        rivals: EAGER,
     },
     Workload {
         name: "sample-kind",
@@ -171,7 +223,7 @@ pub const ALL: &[Workload] = &[
         split: Some(NANO_SPLIT),
         data: Data::BuiltIn,
         task: Task::Sample(16),
-        rivals: PYTORCH_F32,
+        rivals: EAGER,
     },
     Workload {
         name: "threads-dense",

@@ -173,6 +173,24 @@ pub enum DataVerb {
     },
 }
 
+/// What the factors of products are rounded to.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Precision {
+    /// 32 bits: nothing.
+    F32,
+    /// The upper 16 of them.
+    Bf16,
+}
+
+impl From<Precision> for learngene_nn::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
+
 /// Options of `pretrain`.
 #[derive(clap::Args)]
 #[command(after_help = ABOUT_PRETRAIN)]
@@ -207,6 +225,9 @@ pub struct Pretrain {
     /// Peak learning rate [default: 0.0015].
     #[arg(long)]
     pub lr: Option<f64>,
+    /// What products round their factors to; bf16 is faster on a CPU with AVX512-BF16 [default: f32].
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub precision: Option<Precision>,
     /// Seed of everything random [default: 0].
     #[arg(long)]
     pub seed: Option<u64>,
@@ -297,6 +318,9 @@ pub struct Transfer {
     /// Peak learning rate; the method's by default.
     #[arg(long)]
     pub lr: Option<f64>,
+    /// What products round their factors to; bf16 is faster on a CPU with AVX512-BF16. That of the base by default.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub precision: Option<Precision>,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -350,6 +374,9 @@ pub struct Sample {
     /// ddim, ddpm, dpm++2m, euler or heun.
     #[arg(long, default_value = "ddim")]
     pub sampler: String,
+    /// What products round their factors to; bf16 is faster on a CPU with AVX512-BF16.
+    #[arg(long, value_enum, value_name = "NAME", default_value = "f32")]
+    pub precision: Precision,
     /// Seed of the noise. Image i of a class depends on this and on i, not on what else is drawn.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

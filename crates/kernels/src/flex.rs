@@ -1,7 +1,7 @@
 //! Between Burn's CPU tensors and plain slices of floats.
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{Bytes, DType, Shape, Tensor};
+use burn::tensor::{Bytes, DType, Device, Shape, Tensor};
 use burn_flex::{FlexTensor, Layout};
 
 /// Elements per task of an elementwise loop: 64 KiB, so one task's input and output stay in a core's second-level cache.
@@ -9,8 +9,12 @@ pub(crate) const TASK: usize = 16 * 1024;
 
 /// Whether the fused implementation can take this tensor: on the CPU backend, 32-bit floats, not empty.
 pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
-    let device = tensor.device();
-    let on_cpu = match device.as_dispatch() {
+    is_cpu(&tensor.device()) && tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
+}
+
+/// Whether a device is the CPU, tracked or not.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    match device.as_dispatch() {
         DispatchDevice::Autodiff(tracked) => matches!(**tracked, DispatchDevice::Flex(_)),
         DispatchDevice::Flex(_) => true,
         #[allow(
@@ -18,8 +22,7 @@ pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
             reason = "other backends are features of the binary"
         )]
         _ => false,
-    };
-    on_cpu && tensor.dtype() == DType::F32 && tensor.shape().num_elements() > 0
+    }
 }
 
 /// A row-major view of a tensor's elements; copies only if the tensor is not contiguous.

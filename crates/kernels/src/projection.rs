@@ -8,7 +8,7 @@ use burn_flex::FlexTensor;
 
 use crate::buffer::Buffer;
 use crate::flex::{self, Values};
-use crate::gemm::{Target, View, ViewMut};
+use crate::gemm::{Precision, Target, View, ViewMut};
 use crate::linear::{
     Active, Direction, Kind, Linear, Pass, Piece, Task, Tensors, cut, gradients, on_every_thread,
 };
@@ -237,7 +237,7 @@ struct Call {
 
 impl Call {
     fn linear(&self, inputs: &[FlexTensor]) -> Linear {
-        Linear::new(self.kind, &inputs[1..], self.gate.groups)
+        Linear::new(self.kind, &inputs[1..], self.gate.groups, Precision::F32)
     }
 
     fn tasks(&self, rows: usize) -> Vec<Task<'_>> {

@@ -2,10 +2,11 @@
 
 mod common;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use common::{agree, any_threads, differences, numbers, outcome};
 use learngene_kernels::{
-    Base, BlockSettings, BlockWeights, Factors, GatePlan, Projection, reference, transformer_block,
+    Base, BlockSettings, BlockWeights, Factors, GatePlan, Mode, Precision, Projection, reference,
+    transformer_block,
 };
 
 type Lists = Vec<Vec<(usize, f32)>>;
@@ -33,7 +34,7 @@ struct Case {
     ranks: [usize; 3],
     forms: [Form; 2],
     lists: Lists,
-    recompute: bool,
+    mode: Mode,
 }
 
 fn one_hot(labels: &[Option<usize>]) -> Lists {
@@ -50,7 +51,7 @@ fn cases() -> Vec<Case> {
         ranks,
         forms,
         lists,
-        recompute: false,
+        mode: Mode::default(),
     };
     let stratified: Vec<Option<usize>> = (0..9).map(|i| (i < 6).then_some(i / 2)).collect();
     vec![
@@ -231,7 +232,7 @@ impl Case {
             let settings = BlockSettings {
                 heads: case.heads,
                 eps: 1e-6,
-                recompute: case.recompute,
+                mode: case.mode,
             };
             of(x, modulation, weights, &plan, settings).reshape([b * t * d])
         }
@@ -268,8 +269,12 @@ fn computing_again_changes_no_bit() {
         let inputs = case.inputs();
         let tracked = vec![true; inputs.len()];
         let of = |recompute| {
-            let case = Case {
+            let mode = Mode {
                 recompute,
+                ..case.mode
+            };
+            let case = Case {
+                mode,
                 ..case.clone()
             };
             let operator = case.operator(transformer_block);
@@ -283,6 +288,42 @@ fn computing_again_changes_no_bit() {
 fn threads_do_not_change_a_bit() {
     for case in [3, 8].map(|i| cases().swap_remove(i)) {
         any_threads(&case.operator(transformer_block), &case.inputs());
+    }
+}
+
+/// A number rounded to bf16 is off by `2^-9` of itself at most; on the longest way, to a gradient, it goes through seven
+/// products of two rounded factors forward and as many back.
+const BF16_BOUND: f64 = 28.0 / 512.0;
+
+#[test]
+fn products_in_bf16_agree_to_their_rounding() {
+    if !Precision::Bf16.is_available(&Device::flex()) {
+        eprintln!("skipped: no AVX512-BF16");
+        return;
+    }
+    for case in cases() {
+        let mode = Mode {
+            precision: Precision::Bf16,
+            ..case.mode
+        };
+        let case = Case { mode, ..case };
+        let inputs = case.inputs();
+        let tracked = vec![true; inputs.len()];
+        let (fused, composed) = (
+            case.operator(transformer_block),
+            case.operator(reference::transformer_block),
+        );
+        let found = outcome(&fused, &inputs, &tracked, DType::F32);
+        let expected = outcome(&composed, &inputs, &tracked, DType::F64);
+        let d = common::distance(&found.value, &expected.value);
+        assert!(d > 1e-6, "{case:?}: nothing was rounded");
+        assert!(d < BF16_BOUND, "{case:?}: value differs by {d:e}");
+        for (i, (found, expected)) in found.grads.iter().zip(&expected.grads).enumerate() {
+            let of = |grad: &Option<Vec<f64>>| grad.clone().expect("tracked");
+            let d = common::distance(&of(found), &of(expected));
+            assert!(d < BF16_BOUND, "{case:?}: gradient {i} differs by {d:e}");
+        }
+        any_threads(&fused, &inputs);
     }
 }
 

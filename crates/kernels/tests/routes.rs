@@ -5,7 +5,7 @@ mod common;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use common::{numbers, outcome, plain};
 use learngene_kernels::{
-    Base, BlockSettings, BlockWeights, GatePlan, Projection, gelu_tanh, modulated_layer_norm,
+    Base, BlockSettings, BlockWeights, GatePlan, Mode, Projection, gelu_tanh, modulated_layer_norm,
     reference, transformer_block,
 };
 
@@ -35,7 +35,7 @@ fn block(x: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>, gate: Tensor<2>) -> T
     let settings = BlockSettings {
         heads: 2,
         eps: 1e-6,
-        recompute: false,
+        mode: Mode::default(),
     };
     let x = modulated_layer_norm(x, shift.clone(), scale.clone(), 1e-6);
     let six = [&shift, &scale, &gate, &scale, &shift, &gate].map(Tensor::clone);

@@ -12,7 +12,7 @@ use crate::{
 };
 use burn::module::Module;
 use burn::tensor::Tensor;
-use learngene_kernels::{BlockSettings, BlockWeights, GatePlan, transformer_block};
+use learngene_kernels::{BlockSettings, BlockWeights, GatePlan, Mode, transformer_block};
 
 /// Attention and MLP, each behind a modulated norm and a gated residual.
 #[derive(Module, Debug)]
@@ -45,7 +45,7 @@ impl Block {
         condition: &Tensor<2>,
         shared: Option<&Tensor<2>>,
         plan: &GatePlan,
-        recompute: bool,
+        mode: Mode,
     ) -> Tensor<3> {
         let (attention, mlp) = (&self.attention, &self.mlp);
         let weights = BlockWeights {
@@ -60,7 +60,7 @@ impl Block {
         let settings = BlockSettings {
             heads: attention.heads,
             eps: NORM_EPS,
-            recompute,
+            mode,
         };
         let y = transformer_block(x, modulation, weights, plan, settings);
         match &self.bottleneck {

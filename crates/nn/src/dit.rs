@@ -15,7 +15,7 @@ use crate::{
 };
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use learngene_kernels::GatePlan;
+use learngene_kernels::{GatePlan, Mode};
 
 /// What the prediction for a batch depends on besides the images.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct Dit {
     #[module(skip)]
     config: DitConfig,
     #[module(skip)]
-    recompute: bool,
+    mode: Mode,
 }
 
 impl Dit {
@@ -76,7 +76,7 @@ impl Dit {
             output: Linear::zeros(d, config.patch * config.patch * config.out_channels(), init),
             positions_1td: positions(config, device),
             config: config.clone(),
-            recompute: false,
+            mode: Mode::default(),
         };
         // What is added to a model draws after all of it, so that the rest starts as it would without.
         if config.bottleneck > 0 {
@@ -90,15 +90,15 @@ impl Dit {
         Ok(model.apply_reparameterization(term::Attach { config, init }))
     }
 
-    /// The same model, whose backward pass on the CPU computes what lies inside a block again instead of keeping it, or
-    /// does not: less memory, more time, the same gradients.
-    pub fn recomputing(self, recompute: bool) -> Self {
-        Self { recompute, ..self }
+    /// The same model, whose blocks compute in another way on the CPU: with shorter numbers, or with less memory. The way
+    /// belongs to the program that runs and is in no file.
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
     }
 
-    /// Whether the backward pass computes what lies inside a block again.
-    pub fn is_recomputing(&self) -> bool {
-        self.recompute
+    /// How the blocks compute on the CPU.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The configuration.
@@ -156,7 +156,7 @@ impl Dit {
             .reshape([batch, t, d]);
         let mut x = tokens + self.positions_1td.clone();
         for block in &self.blocks {
-            x = block.forward(x, &condition, shared.as_ref(), &plan, self.recompute);
+            x = block.forward(x, &condition, shared.as_ref(), &plan, self.mode);
         }
         let two = self.final_modulation.forward(condition);
         let shift = two.clone().slice([0..batch, 0..d]);

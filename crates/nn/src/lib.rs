@@ -30,5 +30,5 @@ pub use dit::{Conditions, Dit};
 pub use error::{Error, Result};
 pub use gate::ClassGate;
 pub use init::FactorInit;
-pub use learngene_kernels::GatePlan;
+pub use learngene_kernels::{GatePlan, Mode, Precision};
 pub use projection::{Components, DenseProjection, FactorisedProjection, Form, Projection};

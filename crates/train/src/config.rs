@@ -1,9 +1,10 @@
 //! The resolved configuration of a run: what `config.toml` holds.
 
 use crate::error::{Error, Result};
+use burn::tensor::Device;
 use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions};
 use learngene_diffusion::{Objective, ScheduleKind};
-use learngene_nn::{DitConfig, FactorInit, params::Part};
+use learngene_nn::{DitConfig, FactorInit, Mode, Precision, params::Part};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -210,6 +211,9 @@ pub struct TrainConfig {
     /// Whether the backward pass on the CPU computes what lies inside a block again instead of keeping it: less memory,
     /// more time, the same weights to the bit.
     pub recompute: bool,
+    /// What the products of the blocks round their factors to, `f32` (nothing) or `bf16`: less time where the processor
+    /// has AVX512-BF16. Weights, sums, norms, softmax, losses, optimiser and validation stay in 32 bits.
+    pub precision: Precision,
     /// Whether images are mirrored at random.
     pub flip: bool,
     /// Seed of everything random.
@@ -254,6 +258,7 @@ impl Default for TrainConfig {
             label_drop: 0.1,
             accumulate: 1,
             recompute: false,
+            precision: Precision::F32,
             flip: false,
             seed: 0,
             schedule: ScheduleKind::Cosine,
@@ -270,6 +275,14 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
+    /// How the blocks compute in a training step.
+    pub fn mode(&self) -> Mode {
+        Mode {
+            recompute: self.recompute,
+            precision: self.precision,
+        }
+    }
+
     /// How batches are put together.
     pub fn order(&self) -> BatchOrder {
         match self.per_class {
@@ -357,6 +370,19 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a precision that a device does not compute in.
+    pub fn check_device(&self, device: &Device) -> Result<()> {
+        if self.precision.is_available(device) {
+            return Ok(());
+        }
+        let message = "`train.precision` is bf16, which takes a CPU with AVX512-BF16: this device computes in f32 \
+             (--precision f32, or `precision` in the config.toml of a run to resume)";
+        Err(Error::Config {
+            path: None,
+            message: message.into(),
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 use burn::module::Module;
 use learngene_data::{Batches, Dataset, Split};
 use learngene_diffusion::Schedule;
-use learngene_nn::{Dit, params};
+use learngene_nn::{Dit, Mode, params};
 
 /// (time, noise) draws of each validation image.
 const VALIDATION_REPEATS: usize = 4;
@@ -52,8 +52,7 @@ impl State {
 }
 
 fn trainable(model: Dit, config: &TrainConfig) -> Dit {
-    params::set_trainable(model, |name| config.trainable.factor(name) > 0.0)
-        .recomputing(config.recompute)
+    params::set_trainable(model, |name| config.trainable.factor(name) > 0.0).in_mode(config.mode())
 }
 
 /// A model, its optimiser and the batches it learns from: all that a training step needs.
@@ -81,6 +80,7 @@ impl<'a> Trainer<'a> {
         config: TrainConfig,
         dataset: &'a Dataset,
     ) -> Result<Self> {
+        config.check_device(&state.model().device())?;
         Ok(Self {
             schedule: Schedule::new(config.schedule, config.diffusion_steps)?,
             batches: Batches::new(dataset, config.order(), config.seed, config.flip)?,
@@ -122,11 +122,12 @@ impl<'a> Trainer<'a> {
         self.batches.batch_size()
     }
 
-    /// The model with averaged weights, off the autodiff device.
+    /// The model with averaged weights, off the autodiff device, computing as a model read from a file does.
     pub fn averaged(&self) -> Result<Dit> {
         let model = self.state.model();
         let average = self.state.optimiser.averaged(model, &self.config);
-        Ok(params::replace(model.valid(), &average)?)
+        let model = params::replace(model.valid(), &average)?;
+        Ok(model.in_mode(Mode::default()))
     }
 
     /// Losses of the averaged model on the validation images, if there are any.
@@ -172,7 +173,7 @@ mod tests {
                 ..TrainConfig::default()
             };
             let state = State::start(model, &settings);
-            assert_eq!(state.model().is_recomputing(), recompute);
+            assert_eq!(state.model().mode().recompute, recompute);
         }
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
     train.steps = args.steps.unwrap_or(train.steps);
     train.lr = args.lr.unwrap_or(train.lr);
     train.seed = args.seed.unwrap_or(train.seed);
+    train.precision = args.precision.map_or(train.precision, Into::into);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
     train.sample_every = args.sample_every.unwrap_or(train.sample_every);
     if let Some(batch) = args.batch {

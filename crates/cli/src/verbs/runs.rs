@@ -72,6 +72,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     config.data = data;
     let train = &mut config.train;
     (train.steps, train.lr) = (args.steps, args.lr.unwrap_or(train.lr));
+    train.precision = args.precision.map_or(train.precision, Into::into);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
     let set = resolve::with_settings(&config, &others)?;
     let made = |c: &RunConfig| (c.model.clone(), c.init, c.train.seed, c.method.clone());
@@ -112,6 +113,7 @@ fn method_settings(args: &args::Transfer) -> Result<(BTreeMap<String, String>, V
 fn create(folder: &Path, config: RunConfig, model: Dit, dataset: &Dataset) -> Result<Run> {
     let train = &config.train;
     train.validate()?;
+    train.check_device(&model.device())?;
     Schedule::new(train.schedule, train.diffusion_steps)?;
     Batches::new(dataset, train.order(), train.seed, train.flip)?;
     Ok(Run::create(folder, config, model)?)

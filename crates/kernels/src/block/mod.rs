@@ -19,6 +19,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use crate::flex::{self, Values};
+use crate::gemm::Precision;
 use crate::linear::{Active, Direction, Kind, Linear, Task, Tensors, cut};
 use crate::operator::{self, Operator};
 use crate::plan::GatePlan;
@@ -79,9 +80,19 @@ pub struct BlockSettings {
     pub heads: usize,
     /// Added to the variance by the norms.
     pub eps: f64,
+    /// How it computes.
+    pub mode: Mode,
+}
+
+/// How the fused block computes, on the CPU only: compositions take no notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode {
     /// Whether the backward pass runs the forward pass again instead of keeping what it made, so that of all blocks but
-    /// one only the input is kept: the same gradients to the bit, for more time. On the CPU only.
+    /// one only the input is kept: the same gradients to the bit, for more time.
     pub recompute: bool,
+    /// Of the factors in the products of the projections, forward and backward, where [`Precision::is_available`];
+    /// everything else is in 32 bits.
+    pub precision: Precision,
 }
 
 /// A transformer block with adaptive layer norm (DiT's adaLN-Zero, Peebles and Xie, arXiv 2212.09748).
@@ -221,7 +232,7 @@ impl Operator for Call {
     type Kept = Option<Vec<forward::Kept>>;
 
     fn forward(&self, inputs: &[FlexTensor], keep: bool) -> (FlexTensor, Self::Kept) {
-        let keep = keep && !self.settings.recompute;
+        let keep = keep && !self.settings.mode.recompute;
         let (y, kept) = forward::forward(&Inputs::new(self, inputs), keep);
         (y, keep.then_some(kept))
     }
@@ -261,7 +272,8 @@ impl<'a> Inputs<'a> {
         let projections = call.kinds.map(|kind| {
             let first = at;
             at += kind.len();
-            Linear::new(kind, &tensors[first..at], call.gate.groups)
+            let precision = call.settings.mode.precision;
+            Linear::new(kind, &tensors[first..at], call.gate.groups, precision)
         });
         let shape = tensors[0].shape();
         Self {
@@ -317,7 +329,10 @@ mod tests {
             let settings = BlockSettings {
                 heads: 1,
                 eps: 1e-6,
-                recompute,
+                mode: Mode {
+                    recompute,
+                    ..Mode::default()
+                },
             };
             let six = std::array::from_fn(|_| projection());
             let (x, modulation) = (zeros(&[1, 3, 2]), zeros(&[1, 12]));

@@ -101,7 +101,8 @@ impl<'a> Active<'a> {
         let m = self.linear.m;
         y.fill_rows(&self.linear.bias);
         if self.linear.weight.is_some() {
-            gemm(y.reborrow(), Target::Add, x, View::new(&self.weight, m));
+            let weight = View::new(&self.weight, m);
+            self.gemm(y.reborrow(), Target::Add, x, weight);
         }
         self.product(x, h);
         self.expand(h, y, Target::Add);
@@ -121,21 +122,21 @@ impl<'a> Active<'a> {
         };
         if let Some(weight) = &self.linear.weight {
             let weight = View::new(weight, self.linear.n);
-            gemm(dx.reborrow(), target, dy, weight);
+            self.gemm(dx.reborrow(), target, dy, weight);
             target = Target::Add;
         }
         self.expand(dh, dx, target);
     }
 
+    fn gemm(&self, to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
+        gemm(self.linear.precision, to, target, a, b);
+    }
+
     fn product(&self, given: View<'_>, inner: &mut Buffer) {
         inner.resize(given.row_count() * self.stride);
         if self.stride > 0 {
-            gemm(
-                ViewMut::new(inner, self.stride),
-                Target::Set,
-                given,
-                self.inner(),
-            );
+            let to = ViewMut::new(inner, self.stride);
+            self.gemm(to, Target::Set, given, self.inner());
         }
     }
 
@@ -144,7 +145,7 @@ impl<'a> Active<'a> {
         if rank > 0 {
             let inner = View::new(inner, self.stride).columns(0, rank);
             let second = View::new(&self.second, self.linear.outputs(self.direction));
-            gemm(to, target, inner, second);
+            self.gemm(to, target, inner, second);
         }
     }
 }

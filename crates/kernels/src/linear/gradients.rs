@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 
 use super::tasks::{List, on_every_thread};
 use super::{Components, Linear};
-use crate::gemm::{Target, View, ViewMut, gemm};
+use crate::gemm::{Precision, Target, View, ViewMut, gemm};
 use crate::simd;
 
 /// Columns of a task, so few that the product reads its left factor where it is instead of packing it.
@@ -241,6 +241,7 @@ impl Job<'_> {
                 let left = if self.out { piece.h } else { piece.dh };
                 let to = &mut product[first * self.count..end * self.count];
                 gemm(
+                    linear.precision,
                     ViewMut::new(to, self.count),
                     Target::Add,
                     left.columns(first, end - first).transposed(),
@@ -269,10 +270,16 @@ impl Job<'_> {
         }
         if !self.weight.is_empty() {
             let n = self.pass.linear.n;
-            for first in (0..n).step_by(COLUMNS) {
-                let count = COLUMNS.min(n - first);
+            let columns = match self.pass.linear.precision {
+                Precision::F32 => COLUMNS,
+                // always packed: once for all columns
+                Precision::Bf16 => n,
+            };
+            for first in (0..n).step_by(columns) {
+                let count = columns.min(n - first);
                 let to = ViewMut::new(self.weight, n).columns(first, count);
                 gemm(
+                    self.pass.linear.precision,
                     to,
                     Target::Add,
                     dy.transposed(),

@@ -17,6 +17,7 @@ use burn::backend::{Backend, ExtensionType, TensorMetadata, tensor::FloatTensor}
 use burn_flex::FlexTensor;
 
 use crate::flex::Values;
+use crate::gemm::Precision;
 
 pub(crate) use active::{Active, Direction};
 pub(crate) use gradients::{Pass, Piece, gradients};
@@ -148,11 +149,18 @@ pub(crate) struct Linear {
     bias: Values,
     /// `N_G` (0 of a dense base) and `N_T` (0 without tailors).
     ranks: [usize; 2],
+    /// Of its products.
+    precision: Precision,
 }
 
 impl Linear {
     /// From the tensors in the order of `kind`.
-    pub(crate) fn new(kind: Kind, tensors: &[FlexTensor], groups: usize) -> Self {
+    pub(crate) fn new(
+        kind: Kind,
+        tensors: &[FlexTensor],
+        groups: usize,
+        precision: Precision,
+    ) -> Self {
         let base = kind.base();
         let last = tensors[base - 1].shape();
         let learngene = kind.factorised.then(|| Components::new(tensors));
@@ -166,6 +174,7 @@ impl Linear {
             ranks: [rank(&learngene), rank(&tailors) / groups.max(1)],
             learngene,
             tailors,
+            precision,
         }
     }
 
