@@ -9,6 +9,7 @@
 //! arguments give the same bytes on every platform.
 
 mod class_map;
+mod class_tree;
 mod dataset;
 mod error;
 pub mod image;
@@ -21,6 +22,7 @@ mod stats;
 
 pub use self::image::Image;
 pub use class_map::{ClassMap, ClassSelection};
+pub use class_tree::ClassTree;
 pub use dataset::{Dataset, LoadOptions};
 pub use error::{Error, Result};
 pub use order::{BatchOrder, Batches, Draw};
