@@ -126,10 +126,22 @@ mod tests {
         for (text, part) in [
             (lacking, "`cta` is in no superclass, did you mean `cat`?"),
             (parse("").unwrap_err().to_string(), "names no superclass"),
-            (parse("a = 'cat'").unwrap_err().to_string(), "`a` must be a list"),
-            (parse("a = [1]").unwrap_err().to_string(), "`a` must be a list"),
-            (parse("a = []").unwrap_err().to_string(), "`a` must be a list"),
-            (parse("a = ['x']\nb = ['x']").unwrap_err().to_string(), "`x` stands there twice"),
+            (
+                parse("a = 'cat'").unwrap_err().to_string(),
+                "`a` must be a list",
+            ),
+            (
+                parse("a = [1]").unwrap_err().to_string(),
+                "`a` must be a list",
+            ),
+            (
+                parse("a = []").unwrap_err().to_string(),
+                "`a` must be a list",
+            ),
+            (
+                parse("a = ['x']\nb = ['x']").unwrap_err().to_string(),
+                "`x` stands there twice",
+            ),
             (parse("a = [").unwrap_err().to_string(), "tree.toml"),
         ] {
             assert!(text.contains(part), "`{part}` is not in {text}");

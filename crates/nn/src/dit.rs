@@ -116,8 +116,7 @@ impl Dit {
     /// superclasses if they have any, unchanged otherwise.
     pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
         let config = &self.config;
-        let superclass =
-            |class| Some(config.group_of_superclass(config.superclass_of(class)?));
+        let superclass = |class| Some(config.group_of_superclass(config.superclass_of(class)?));
         match (config.groups, config.sharing) {
             (0, _) => ClassGate::closed(gate.len()),
             (_, Sharing::Class) if config.superclasses.is_empty() => gate,

@@ -129,7 +129,10 @@ mod tests {
         let narrow = narrow.with_rank_split("81,8".parse().unwrap()).unwrap();
         for (text, part) in [
             (refused(config(), &[("x", &[0, 4])]), "classes below 4"),
-            (refused(config(), &[("x", &[0]), ("y", &[1, 0])]), "class 0 twice, the second time in `y`"),
+            (
+                refused(config(), &[("x", &[0]), ("y", &[1, 0])]),
+                "class 0 twice, the second time in `y`",
+            ),
             (refused(config(), &[("x", &[])]), "`x` without classes"),
             (refused(dense, &[("x", &[0])]), "without tailors of classes"),
             (refused(narrow, &[("x", &[0])]), "active rank 97"),

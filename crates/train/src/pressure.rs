@@ -53,9 +53,8 @@ mod tests {
     fn shares_are_met_and_fall_independently() {
         let config = with(0.3, 0.2);
         let all: Vec<Told> = (0..20_000).map(|i| of(&config, Some(3), i)).collect();
-        let share = |f: fn(&Told) -> bool| {
-            all.iter().filter(|t| f(t)).count() as f64 / all.len() as f64
-        };
+        let share =
+            |f: fn(&Told) -> bool| all.iter().filter(|t| f(t)).count() as f64 / all.len() as f64;
         // Four standard deviations of a share of 20,000 are below 0.014.
         for (found, expected) in [
             (share(|t| t.gate.is_none()), 0.3),
