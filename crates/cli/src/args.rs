@@ -13,6 +13,12 @@ newest complete checkpoint.
 Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
 finite; 5 interrupted and checkpointed.";
 
+const ABOUT_TREE: &str = "Example:
+  learngene data tree imagenet/ --wordnet /usr/share/wordnet/data.noun --depth 9 --out tree.toml
+  learngene pretrain --data imagenet/ --class-tree tree.toml --out runs/tree
+
+data.noun is a file of WordNet 3.0, which ImageNet's class names count in; Debian's package wordnet-base has it.";
+
 const ABOUT_PRETRAIN: &str = "Examples:
   learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind
   learngene pretrain --data builtin:emoji --classes base --dense --set train.ema=0.99 --out runs/dense
@@ -170,6 +176,27 @@ pub enum DataVerb {
         /// Print one JSON document instead of tables.
         #[arg(long)]
         json: bool,
+    },
+    /// Write a class tree of classes named like ImageNet's (n02084071): superclasses by what WordNet says they are.
+    #[command(after_help = ABOUT_TREE)]
+    Tree {
+        /// A data set, as in `data inspect`.
+        source: String,
+        /// Which of its classes: base, novel, all, or names with commas.
+        #[arg(long, default_value = "all")]
+        classes: String,
+        /// A TOML that merges and picks classes.
+        #[arg(long, value_name = "FILE")]
+        class_map: Option<PathBuf>,
+        /// WordNet's data.noun.
+        #[arg(long, value_name = "FILE")]
+        wordnet: PathBuf,
+        /// Steps from WordNet's root to a superclass: 6 parts animals from vehicles, 9 mammals from birds.
+        #[arg(long, default_value_t = 9)]
+        depth: usize,
+        /// File to write; one that is there is replaced.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
 }
 

@@ -69,6 +69,29 @@ impl ClassTree {
         }
     }
 
+    /// Superclasses that were found elsewhere, in `path`: each class in one.
+    pub(crate) fn new(superclasses: Vec<(String, Vec<String>)>, path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            superclasses,
+        }
+    }
+
+    /// The superclasses and their classes.
+    pub fn superclasses(&self) -> &[(String, Vec<String>)] {
+        &self.superclasses
+    }
+
+    /// The text of a class tree file.
+    pub fn to_toml(&self) -> String {
+        let line = |(name, classes): &(String, Vec<String>)| {
+            let classes = classes.iter().map(|c| toml::Value::String(c.clone()));
+            let table = [(name.clone(), toml::Value::Array(classes.collect()))];
+            toml::Table::from_iter(table).to_string()
+        };
+        self.superclasses.iter().map(line).collect()
+    }
+
     /// Every class it names, superclass by superclass.
     pub fn classes(&self) -> Vec<String> {
         let lists = self.superclasses.iter().map(|s| &s.1);
@@ -117,6 +140,12 @@ mod tests {
         let over = tree.over(&names(&["dog", "car", "cat"])).unwrap();
         let expected = [("animal", vec![0, 2]), ("vehicle", vec![1])];
         assert_eq!(over, expected.map(|(name, of)| (name.to_owned(), of)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let tree = parse("animal = ['cat', 'd \"o\" g']\n'two words' = ['oak']").unwrap();
+        assert_eq!(parse(&tree.to_toml()).unwrap(), tree);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod random;
 pub mod source;
 mod split;
 mod stats;
+mod wordnet;
 
 pub use self::image::Image;
 pub use class_map::{ClassMap, ClassSelection};
@@ -30,3 +31,4 @@ pub use random::{Purpose, Stream};
 pub use source::{Partition, Sample, Source};
 pub use split::Split;
 pub use stats::Statistics;
+pub use wordnet::WordNet;

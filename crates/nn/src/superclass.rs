@@ -91,6 +91,8 @@ pub(crate) fn validate(config: &DitConfig) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ClassGate, Dit, FactorInit, Form, params};
+    use burn::tensor::Device;
 
     fn superclass(name: &str, classes: &[usize]) -> Superclass {
         Superclass {
@@ -117,6 +119,46 @@ mod tests {
         let without = config.with_superclasses(Vec::new()).unwrap();
         assert_eq!((without.groups, without.switched_on()), (4, 1));
         assert!(!serde_json::to_string(&without).unwrap().contains("super"));
+    }
+
+    #[test]
+    fn a_sample_switches_on_its_class_and_its_superclass() {
+        let tree = vec![superclass("x", &[0, 2]), superclass("y", &[1])];
+        let config = config().with_superclasses(tree).unwrap();
+        let model = Dit::init(&config, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
+        let gate = ClassGate::one_hot([Some(2), None, Some(1), Some(3)]);
+        let expected = vec![
+            vec![(2, 1.0), (4, 1.0)],
+            vec![],
+            vec![(1, 1.0), (5, 1.0)],
+            vec![(3, 1.0)],
+        ];
+        assert_eq!(model.fit_gate(gate), ClassGate::new(expected));
+        let blend = ClassGate::new(vec![vec![(0, 0.5), (2, 0.25)]]);
+        let expected = vec![vec![(0, 0.5), (2, 0.25), (4, 0.75)]];
+        assert_eq!(model.fit_gate(blend), ClassGate::new(expected));
+    }
+
+    /// Those of one class, its superclass and the learngene together: what a dense layer starts with, on average.
+    #[test]
+    fn an_active_weight_starts_with_the_energy_of_a_dense_one() {
+        let tree = vec![superclass("x", &[0, 2])];
+        let dense = DitConfig::from_size("dit-micro/4", [3, 16, 16], 4).unwrap();
+        let flat = dense.with_rank_split("32,16".parse().unwrap()).unwrap();
+        let config = flat.with_superclasses(tree).unwrap();
+        let model = Dit::init(&config, FactorInit::Orthogonal, 7, &Device::flex()).unwrap();
+        let merged = model.specialise(&[(2, 1.0), (4, 1.0)], Some(Form::Merged));
+        let values = params::values(&merged.unwrap());
+        let weights = values.iter().filter(|(name, _)| {
+            name.contains(".mlp.") && name.ends_with("weight") && !name.contains("modulation")
+        });
+        for (name, weight) in weights {
+            let energy: f32 = weight.values.iter().map(|w| w * w).sum();
+            let (m, n) = (weight.shape[0] as f32, weight.shape[1] as f32);
+            let ratio = energy / (2.0 * m * n / (m + n));
+            // Two tailors of one matrix are not orthogonal to each other.
+            assert!((ratio - 1.0).abs() < 0.15, "{name}: {ratio}");
+        }
     }
 
     #[test]
