@@ -23,8 +23,11 @@ const ABOUT_PRETRAIN: &str = "Examples:
   learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind
   learngene pretrain --data builtin:emoji --classes base --dense --set train.ema=0.99 --out runs/dense
   learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
+  learngene pretrain --data builtin:emoji --classes base --set train.hide_label=0.2 --out runs/hidden
 
-Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value.";
+Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value. \
+train.hide_label shows that share of the images with their tailors but without their label, train.gate_dropout with \
+their label but without their tailors.";
 
 /// Examples, then every method with its settings.
 fn about_transfer() -> String {

@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::class_tree::ClassTree;
-use crate::error::{Error, Hint, Result};
+use crate::error::{Error, Result};
 
 /// The largest file that is read, bytes; WordNet 3.0's has 15 million.
 const MAX_BYTES: u64 = 1 << 28;
@@ -101,13 +101,11 @@ impl WordNet {
             list: class.to_owned(),
             reason: "expected a WordNet noun such as n02084071".to_owned(),
         })?;
-        let lacks = |offset: &str| Error::UnknownClass {
-            name: format!("n{offset}"),
-            origin: self.path.display().to_string(),
-            hint: Hint::nearest::<&str>(offset, &[]),
-            known: format!(
-                "{} nouns; ImageNet's are those of WordNet 3.0",
-                self.synsets.len()
+        let lacks = |offset: &str| Error::ClassList {
+            list: class.to_owned(),
+            reason: format!(
+                "synset n{offset} is not in {}; ImageNet's are in that of WordNet 3.0",
+                self.path.display()
             ),
         };
         let mut chain = Vec::new();
@@ -225,7 +223,7 @@ mod tests {
         for (text, part) in [
             (refused("dog"), "such as n02084071"),
             (refused("n0000000é"), "such as n02084071"),
-            (refused("n00000042"), "n00000042"),
+            (refused("n00000042"), "n00000042 is not in data.noun"),
             (refused("n00000042"), "WordNet 3.0"),
             (
                 refused("n00000007"),

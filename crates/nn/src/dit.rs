@@ -175,8 +175,8 @@ impl Dit {
         ))
     }
 
-    /// The same model for samples that all share one gate (a list of groups, as [`Self::fit_gate`] makes), its projections in that form (the cheapest by default), its
-    /// terms worked into the weights.
+    /// The same model for samples that all share one gate, a list of groups as [`Self::fit_gate`] makes, its projections
+    /// in that form (the cheapest by default), its terms worked into the weights.
     ///
     /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes. Its
     /// configuration tells what each projection became; [`DitConfig::validate`] refuses it if the side-by-side form was

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 /// Name of the label rows in a tailor file: the table without its null row, which belongs to the learngene.
 const LABEL_ROWS: &str = "label.rows";
 
-/// The tailors and label rows of some classes, the tailors of their superclasses, and the identity of the learngene they were trained with.
+/// The tailors and label rows of some classes, the tailors of their superclasses, and the identity of the learngene they
+/// were trained with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TailorSet {
     path: PathBuf,
