@@ -98,8 +98,8 @@ impl ClassTree {
         lists.flatten().cloned().collect()
     }
 
-    /// The superclasses of a model's classes, by name, each with the numbers of its classes. Superclasses of none of them
-    /// are left out.
+    /// The superclasses of a model's classes in the order of the file, each with the numbers of its classes. Superclasses
+    /// of none of them are left out.
     ///
     /// # Errors
     /// [`Error::ClassTree`] for a class that is in no superclass.
@@ -138,7 +138,7 @@ mod tests {
     fn superclasses_are_those_of_the_classes_at_hand() {
         let tree = parse("vehicle = ['car']\nanimal = ['cat', 'dog']\nplant = ['oak']").unwrap();
         let over = tree.over(&names(&["dog", "car", "cat"])).unwrap();
-        let expected = [("animal", vec![0, 2]), ("vehicle", vec![1])];
+        let expected = [("vehicle", vec![1]), ("animal", vec![0, 2])];
         assert_eq!(over, expected.map(|(name, of)| (name.to_owned(), of)));
     }
 
@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn what_is_no_tree_is_named() {
         let tree = parse("animal = ['cat', 'dog']").unwrap();
-        let lacking = tree.over(&names(&["cta"])).unwrap_err().to_string();
+        let lacking = tree.over(&names(&["cats"])).unwrap_err().to_string();
         for (text, part) in [
-            (lacking, "`cta` is in no superclass, did you mean `cat`?"),
+            (lacking, "`cats` is in no superclass, did you mean `cat`?"),
             (parse("").unwrap_err().to_string(), "names no superclass"),
             (
                 parse("a = 'cat'").unwrap_err().to_string(),

@@ -98,7 +98,6 @@ fn a_step_needs_what_the_plan_says() {
         (size("dit-micro/4"), 32, false),
         (split(size("dit-micro/4"), 48, 4), 32, false),
         (tree(split(size("dit-micro/4"), 48, 4)), 32, false),
-        (tree(split(size("dit-micro/4"), 48, 4)), 4, false),
         (split(size("dit-nano/4"), 96, 8), 8, false),
         (split(size("dit-nano/4"), 96, 8), 32, true),
         (size("dit-nano/4"), 32, false),

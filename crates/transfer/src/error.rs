@@ -127,7 +127,7 @@ pub enum Error {
 impl Error {
     /// No class of that name among those known.
     pub fn unknown_class<'a>(found: &str, known: impl Iterator<Item = &'a String> + Clone) -> Self {
-        let near = known.clone().map(|k| (strsim::levenshtein(k, found), k));
+        let near = known.clone().map(|k| (strsim::osa_distance(k, found), k));
         Self::UnknownClass {
             found: found.into(),
             known: known.map(String::as_str).collect::<Vec<_>>().join(", "),
