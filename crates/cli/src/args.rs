@@ -13,12 +13,21 @@ newest complete checkpoint.
 Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
 finite; 5 interrupted and checkpointed.";
 
+const ABOUT_TREE: &str = "Example:
+  learngene data tree imagenet/ --wordnet /usr/share/wordnet/data.noun --depth 9 --out tree.toml
+  learngene pretrain --data imagenet/ --class-tree tree.toml --out runs/tree
+
+data.noun is a file of WordNet 3.0, which ImageNet's class names count in; Debian's package wordnet-base has it.";
+
 const ABOUT_PRETRAIN: &str = "Examples:
   learngene pretrain --data builtin:emoji --classes base --rank-split 96,8 --out runs/kind
   learngene pretrain --data builtin:emoji --classes base --dense --set train.ema=0.99 --out runs/dense
   learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
+  learngene pretrain --data builtin:emoji --classes base --set train.hide_label=0.2 --out runs/hidden
 
-Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value.";
+Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value. \
+train.hide_label shows that share of the images with their tailors but without their label, train.gate_dropout with \
+their label but without their tailors.";
 
 /// Examples, then every method with its settings.
 fn about_transfer() -> String {
@@ -171,6 +180,27 @@ pub enum DataVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Write a class tree of classes named like ImageNet's (n02084071): superclasses by what WordNet says they are.
+    #[command(after_help = ABOUT_TREE)]
+    Tree {
+        /// A data set, as in `data inspect`.
+        source: String,
+        /// Which of its classes: base, novel, all, or names with commas.
+        #[arg(long, default_value = "all")]
+        classes: String,
+        /// A TOML that merges and picks classes.
+        #[arg(long, value_name = "FILE")]
+        class_map: Option<PathBuf>,
+        /// WordNet's data.noun.
+        #[arg(long, value_name = "FILE")]
+        wordnet: PathBuf,
+        /// Steps from WordNet's root to a superclass: 6 parts animals from vehicles, 9 mammals from birds.
+        #[arg(long, default_value_t = 9)]
+        depth: usize,
+        /// File to write; one that is there is replaced.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
 /// What the factors of products are rounded to.
@@ -216,6 +246,10 @@ pub struct Pretrain {
     /// Ordinary weight matrices instead of factors.
     #[arg(long, conflicts_with = "rank_split")]
     pub dense: bool,
+    /// A TOML with lines like animal = ["cat", "dog"]: each superclass gets a tailor, which its classes switch on besides
+    /// their own. It names every class.
+    #[arg(long, value_name = "FILE", conflicts_with = "dense")]
+    pub class_tree: Option<PathBuf>,
     /// Steps to train [default: 1000].
     #[arg(long)]
     pub steps: Option<u64>,
@@ -312,6 +346,10 @@ pub struct Transfer {
     /// The same as --set method.rank=R.
     #[arg(long, value_name = "R", alias = "tailor-rank")]
     pub rank: Option<usize>,
+    /// A class tree as in `pretrain`, for the methods with tailors of classes. A superclass of the same name in the base
+    /// lends its tailor as a start, if the ranks agree.
+    #[arg(long, value_name = "FILE")]
+    pub class_tree: Option<PathBuf>,
     /// Steps to train.
     #[arg(long, default_value_t = learngene_transfer::STEPS)]
     pub steps: u64,
@@ -354,7 +392,7 @@ pub struct Merge {
 /// Options of `sample`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz"
+    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz\n  learngene sample runs/kind --blend face=1 --blend face=0.5,flag=0.5 --out blends.png"
 )]
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
@@ -362,7 +400,15 @@ pub struct Sample {
     /// Classes to draw; all by default.
     #[arg(long, value_delimiter = ',')]
     pub class: Vec<String>,
-    /// Images of each class.
+    /// Draw a blend of classes instead; may be repeated. Tailors run with these weights as they are (0 or more, not scaled
+    /// to a sum of 1), the label is the mean of the classes' in these proportions.
+    #[arg(
+        long,
+        value_name = "NAME=WEIGHT[,NAME=WEIGHT...]",
+        conflicts_with = "class"
+    )]
+    pub blend: Vec<String>,
+    /// Images of each class or blend.
     #[arg(long, default_value = "8")]
     pub count: NonZeroUsize,
     /// Steps of the sampler.
@@ -380,10 +426,11 @@ pub struct Sample {
     /// Seed of the noise. Image i of a class depends on this and on i, not on what else is drawn.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Picture to write, a row for each class; one that is there is replaced.
+    /// Picture to write, a row for each class or blend; one that is there is replaced.
     #[arg(long, value_name = "FILE.png", required_unless_present = "npz")]
     pub out: Option<PathBuf>,
-    /// NumPy archive to write for ADM's evaluation: arr_0 is uint8 [n, h, w, c], arr_1 the int64 class numbers.
+    /// NumPy archive to write for ADM's evaluation: arr_0 is uint8 [n, h, w, c], arr_1 the int64 class numbers,
+    /// which blends have none of.
     #[arg(long, value_name = "FILE.npz")]
     pub npz: Option<PathBuf>,
 }
@@ -457,8 +504,11 @@ pub struct Plan {
     #[arg(long, value_name = "N_G,N_T")]
     pub rank_split: Option<String>,
     /// Classes.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, conflicts_with = "class_tree")]
     pub num_classes: usize,
+    /// A class tree as in `pretrain`: count its classes and superclasses.
+    #[arg(long, value_name = "FILE", requires = "rank_split")]
+    pub class_tree: Option<PathBuf>,
     /// Channels, height and width of the input.
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
     pub input: String,

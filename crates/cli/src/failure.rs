@@ -143,6 +143,7 @@ impl Failure {
                 Data::UnknownClass { .. }
                 | Data::ClassList { .. }
                 | Data::ClassMap { .. }
+                | Data::ClassTree { .. }
                 | Data::NoPartition { .. }
                 | Data::Setting { .. },
             ) => USAGE,

@@ -16,6 +16,15 @@ use std::time::{Duration, Instant};
 const KILLS: u64 = 10;
 /// Steps of a run: more than ten kills can use up, each of which comes after a checkpoint or during one.
 const STEPS: &[&str] = &["--steps", "70", "--checkpoint-every", "2"];
+/// Superclasses, and images that show the model half their class at random.
+const TREE: &[&str] = &[
+    "--class-tree",
+    "tree.toml",
+    "--set",
+    "train.gate_dropout=0.2",
+    "--set",
+    "train.hide_label=0.2",
+];
 
 fn start(folder: &Path, args: &[&str]) -> Child {
     let mut command = program(folder, args);
@@ -26,10 +35,10 @@ fn start(folder: &Path, args: &[&str]) -> Child {
         .unwrap()
 }
 
-fn start_run(folder: &Path) -> Child {
+fn start_run(folder: &Path, more: &[&str]) -> Child {
     start(
         folder,
-        &[&["pretrain", "--out", "run"], SMALL, STEPS].concat(),
+        &[&["pretrain", "--out", "run"], SMALL, STEPS, more].concat(),
     )
 }
 
@@ -108,11 +117,13 @@ fn assert_same_end(folder: &Path) {
 fn killed_ten_times_also_while_saving_a_run_ends_byte_for_byte_as_the_whole_one() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    pretrain(folder, "whole", STEPS);
+    let tree = "figure = ['face', 'hand']\nsign = ['flag']\n";
+    fs::write(folder.join("tree.toml"), tree).unwrap();
+    pretrain(folder, "whole", &[STEPS, TREE].concat());
     let mut unfinished = 0;
     for kill in 0..KILLS {
         let mut child = match kill {
-            0 => start_run(folder),
+            0 => start_run(folder, TREE),
             _ => start(folder, &["resume", "run"]),
         };
         let before = last_save(folder);
@@ -144,7 +155,7 @@ fn ctrl_c_checkpoints_exits_with_5_and_resume_ends_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     pretrain(folder, "whole", STEPS);
-    let mut child = start_run(folder);
+    let mut child = start_run(folder, &[]);
     let log = folder.join("run/events.jsonl");
     wait_until(&mut child, || {
         fs::read_to_string(&log).is_ok_and(|text| text.contains("\"step\":10"))

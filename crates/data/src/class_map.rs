@@ -93,7 +93,7 @@ impl ClassSelection {
     }
 }
 
-fn first_repeated(names: &[String]) -> Option<&String> {
+pub(crate) fn first_repeated(names: &[String]) -> Option<&String> {
     names
         .iter()
         .enumerate()

@@ -98,6 +98,14 @@ pub enum Error {
         /// What is wrong and what to write instead.
         reason: String,
     },
+    /// A class tree is no TOML, contradicts itself or lacks a class.
+    #[error("read class tree {}: {reason}", path.display())]
+    ClassTree {
+        /// The TOML file.
+        path: PathBuf,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
     /// Base or novel classes were asked of a source that does not say which those are.
     #[error(
         "select the {which} classes of {origin}: it has no base/novel partition; name the classes (a,b,c), take `all`, \

@@ -9,6 +9,7 @@
 //! arguments give the same bytes on every platform.
 
 mod class_map;
+mod class_tree;
 mod dataset;
 mod error;
 pub mod image;
@@ -18,9 +19,11 @@ mod random;
 pub mod source;
 mod split;
 mod stats;
+mod wordnet;
 
 pub use self::image::Image;
 pub use class_map::{ClassMap, ClassSelection};
+pub use class_tree::ClassTree;
 pub use dataset::{Dataset, LoadOptions};
 pub use error::{Error, Result};
 pub use order::{BatchOrder, Batches, Draw};
@@ -28,3 +31,4 @@ pub use random::{Purpose, Stream};
 pub use source::{Partition, Sample, Source};
 pub use split::Split;
 pub use stats::Statistics;
+pub use wordnet::WordNet;

@@ -43,6 +43,10 @@ pub enum Purpose {
     Step = 15,
     /// Initial values of new tailors.
     Tailor = 16,
+    /// Whether a labelled training sample runs without its tailors.
+    GateDropout = 17,
+    /// Whether a labelled training sample hides its label.
+    HiddenLabel = 18,
 }
 
 /// The random numbers of one (seed, index, purpose).

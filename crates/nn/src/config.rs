@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    superclass::{self, Superclass},
     term::TermConfig,
 };
 use serde::{Deserialize, Serialize};
@@ -104,11 +105,14 @@ pub struct DitConfig {
     pub attention_basis: Option<Basis>,
     /// `N_T`: components of a tailor; 0 for a model without tailors.
     pub tailor_rank: usize,
-    /// Tailors of each matrix: one per class (or one in all, see `sharing`), or 0 for a model without tailors.
+    /// Tailors of each matrix: one per class and superclass (or one in all, see `sharing`), or 0 for a model without.
     pub groups: usize,
     /// Whether classes share one tailor.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sharing: Sharing,
+    /// Classes that share a tailor besides their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superclasses: Vec<Superclass>,
     /// What makes the weights of projections that are not as they are stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<TermConfig>,
@@ -177,6 +181,7 @@ impl DitConfig {
             tailor_rank: 0,
             groups: 0,
             sharing: Sharing::Class,
+            superclasses: Vec::new(),
             terms: Vec::new(),
             bottleneck: 0,
         };
@@ -192,9 +197,13 @@ impl DitConfig {
         self.with_tailors(split.tailor)
     }
 
-    /// The same model with one tailor of rank `N_T` per class beside whatever its projections are made of.
+    /// The same model with one tailor of rank `N_T` per class and superclass beside whatever its projections are made
+    /// of; with rank 0 without tailors and superclasses.
     pub fn with_tailors(mut self, tailor_rank: usize) -> Result<Self> {
         self.tailor_rank = tailor_rank;
+        if tailor_rank == 0 {
+            self.superclasses.clear();
+        }
         self.sharing = Sharing::Class;
         self.groups = self.expected_groups();
         self.validate()?;
@@ -204,16 +213,17 @@ impl DitConfig {
     /// The same model with one tailor of rank `N_T` for all classes in place of those it has.
     pub fn with_shared_tailor(mut self, tailor_rank: usize, sharing: Sharing) -> Result<Self> {
         self.tailor_rank = tailor_rank;
+        self.superclasses.clear();
         self.sharing = sharing;
         self.groups = self.expected_groups();
         self.validate()?;
         Ok(self)
     }
 
-    fn expected_groups(&self) -> usize {
+    pub(crate) fn expected_groups(&self) -> usize {
         match (self.tailor_rank, self.sharing) {
             (0, _) => 0,
-            (_, Sharing::Class) => self.num_classes,
+            (_, Sharing::Class) => self.num_classes.saturating_add(self.superclasses.len()),
             (_, Sharing::Labelled | Sharing::Every) => 1,
         }
     }
@@ -280,17 +290,20 @@ impl DitConfig {
                 "at least one learngene component",
             );
         }
+        superclass::validate(self)?;
         let learngene = ranks.into_iter().flatten().max().unwrap_or(0);
-        if learngene + self.tailor_rank > self.hidden {
+        let tailors = self.tailor_rank.saturating_mul(self.switched_on());
+        let active = learngene.saturating_add(tailors);
+        if active > self.hidden {
+            let sum = match self.superclasses.is_empty() {
+                true => "N_G + N_T",
+                false => "N_G + 2 N_T (a class and its superclass)",
+            };
             return fail(
                 "rank split",
-                format!(
-                    "{learngene},{} (active rank {})",
-                    self.tailor_rank,
-                    learngene + self.tailor_rank
-                ),
+                format!("{learngene},{} (active rank {active})", self.tailor_rank),
                 &format!(
-                    "N_G + N_T of at most {}, the smaller side of the matrices",
+                    "{sum} of at most {}, the smaller side of the matrices",
                     self.hidden
                 ),
             );
@@ -299,7 +312,7 @@ impl DitConfig {
         if self.groups != groups {
             let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
             let expected = format!(
-                "{groups}: one tailor per class or one they share, or none without a tailor_rank"
+                "{groups}: one tailor per class and superclass or one they share, or none without a tailor_rank"
             );
             return fail("groups", found, &expected);
         }

@@ -32,7 +32,7 @@ pub struct Plan {
     pub learngene: Cost,
     /// One tailor in all matrices, running for one sample of its class.
     pub tailor: Cost,
-    /// All tailors as stored; one of them runs for a sample.
+    /// All tailors as stored; one of them runs for a sample, or two where classes have superclasses.
     pub tailors: Cost,
     /// Dense projection matrices (dense models only).
     pub dense: Cost,
@@ -43,7 +43,7 @@ pub struct Plan {
     pub adapters: Cost,
     /// Biases, adaLN, embeddings and the output layer.
     pub rest: Cost,
-    /// Everything; multiply-accumulates with one tailor on.
+    /// Everything; multiply-accumulates with the tailors of one sample on.
     pub total: Cost,
     /// Without any tailor: what the learngene alone stores and runs.
     pub learngene_only: Cost,
@@ -106,6 +106,7 @@ pub fn plan(config: &DitConfig) -> Plan {
     let tailor_macs = depth * t * sides * config.tailor_rank as u64;
     let learngene = cost(of(Part::Learngene), learngene_macs);
     let tailor = cost(tailors.checked_div(groups).unwrap_or(0), tailor_macs);
+    let tailors = cost(tailors, config.switched_on() as u64 * tailor_macs);
     let dense = cost(dense, dense_macs);
     let attention = cost(0, depth * 2 * t * t * d);
     let adapters = cost(of(Part::Adapters) + of(Part::Fixed), adapter_macs);
@@ -120,11 +121,11 @@ pub fn plan(config: &DitConfig) -> Plan {
         )
     };
     let learngene_only = add(&[learngene, dense, attention, rest]);
-    let total = add(&[learngene_only, adapters, cost(tailors, tailor_macs)]);
+    let total = add(&[learngene_only, adapters, tailors]);
     Plan {
         learngene,
         tailor,
-        tailors: cost(tailors, tailor_macs),
+        tailors,
         dense,
         attention,
         adapters,
@@ -137,20 +138,22 @@ pub fn plan(config: &DitConfig) -> Plan {
 }
 
 /// The most bytes that a training step needs at once on the CPU, beside program and data: weights, two moments and the
-/// average; gradients; what blocks keep for the backward pass and what that needs in one of them;
-/// [`LIBRARIES`]. Of tailors, a batch of `batch` images of as many classes has gradients, and a copy if not all run.
+/// average; gradients; what blocks keep for the backward pass and what that needs in one of them; [`LIBRARIES`]. Of
+/// tailors, those that a batch of `batch` images of as many classes and superclasses switches on have gradients, and a
+/// copy if these are not all.
 ///
-/// Within 10 % of what is allocated (`crates/train/tests/peak.rs`), the libraries aside, of which a small model may notice
-/// that they keep less; a process holds more, as its allocator keeps what was
-/// freed.
+/// Within 10 % of what is allocated (`crates/train/tests/peak.rs`), the libraries aside, of which a
+/// small model may notice that they keep less; a process holds more, as its allocator keeps what was freed.
 pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
     let total: u64 = layout(config)
         .values()
         .map(|s| s.iter().product::<usize>() as u64)
         .sum();
     let tailors = plan(config).tailors.parameters;
-    let groups = config.groups.max(1) as u64;
-    let of_batch = match (batch as u64).min(groups) {
+    let (groups, superclasses) = (config.groups.max(1), config.superclasses.len());
+    let used = batch.min(groups - superclasses) + batch.min(superclasses);
+    let groups = groups as u64;
+    let of_batch = match used as u64 {
         all if all == groups => tailors,
         some => 2 * tailors * some / groups,
     };
@@ -185,8 +188,9 @@ fn per_token(config: &DitConfig) -> u64 {
 
 /// Inner products of the factors for each token, in rows of a multiple of 16.
 fn inner(config: &DitConfig) -> u64 {
+    let tailors = config.switched_on() * config.tailor_rank;
     let row = |(_, n, m): (&str, usize, usize)| {
-        let rank = config.basis_of(n, m).rank().unwrap_or(0) + config.tailor_rank;
+        let rank = config.basis_of(n, m).rank().unwrap_or(0) + tailors;
         rank.next_multiple_of(16) as u64
     };
     projections(config).map(row).into_iter().sum()
@@ -200,7 +204,7 @@ fn is_projection_weight(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RankSplit;
+    use crate::{config::RankSplit, superclass::Superclass};
 
     fn imagenet(size: &str) -> DitConfig {
         let config = DitConfig::from_size(size, [4, 32, 32], 1000).unwrap();
@@ -241,6 +245,24 @@ mod tests {
         let kind = dense.clone().with_rank_split(split).unwrap();
         let saved = plan(&dense).total.macs - plan(&kind).total.macs;
         assert!((saved as f64 / 1e9 - 35.4).abs() < 0.05, "{saved}");
+    }
+
+    /// Two superclasses add two tailors to store, and one to run for each sample.
+    #[test]
+    fn superclasses_cost_their_tailors() {
+        let dense = DitConfig::from_size("dit-nano/4", [3, 32, 32], 12).unwrap();
+        let flat = dense.with_rank_split("96,8".parse().unwrap()).unwrap();
+        let superclass = |name: &str, classes: std::ops::Range<usize>| Superclass {
+            name: name.into(),
+            classes: classes.collect(),
+        };
+        let both = vec![superclass("x", 0..4), superclass("y", 4..12)];
+        let tree = plan(&flat.clone().with_superclasses(both).unwrap());
+        let flat = plan(&flat);
+        assert_eq!(tree.tailor, flat.tailor);
+        assert_eq!(tree.tailors.parameters, 14 * flat.tailor.parameters);
+        assert_eq!(tree.total.macs, flat.total.macs + flat.tailor.macs);
+        assert_eq!(tree.learngene_only, flat.learngene_only);
     }
 
     /// The calibration study's model: 4.41 M stored, 138 MMAC in the factorised matrices against 170 dense.

@@ -112,11 +112,15 @@ impl Dit {
     }
 
     /// A gate of classes as it works on this model: closed if the model has no tailors to switch on (a dense one, or one
-    /// made for a single gate), with the one tailor for whom it is if classes share one, unchanged otherwise.
+    /// made for a single gate), with the one tailor for whom it is if classes share one, with the tailors of their
+    /// superclasses if they have any, unchanged otherwise.
     pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
-        match (self.config.groups, self.config.sharing) {
+        let config = &self.config;
+        let superclass = |class| Some(config.group_of_superclass(config.superclass_of(class)?));
+        match (config.groups, config.sharing) {
             (0, _) => ClassGate::closed(gate.len()),
-            (_, Sharing::Class) => gate,
+            (_, Sharing::Class) if config.superclasses.is_empty() => gate,
+            (_, Sharing::Class) => gate.with_superclasses(superclass),
             (_, Sharing::Labelled) => gate.shared(),
             (_, Sharing::Every) => ClassGate::one_hot(vec![Some(0); gate.len()]),
         }
@@ -171,8 +175,8 @@ impl Dit {
         ))
     }
 
-    /// The same model for samples that all share one gate, its projections in that form (the cheapest by default), its
-    /// terms worked into the weights.
+    /// The same model for samples that all share one gate, a list of groups as [`Self::fit_gate`] makes, its projections
+    /// in that form (the cheapest by default), its terms worked into the weights.
     ///
     /// Its own gate is always closed. Computes the new matrices once, so it pays over many forward passes. Its
     /// configuration tells what each projection became; [`DitConfig::validate`] refuses it if the side-by-side form was
@@ -186,6 +190,7 @@ impl Dit {
             .collect();
         let mut config = self.config.clone();
         (config.tailor_rank, config.groups, config.sharing) = (0, 0, Sharing::Class);
+        config.superclasses.clear();
         config.terms.clear();
         if let Some(block) = blocks.first() {
             // the form follows the shape, and shapes are the same in every block
@@ -200,8 +205,8 @@ impl Dit {
         })
     }
 
-    /// The model with the tailors of `groups` only, which its gate counts in that order. Everything else is shared; the
-    /// tailors are copied, and train if they did.
+    /// The model with the tailors of `groups` only, which its gate counts in that order and no longer as classes and
+    /// superclasses. Everything else is shared; the tailors are copied, and train if they did.
     ///
     /// # Errors
     /// A group that the model does not have.
@@ -224,7 +229,15 @@ impl Dit {
         let rows = Tensor::from_data(TensorData::from(rows.as_slice()), &self.device());
         let mut model = params::edit(self.clone(), &mut Choose { rows });
         model.config.groups = groups.len();
+        model.config.superclasses.clear();
         Ok(model)
+    }
+
+    /// The same model with that many labels besides the null label, for a label table to match.
+    pub(crate) fn with_classes(&self, num_classes: usize) -> Self {
+        let mut model = self.clone();
+        model.config.num_classes = num_classes;
+        model
     }
 
     fn check(&self, images: &Tensor<4>, conditions: &Conditions) -> Result<usize> {
@@ -277,6 +290,7 @@ impl DitConfig {
             basis: self.basis_of(inputs, outputs),
             tailor_rank: self.tailor_rank,
             groups: self.groups,
+            switched_on: self.switched_on(),
         }
     }
 }

@@ -37,6 +37,27 @@ impl ClassGate {
         )
     }
 
+    /// With one more group for each class that `superclass` names one for. What the classes of a sample give to a group
+    /// that they share adds up.
+    pub fn with_superclasses(&self, superclass: impl Fn(usize) -> Option<usize>) -> Self {
+        let extended = |list: &Vec<(usize, f32)>| {
+            let mut all = list.clone();
+            for &(class, weight) in list {
+                let Some(group) = superclass(class) else {
+                    continue;
+                };
+                match all.iter_mut().find(|entry| entry.0 == group) {
+                    Some(entry) => entry.1 += weight,
+                    None => all.push((group, weight)),
+                }
+            }
+            all
+        };
+        Self {
+            samples: self.samples.iter().map(extended).collect(),
+        }
+    }
+
     /// No tailor for any of `batch` samples.
     pub fn closed(batch: usize) -> Self {
         Self {
@@ -117,6 +138,22 @@ mod tests {
         );
         let error = gate.among(&[5]).unwrap_err().to_string();
         assert!(error.contains("group 2"), "{error}");
+    }
+
+    #[test]
+    fn a_superclass_is_on_as_much_as_its_classes_together() {
+        let gate = ClassGate::new(vec![
+            vec![(0, 0.5), (2, 0.25)],
+            vec![(1, 1.0), (2, 0.5)],
+            vec![],
+        ]);
+        let all = gate.with_superclasses(|class| [Some(4), None, Some(4)][class]);
+        let expected = [
+            vec![(0, 0.5), (2, 0.25), (4, 0.75)],
+            vec![(1, 1.0), (2, 0.5), (4, 0.5)],
+            vec![],
+        ];
+        assert_eq!(all.samples, expected);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod adaln;
 mod attention;
+mod blend;
 mod block;
 mod bottleneck;
 mod config;
@@ -22,8 +23,10 @@ mod init;
 mod mlp;
 pub mod params;
 mod projection;
+mod superclass;
 pub mod term;
 
+pub use blend::Blend;
 pub use bottleneck::Bottleneck;
 pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES, Sharing};
 pub use dit::{Conditions, Dit};
@@ -32,3 +35,4 @@ pub use gate::ClassGate;
 pub use init::FactorInit;
 pub use learngene_kernels::{GatePlan, Mode, Precision};
 pub use projection::{Components, DenseProjection, FactorisedProjection, Form, Projection};
+pub use superclass::Superclass;

@@ -70,6 +70,8 @@ pub(crate) struct ProjectionShape {
     pub basis: Basis,
     pub tailor_rank: usize,
     pub groups: usize,
+    /// Tailors that a sample switches on.
+    pub switched_on: usize,
 }
 
 /// Ways to compute the same projection when all samples share one gate.
@@ -154,7 +156,7 @@ impl Projection {
     pub(crate) fn init(shape: &ProjectionShape, init: &mut Init) -> Result<Self> {
         let (n, m) = (shape.inputs, shape.outputs);
         let bias = Param::from_tensor(Tensor::zeros([m], init.device()));
-        let active = shape.basis_rank() + shape.tailor_rank;
+        let active = shape.basis_rank() + shape.switched_on * shape.tailor_rank;
         let mut factors = init.factors(m, n, active);
         Ok(match shape.basis {
             Basis::Dense => {

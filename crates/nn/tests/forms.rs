@@ -43,6 +43,7 @@ fn configs() -> impl Strategy<Value = DitConfig> {
                 tailor_rank,
                 groups: if tailor_rank == 0 { 0 } else { classes },
                 sharing: Sharing::Class,
+                superclasses: Vec::new(),
                 terms: Vec::new(),
                 bottleneck: 0,
             }

@@ -93,6 +93,13 @@ fn formulas() -> Vec<(Formula, Vec<(&'static str, usize)>)> {
             vec![("c", 1), ("a", 2), ("b", 3)],
         ),
         (Formula::Rotation { block: 4 }, vec![("q", 1)]),
+        (
+            Formula::Butterfly {
+                block: 4,
+                factors: 2,
+            },
+            vec![("q", 1), ("l", 2)],
+        ),
         (Formula::Rows, vec![("l", 1)]),
         (Formula::Columns, vec![("l", 1)]),
     ]
@@ -129,6 +136,16 @@ fn weights_are_those_of_peft() {
             0.3035001,
             -0.1195556,
             0.4398726,
+        ],
+        [
+            -0.006460534,
+            -0.05454509,
+            0.1219786,
+            0.03833167,
+            0.1176985,
+            -0.01550086,
+            0.09467719,
+            -0.04337713,
         ],
         [
             0.01555561,
@@ -256,6 +273,27 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// With blocks of 2 in log2(n) factors every output of the rotation sees every input, as in a fast Fourier transform;
+/// with a factor less, half of them. Rows keep their lengths.
+#[test]
+fn butterflies_reach_everything_in_log2_n_factors() {
+    for (factors, reached) in [(1, 2), (2, 4), (3, 8)] {
+        let formula = Formula::Butterfly { block: 2, factors };
+        let mut model = model(&formula, &[("q", 1)], &Device::flex());
+        let mut unit = values(0, &[16, 8]);
+        unit.values = (0..128).map(|i| f32::from(i % 9 == 0)).collect();
+        let name = format!("{SITE}.weight");
+        model = params::replace(model, &BTreeMap::from([(name, unit)])).unwrap();
+        let rotation = params::to_vec(weight(&model));
+        for row in rotation.chunks(8).take(8) {
+            let seen = row.iter().filter(|v| v.abs() > 1e-4).count();
+            assert_eq!(seen, reached, "{factors} factors: {row:?}");
+            let length: f32 = row.iter().map(|v| v * v).sum();
+            assert!((length - 1.0).abs() < 1e-5, "{length}");
+        }
+    }
+}
+
 #[test]
 fn terms_that_fit_no_matrix_are_refused() {
     let refused = |sites: &[&str], formula: Formula| {
@@ -265,6 +303,7 @@ fn terms_that_fit_no_matrix_are_refused() {
         config.validate().unwrap_err().to_string()
     };
     let rank = |rank| Formula::Renorm { rank, scale: 1.0 };
+    let butterfly = |block, factors| Formula::Butterfly { block, factors };
     for (text, part) in [
         (
             refused(&["mlp.hidden"], Formula::Rows),
@@ -284,6 +323,11 @@ fn terms_that_fit_no_matrix_are_refused() {
             refused(&["mlp.input"], Formula::Rotation { block: 0 }),
             "block 0",
         ),
+        (refused(&["mlp.input"], butterfly(3, 1)), "an even number"),
+        (refused(&["mlp.input"], butterfly(0, 1)), "block 0"),
+        (refused(&["mlp.input"], butterfly(4, 0)), "from 1 on"),
+        (refused(&["mlp.input"], butterfly(4, 3)), "divides 8"),
+        (refused(&["mlp.input"], butterfly(4, 70)), "divides 8"),
     ] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }

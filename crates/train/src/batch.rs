@@ -46,7 +46,8 @@ pub(crate) fn images_and_noise(
     (tensor(images), tensor(noise))
 }
 
-/// The losses of a model on images with that noise at those times, each sample under its label and gate.
+/// The losses of a model on images with that noise at those times, each sample under its label and gate, which is one of
+/// the model's groups.
 pub(crate) fn losses(
     model: &Dit,
     schedule: &Schedule,
@@ -60,7 +61,7 @@ pub(crate) fn losses(
     let conditions = Conditions {
         times: times.iter().map(|&t| t as f64).collect(),
         labels,
-        gate: model.fit_gate(gate),
+        gate,
     };
     let output = model.forward(x_t, &conditions)?;
     Ok(objective.losses(schedule, output, x0, noise, times)?)

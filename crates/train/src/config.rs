@@ -206,6 +206,12 @@ pub struct TrainConfig {
     pub batch: usize,
     /// Share of a plain batch that gets the null label.
     pub label_drop: f64,
+    /// Share of the labelled images whose gate stays closed while their label stays: what an image needs of its class and
+    /// the label can say has to be in the learngene too.
+    pub gate_dropout: f64,
+    /// Share of the labelled images whose label is hidden, the null row in its place, while their tailors stay on: what
+    /// an image needs of its class has to be in its tailors.
+    pub hide_label: f64,
     /// Parts a batch is computed in, to save memory; the sum is that of the whole batch.
     pub accumulate: usize,
     /// Whether the backward pass on the CPU computes what lies inside a block again instead of keeping it: less memory,
@@ -256,6 +262,8 @@ impl Default for TrainConfig {
             classes_per_step: None,
             batch: 32,
             label_drop: 0.1,
+            gate_dropout: 0.0,
+            hide_label: 0.0,
             accumulate: 1,
             recompute: false,
             precision: Precision::F32,
@@ -347,6 +355,18 @@ impl TrainConfig {
                 "keep_last",
                 self.keep_last as f64,
                 "at least 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.gate_dropout),
+                "gate_dropout",
+                self.gate_dropout,
+                "0 to 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.hide_label),
+                "hide_label",
+                self.hide_label,
+                "0 to 1",
             ),
             (
                 (0.0..=1.0).contains(&self.decay_share),

@@ -14,7 +14,7 @@ const SEED: u64 = 0;
 /// Images evaluated at once.
 const BATCH: usize = 48;
 
-/// Which tailor runs for an image of class `c`; the label always stays.
+/// Which tailor runs for an image of class `c`, with that of its superclass if it has one; the label always stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gating {
@@ -79,15 +79,15 @@ pub fn evaluate(
             ((middle * steps as f64) as usize).min(steps - 1)
         };
         let times: Vec<usize> = slices[start..][..part.len()].iter().map(time).collect();
-        let group = |(k, &(class, _)): (usize, &(usize, usize))| match gating {
+        let gate = |(k, &(class, _)): (usize, &(usize, usize))| match gating {
             Gating::Right => Some(class),
             Gating::None => None,
             Gating::Wrong if classes < 2 => None,
             Gating::Wrong => Some((class + 1 + (start + k) % (classes - 1)) % classes),
         };
-        let groups = part.iter().enumerate().map(group);
+        let classes_on = part.iter().enumerate().map(gate);
         let labels = part.iter().map(|d| Some(d.0)).collect();
-        let gate = ClassGate::one_hot(groups);
+        let gate = model.fit_gate(ClassGate::one_hot(classes_on));
         let found = losses(model, schedule, objective, images, &times, labels, gate)?;
         let (v, e) = (
             params::to_vec(found.velocity),

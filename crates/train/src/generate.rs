@@ -15,7 +15,7 @@ const BATCH: usize = 48;
 pub struct Request {
     /// The label; `None` is the null label.
     pub label: Option<usize>,
-    /// Tailors and their weights.
+    /// Classes whose tailors are on, and their weights; superclasses follow.
     pub tailors: Vec<(usize, f32)>,
     /// Number of the image: with the seed it decides all noise.
     pub index: u64,

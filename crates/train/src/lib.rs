@@ -13,6 +13,7 @@ pub mod evaluate;
 mod events;
 pub mod generate;
 mod optimiser;
+mod pressure;
 mod rate;
 mod record;
 pub mod run;

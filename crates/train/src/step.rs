@@ -5,6 +5,7 @@ use crate::{
     config::TrainConfig,
     error::{Error, Result},
     optimiser::{self, GradMap, Update},
+    pressure::{Told, told},
     rate,
 };
 use burn::tensor::Tensor;
@@ -43,7 +44,10 @@ pub(crate) fn step(
     let device = model.device();
     let times = timesteps(config.seed, number, draws, schedule.len());
     let part = draws.len().div_ceil(config.accumulate);
-    let (model, groups) = of_used_groups(model, draws)?;
+    let told: Vec<Told> = draws.iter().map(|draw| told(config, draw)).collect();
+    let gate_of = |told: &[Told]| model.fit_gate(ClassGate::one_hot(told.iter().map(|t| t.gate)));
+    let groups = gate_of(&told).used_groups();
+    let running = of_groups(model, &groups)?;
     let mut grads = GradMap::new();
     let mut losses = StepLosses {
         trained: 0.0,
@@ -52,23 +56,23 @@ pub(crate) fn step(
         grad_norm: 0.0,
         lr: 0.0,
     };
-    for (draws_part, times_part) in draws.chunks(part).zip(times.chunks(part)) {
+    let parts = draws.chunks(part).zip(told.chunks(part));
+    for ((draws_part, told_part), times_part) in parts.zip(times.chunks(part)) {
         let share = draws_part.len() as f64 / draws.len() as f64;
         let items: Vec<Item> = draws_part.iter().map(item).collect();
         let key = (config.seed, Purpose::Noise);
         let images = images_and_noise(dataset, Split::Train, &items, key, &device);
-        let labels: Vec<_> = draws_part.iter().map(|d| d.label).collect();
-        let gate = model.fit_gate(ClassGate::one_hot(labels.iter().copied()));
-        let gate = gate.among(&groups)?;
+        let labels = told_part.iter().map(|t| t.label).collect();
+        let gate = gate_of(told_part).among(&groups)?;
         let objective = &config.objective;
         let found = batch::losses(
-            &model, schedule, objective, images, times_part, labels, gate,
+            &running, schedule, objective, images, times_part, labels, gate,
         )?;
         losses.trained += share * mean(found.trained.clone());
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);
         if !losses.trained.is_finite() {
-            let weight = params::first_not_finite(&model);
+            let weight = params::first_not_finite(&running);
             return Err(not_finite(
                 weight.map_or("the loss".into(), |name| format!("the weight `{name}`")),
             ));
@@ -76,7 +80,7 @@ pub(crate) fn step(
         // A part of null labels alone reaches nothing that trains where only tailors and label rows do.
         if found.trained.is_tracked() {
             let mut of_part = found.trained.backward();
-            optimiser::collect(&model, &mut of_part, share as f32, &mut grads);
+            optimiser::collect(&running, &mut of_part, share as f32, &mut grads);
         }
     }
     losses.grad_norm = optimiser::norm(&grads).map_err(not_finite)?;
@@ -93,20 +97,18 @@ pub(crate) fn step(
         scale,
         lr: losses.lr,
         groups,
-        labels: draws.iter().map(|d| d.label.unwrap_or(null)).collect(),
+        labels: told.iter().map(|t| t.label.unwrap_or(null)).collect(),
     };
     Ok((update, losses))
 }
 
-/// The model with the tailors that the batch switches on, and their groups: the gradients of all others are zero, and
-/// are not even written.
-fn of_used_groups(model: &Dit, draws: &[Draw]) -> Result<(Dit, Vec<usize>)> {
-    let gate = ClassGate::one_hot(draws.iter().map(|d| d.label));
-    let used = model.fit_gate(gate).used_groups();
+/// The model with the tailors of the groups that the batch switches on: the gradients of all others are zero, and are
+/// not even written.
+fn of_groups(model: &Dit, used: &[usize]) -> Result<Dit> {
     if used.is_empty() || used.len() == model.config().groups {
-        return Ok((model.clone(), used));
+        return Ok(model.clone());
     }
-    Ok((model.of_groups(&used)?, used))
+    Ok(model.of_groups(used)?)
 }
 
 fn item(draw: &Draw) -> Item {

@@ -1,8 +1,12 @@
 //! What should train does, and nothing else: from the real start, in transfer, and for tailors whose class is absent.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
-use common::{State, block, config, data, models::filled, quick, small, small_kind, start, train};
+use common::{
+    State, block, config, data, models::filled, quick, small, small_kind, small_tree, start, train,
+};
 use learngene_data::{Batches, Dataset};
 use learngene_nn::{
     DitConfig, Sharing,
@@ -40,7 +44,7 @@ fn assert_reached(state: &State, name: &str, config: &DitConfig) {
 #[test]
 fn with_all_open_everything_trains_from_the_start() {
     let dataset = data().load().unwrap();
-    for model in [small(), small_kind()] {
+    for model in [small(), small_kind(), small_tree()] {
         let config = config(model, quick(STEPS), &dataset);
         let folder = tempfile::tempdir().unwrap();
         train(folder.path(), &config, start(&config), &dataset).unwrap();
@@ -138,15 +142,26 @@ fn a_shared_tailor_trains_in_every_step() {
 /// Weights, moments and update counts of a tailor without samples stay bit for bit, weight decay or not.
 #[test]
 fn tailors_of_absent_classes_are_left_alone() {
+    assert_absent_rest(small_kind(), 4, |class| vec![class]);
+}
+
+/// A superclass is there with any of its classes.
+#[test]
+fn tailors_of_absent_superclasses_are_left_alone() {
+    assert_absent_rest(small_tree(), 1, |class| vec![class, 12 + class / 4]);
+}
+
+/// With that many classes a step, tailors train that a class which is there switches on, and no others.
+fn assert_absent_rest(model: DitConfig, classes: usize, switched_on: fn(usize) -> Vec<usize>) {
     let dataset: Dataset = data().load().unwrap();
     let settings = TrainConfig {
-        classes_per_step: Some(4),
+        classes_per_step: Some(classes),
         weight_decay: 0.1,
         checkpoint_every: 1,
         keep_last: 10,
         ..quick(STEPS)
     };
-    let config = config(small_kind(), settings, &dataset);
+    let config = config(model, settings, &dataset);
     let folder = tempfile::tempdir().unwrap();
     let model = filled(&config.model, 2, &common::device());
     train(folder.path(), &config, model, &dataset).unwrap();
@@ -155,12 +170,13 @@ fn tailors_of_absent_classes_are_left_alone() {
     let groups = config.model.groups;
     let mut expected = vec![0; groups];
     for step in 0..STEPS {
-        let labels: Vec<_> = batches.batch(step).iter().filter_map(|d| d.label).collect();
+        let labels = batches.batch(step).into_iter().filter_map(|d| d.label);
+        let used: Vec<usize> = labels.flat_map(switched_on).collect();
         let (before, after) = (
             State::read(folder.path(), step),
             State::read(folder.path(), step + 1),
         );
-        (0..groups).for_each(|g| expected[g] += u64::from(labels.contains(&g)));
+        (0..groups).for_each(|g| expected[g] += u64::from(used.contains(&g)));
         for (name, tensor) in after
             .model
             .iter()
@@ -176,7 +192,7 @@ fn tailors_of_absent_classes_are_left_alone() {
                     "{name}, group {group}, step {step}, shape {:?}",
                     tensor.shape
                 );
-                let absent = !labels.contains(&group);
+                let absent = !used.contains(&group);
                 assert_eq!(same(|s| &s.model, name), absent, "weights of {at}");
                 for moment in ["m", "v"] {
                     let key = format!("{name}/{moment}");
@@ -187,7 +203,45 @@ fn tailors_of_absent_classes_are_left_alone() {
     }
     let used = expected.iter().filter(|&&u| u > 0).count();
     assert!(
-        (5..=groups).contains(&used),
+        (classes + 1..=groups).contains(&used),
         "the classes change from step to step"
     );
+}
+
+/// A gate that never opens leaves tailors as they were; a label that always hides leaves the rows of classes as they
+/// were; and the other side of the class trains as ever.
+#[test]
+fn what_an_image_does_not_show_does_not_train() {
+    let dataset = data().load().unwrap();
+    for (gate_dropout, hide_label) in [(1.0, 0.0), (0.0, 1.0)] {
+        let settings = TrainConfig {
+            gate_dropout,
+            hide_label,
+            ..quick(STEPS)
+        };
+        let config = config(small_tree(), settings, &dataset);
+        let folder = tempfile::tempdir().unwrap();
+        let model = filled(&config.model, 2, &common::device());
+        let before = params::values(&model);
+        train(folder.path(), &config, model, &dataset).unwrap();
+        let state = State::read(folder.path(), STEPS);
+        let null = config.model.null_label();
+        for (name, updates) in &state.updates {
+            let count = blocks(name, &config.model);
+            for (index, &updates) in updates.iter().enumerate() {
+                let rests = match Part::of(name) {
+                    Part::Tailors => gate_dropout == 1.0,
+                    Part::Labels => hide_label == 1.0 && index != null,
+                    _ => false,
+                };
+                assert_eq!(updates, if rests { 0 } else { STEPS }, "{name}, {index}");
+                let after = block(&state.model[name], index, count);
+                let size = after.len();
+                let before = &before[name].values[index * size..(index + 1) * size];
+                if !is_idle(name) {
+                    assert_eq!(after == before, rests, "{name}, {index}");
+                }
+            }
+        }
+    }
 }

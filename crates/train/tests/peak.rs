@@ -7,7 +7,7 @@ mod common;
 use burn::tensor::Device;
 use common::{data, quick};
 use learngene_data::Dataset;
-use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, cost};
+use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass, cost};
 use learngene_train::{DataConfig, TrainConfig, Trainer};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -83,12 +83,21 @@ fn a_step_needs_what_the_plan_says() {
         let split = RankSplit { learngene, tailor };
         config.with_rank_split(split).unwrap()
     };
+    let tree = |config: DitConfig| {
+        let superclass = |first: usize| Superclass {
+            name: format!("from {first}"),
+            classes: (first..first + 4).collect(),
+        };
+        let tree = [0, 4, 8].map(superclass).to_vec();
+        config.with_superclasses(tree).unwrap()
+    };
     for (config, batch, recompute) in [
         (size("dit-micro/4"), 8, false),
         (split(size("dit-micro/4"), 48, 4), 8, false),
         (split(size("dit-micro/4"), 48, 4), 32, true),
         (size("dit-micro/4"), 32, false),
         (split(size("dit-micro/4"), 48, 4), 32, false),
+        (tree(split(size("dit-micro/4"), 48, 4)), 32, false),
         (split(size("dit-nano/4"), 96, 8), 8, false),
         (split(size("dit-nano/4"), 96, 8), 32, true),
         (size("dit-nano/4"), 32, false),

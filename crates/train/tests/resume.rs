@@ -5,8 +5,11 @@
 
 mod common;
 
-use common::{checkpoint, config, data, device, go_on, quick, read, small_kind, start, train};
+use common::{
+    checkpoint, config, data, device, go_on, quick, read, small_kind, small_tree, start, train,
+};
 use learngene_formats::{CheckpointWriter, Content, Kind, Retention, WeightFile};
+use learngene_nn::DitConfig;
 use learngene_train::{Run, RunConfig, TrainConfig};
 use std::path::Path;
 
@@ -30,8 +33,22 @@ fn settings() -> TrainConfig {
 
 #[test]
 fn four_steps_and_six_are_ten() {
+    assert_parts_are_the_whole(small_kind(), settings());
+}
+
+#[test]
+fn with_superclasses_and_images_that_show_half_their_class() {
+    let settings = TrainConfig {
+        gate_dropout: 0.3,
+        hide_label: 0.3,
+        ..settings()
+    };
+    assert_parts_are_the_whole(small_tree(), settings);
+}
+
+fn assert_parts_are_the_whole(model: DitConfig, settings: TrainConfig) {
     let dataset = data().load().unwrap();
-    let config = config(small_kind(), settings(), &dataset);
+    let config = config(model, settings, &dataset);
     let [straight, broken] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let (outcome, _) = train(straight.path(), &config, start(&config), &dataset).unwrap();
     assert!(!outcome.interrupted);

@@ -20,7 +20,8 @@ const EMA: f64 = 0.98;
 
 /// The configuration and the start of a transfer to `classes` by a method: what the method adds, which changes nothing
 /// yet; label rows at the mean of the old ones; the null row and all else as they were, tailors of the base left out.
-/// Steps, rate, warm-up and average are those of a transfer; the rest of the training is the base's.
+/// Steps, rate, warm-up and average are those of a transfer, and every image is told of its whole class; the rest of the
+/// training is the base's. The superclasses of the base are not those of the new classes ([`crate::add_superclasses`]).
 ///
 /// Where images without a label would train nothing of the method's, batches have none.
 ///
@@ -52,8 +53,8 @@ pub fn adapt(
     let settings = Settings::new(method.name(), method.settings(), &given)?;
     let mut config = base.clone();
     config.classes = classes.to_vec();
-    config.model.num_classes = classes.len();
     config.model = config.model.with_tailors(0)?;
+    config.model.num_classes = classes.len();
     let bases = [Some(shape.basis), shape.attention_basis];
     let factorised = bases.into_iter().flatten().any(|b| b.rank().is_some());
     match (method.fits(), factorised) {
@@ -97,6 +98,7 @@ pub fn adapt(
     train.classes_per_step = train.classes_per_step.filter(|&n| n <= classes.len());
     (train.steps, train.lr, train.seed) = (STEPS, method.rate(), seed);
     (train.warmup, train.ema) = (WARMUP, EMA);
+    (train.gate_dropout, train.hide_label) = (0.0, 0.0);
 
     let start = Dit::init(&config.model, FactorInit::ZeroStart, seed, device)?;
     let known = params::layout(&config.model);

@@ -3,6 +3,7 @@
 use crate::adapt::adapt;
 use crate::error::{Error, Result};
 use crate::methods::{Method, method};
+use crate::superclasses::add_superclasses;
 use burn::tensor::Device;
 use learngene_formats::{FormatError, Kind, WeightFile};
 use learngene_nn::{
@@ -107,7 +108,9 @@ impl Adapter {
         }
         let (classes, settings) = (&self.config.classes, &self.made.settings);
         let seed = self.config.train.seed;
-        let (made, start) = adapt(base, model, classes, self.method()?, settings, seed, device)?;
+        let start = adapt(base, model, classes, self.method()?, settings, seed, device)?;
+        let superclasses = self.config.model.superclasses.clone();
+        let (made, start) = add_superclasses((base, model), start, superclasses)?;
         // None of the base's settings shows in the shape of a tensor, so the hash does not see them all.
         let setting = |what, found: String, expected: String| Error::Setting {
             path: self.path.clone(),

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::tailor_set::TailorSet;
 use learngene_nn::{
-    Basis, Dit, FactorInit, Sharing,
+    Basis, Dit, FactorInit, Sharing, Superclass,
     params::{self, Part, Values},
 };
 use learngene_train::RunConfig;
@@ -11,7 +11,8 @@ use learngene_train::RunConfig;
 /// The model for `classes`, in that order, and its configuration. With `components`, the learngene keeps only its first
 /// so many components of every matrix.
 ///
-/// The images of the kept classes do not change by a bit as long as the learngene is kept whole.
+/// The images of the kept classes do not change by a bit as long as the learngene is kept whole. Classes take the tailor
+/// of their superclass along.
 ///
 /// # Errors
 /// A class the model does not have or that is named twice, no class at all, more components than there are.
@@ -56,7 +57,13 @@ pub fn assemble_with(
     joined.classes = classes.to_vec();
     joined.model.num_classes = chosen.len();
     joined.model.tailor_rank = rank;
-    joined.model.groups = if rank > 0 { chosen.len() } else { 0 };
+    let shared = superclasses(&chosen);
+    joined.model.superclasses = shared.iter().map(Shared::described).collect();
+    joined.model.groups = if rank > 0 {
+        chosen.len() + shared.len()
+    } else {
+        0
+    };
     if let Some(learngene) = kept {
         joined.model.basis = Basis::Factorised { learngene };
     }
@@ -67,14 +74,12 @@ pub fn assemble_with(
         let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
         match (Part::of(&name), values.get_mut(&name), kept) {
             (Part::Tailors, _, _) => {
-                let rows = rows().copied().collect();
-                values.insert(
-                    name.clone(),
-                    Values {
-                        shape,
-                        values: rows,
-                    },
-                );
+                let shared = shared.iter().flat_map(|s| s.rows(&name));
+                let values_of = Values {
+                    shape,
+                    values: rows().chain(shared).copied().collect(),
+                };
+                values.insert(name.clone(), values_of);
             }
             (Part::Labels, Some(table), _) => {
                 let null = table.values.len() - joined.model.hidden;
@@ -102,6 +107,50 @@ struct Choice<'a> {
     number: usize,
 }
 
+/// A superclass of chosen classes.
+struct Shared<'a> {
+    set: &'a TailorSet,
+    number: usize,
+    /// Places of its classes among the chosen.
+    classes: Vec<usize>,
+}
+
+impl<'a> Shared<'a> {
+    fn rows(&self, parameter: &str) -> &'a [f32] {
+        self.set.superclass_rows(parameter, self.number)
+    }
+
+    fn described(&self) -> Superclass {
+        Superclass {
+            name: self.set.superclasses()[self.number].name.clone(),
+            classes: self.classes.clone(),
+        }
+    }
+}
+
+/// The superclasses that the chosen classes take along. Those of different origin stay apart, whatever they are called:
+/// their tailors were trained apart.
+fn superclasses<'a>(chosen: &[Choice<'a>]) -> Vec<Shared<'a>> {
+    let mut found: Vec<Shared<'a>> = Vec::new();
+    for (place, choice) in chosen.iter().enumerate() {
+        let set = choice.set;
+        let of_it = |s: &Superclass| s.classes.contains(&choice.number);
+        let Some(number) = set.superclasses().iter().position(of_it) else {
+            continue;
+        };
+        let same = |s: &&mut Shared<'_>| std::ptr::eq(s.set, set) && s.number == number;
+        match found.iter_mut().find(same) {
+            Some(shared) => shared.classes.push(place),
+            None => found.push(Shared {
+                set,
+                number,
+                classes: vec![place],
+            }),
+        }
+    }
+    found
+}
+
 fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Result<Vec<Choice<'a>>> {
     let known = || sets.iter().flat_map(|set| set.classes());
     let listed = || known().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -119,12 +168,7 @@ fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Result<Vec<Choic
             Some(Choice { class, set, number })
         });
         let Some(choice) = found.next() else {
-            let near = known().map(|k| (strsim::levenshtein(k, class), k)).min();
-            return Err(Error::UnknownClass {
-                found: class.clone(),
-                known: listed(),
-                nearest: near.filter(|n| n.0 <= 3).map(|n| n.1.clone()),
-            });
+            return Err(Error::unknown_class(class, known()));
         };
         if let Some(second) = found.next() {
             return Err(Error::AmbiguousClass {
@@ -183,7 +227,7 @@ mod tests {
     use learngene_nn::{ClassGate, Conditions, DitConfig, RankSplit};
     use learngene_train::{DataConfig, TrainConfig, generate::Request};
 
-    fn model() -> (RunConfig, Dit) {
+    fn model(tree: Vec<Superclass>) -> (RunConfig, Dit) {
         let split = RankSplit {
             learngene: 12,
             tailor: 4,
@@ -198,7 +242,10 @@ mod tests {
                 class_map: None,
             },
             train: TrainConfig::default(),
-            model: config.with_rank_split(split).unwrap(),
+            model: config
+                .with_rank_split(split)
+                .and_then(|flat| flat.with_superclasses(tree))
+                .unwrap(),
             init: FactorInit::Orthogonal,
             classes: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
             method: None,
@@ -219,7 +266,25 @@ mod tests {
 
     #[test]
     fn an_assembly_predicts_bit_for_bit_what_the_whole_does() {
-        let (config, whole) = model();
+        assert_assembles(model(Vec::new()));
+    }
+
+    #[test]
+    fn classes_take_the_tailor_of_their_superclass_along() {
+        let superclass = |name: &str, classes: &[usize]| Superclass {
+            name: name.into(),
+            classes: classes.to_vec(),
+        };
+        let tree = vec![superclass("x", &[0, 1]), superclass("y", &[3, 4])];
+        let (config, whole) = model(tree);
+        assert_assembles((config.clone(), whole.clone()));
+        let wanted = ["e", "c", "d"].map(String::from);
+        let (smaller, part) = assemble(&config, &whole, &wanted, None).unwrap();
+        assert_eq!(smaller.model.superclasses, [superclass("y", &[0, 2])]);
+        assert_eq!(part.config().groups, 4);
+    }
+
+    fn assert_assembles((config, whole): (RunConfig, Dit)) {
         let wanted = ["d", "b"].map(String::from);
         let (smaller, part) = assemble(&config, &whole, &wanted, None).unwrap();
         assert_eq!(smaller.model.num_classes, 2);
@@ -238,7 +303,7 @@ mod tests {
             let conditions = Conditions {
                 times: vec![300.0; 6],
                 labels,
-                gate: ClassGate::new(lists),
+                gate: model.fit_gate(ClassGate::new(lists)),
             };
             params::to_vec(model.forward(x.clone(), &conditions).unwrap())
         };
@@ -248,7 +313,7 @@ mod tests {
 
     #[test]
     fn fewer_components_make_a_smaller_file_and_wrong_requests_are_named() {
-        let (config, whole) = model();
+        let (config, whole) = model(Vec::new());
         let one = ["a".to_string()];
         let (smaller, part) = assemble(&config, &whole, &one, Some(6)).unwrap();
         assert_eq!(part.config().learngene_rank(), Some(6));

@@ -124,5 +124,17 @@ pub enum Error {
     Model(#[from] learngene_nn::Error),
 }
 
+impl Error {
+    /// No class of that name among those known.
+    pub fn unknown_class<'a>(found: &str, known: impl Iterator<Item = &'a String> + Clone) -> Self {
+        let near = known.clone().map(|k| (strsim::osa_distance(k, found), k));
+        Self::UnknownClass {
+            found: found.into(),
+            known: known.map(String::as_str).collect::<Vec<_>>().join(", "),
+            nearest: near.min().filter(|n| n.0 <= 3).map(|n| n.1.clone()),
+        }
+    }
+}
+
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;

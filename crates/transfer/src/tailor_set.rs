@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use learngene_formats::{FormatError, Kind, WeightFile};
 use learngene_nn::{
-    Dit,
+    Dit, Superclass,
     params::{self, Layout, Part},
 };
 use learngene_train::{
@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 /// Name of the label rows in a tailor file: the table without its null row, which belongs to the learngene.
 const LABEL_ROWS: &str = "label.rows";
 
-/// The tailors and label rows of some classes, and the identity of the learngene they were trained with.
+/// The tailors and label rows of some classes, the tailors of their superclasses, and the identity of the learngene they
+/// were trained with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TailorSet {
     path: PathBuf,
@@ -128,21 +129,33 @@ impl TailorSet {
         })
     }
 
+    /// Its superclasses and their classes.
+    pub fn superclasses(&self) -> &[Superclass] {
+        &self.config.model.superclasses
+    }
+
     /// The rows of a parameter that belong to class number `class`: `N_T` components, or its label row.
     pub(crate) fn rows(&self, parameter: &str, class: usize) -> &[f32] {
-        let Some(value) = self.values.get(stored_name(parameter)) else {
+        match Part::of(parameter) {
+            Part::Labels => self.block(LABEL_ROWS, class, self.classes().len()),
+            _ => self.block(parameter, class, self.config.model.groups),
+        }
+    }
+
+    /// The components of the tailor of superclass number `superclass`.
+    pub(crate) fn superclass_rows(&self, parameter: &str, superclass: usize) -> &[f32] {
+        let model = &self.config.model;
+        let group = model.group_of_superclass(superclass);
+        self.block(parameter, group, model.groups)
+    }
+
+    /// Number `index` of `count` equal blocks of rows.
+    fn block(&self, stored: &str, index: usize, count: usize) -> &[f32] {
+        let Some(value) = self.values.get(stored) else {
             return &[];
         };
-        let size = value.values.len() / self.classes().len().max(1);
-        &value.values[class * size..(class + 1) * size]
-    }
-}
-
-/// The name under which a parameter of the model is kept apart from it.
-fn stored_name(parameter: &str) -> &str {
-    match Part::of(parameter) {
-        Part::Labels => LABEL_ROWS,
-        _ => parameter,
+        let size = value.values.len() / count.max(1);
+        &value.values[index * size..(index + 1) * size]
     }
 }
 

@@ -1,10 +1,11 @@
-//! `data inspect`.
+//! `data inspect`, `data tree`.
 
 use crate::args::{self, DataVerb};
 use crate::failure::Result;
 use crate::output;
 use learngene_data::picture::ContactSheet;
-use learngene_data::{Statistics, source};
+use learngene_data::{ClassSelection, Statistics, WordNet, source};
+use std::path::Path;
 
 /// Images of each class on a contact sheet.
 const TILES: usize = 10;
@@ -13,21 +14,54 @@ const LARGEST_TILE: u32 = 64;
 /// Names shown before the rest is counted.
 const SHOWN: usize = 5;
 
-/// `data inspect`.
+/// `data`.
 pub fn data(args: &args::Data) -> Result<()> {
-    let DataVerb::Inspect {
-        source: spec,
-        class_map,
-        contact_sheet,
-        json,
-    } = &args.verb;
-    let source = source::open(spec, class_map.as_deref())?;
+    match &args.verb {
+        DataVerb::Inspect {
+            source,
+            class_map,
+            contact_sheet,
+            json,
+        } => inspect(
+            source,
+            class_map.as_deref(),
+            contact_sheet.as_deref(),
+            *json,
+        ),
+        DataVerb::Tree {
+            source,
+            classes,
+            class_map,
+            wordnet,
+            depth,
+            out,
+        } => {
+            let source = source::open(source, class_map.as_deref())?;
+            let classes = classes.parse::<ClassSelection>()?.resolve(&*source)?;
+            let tree = WordNet::read(wordnet)?.tree(&classes, *depth)?;
+            output::write(out, tree.to_toml().as_bytes())?;
+            let rows = tree.superclasses().iter();
+            let rows = rows.map(|(name, of)| vec![name.clone(), of.len().to_string()]);
+            output::table(&["superclass", "classes"], &rows.collect::<Vec<_>>());
+            output::say(&format!("wrote {}", out.display()));
+            Ok(())
+        }
+    }
+}
+
+fn inspect(
+    spec: &str,
+    class_map: Option<&Path>,
+    contact_sheet: Option<&Path>,
+    json: bool,
+) -> Result<()> {
+    let source = source::open(spec, class_map)?;
     let mut sheet = ContactSheet::new(source.class_names(), TILES, LARGEST_TILE);
     let statistics = Statistics::gather_with(&*source, |sample| sheet.add(sample))?;
     if let Some(path) = contact_sheet {
         output::write(path, &sheet.into_grid(1).encode_png()?)?;
     }
-    if *json {
+    if json {
         output::json(&statistics);
         return Ok(());
     }

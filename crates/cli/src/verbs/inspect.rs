@@ -5,7 +5,7 @@ use crate::verbs::plan;
 use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
 use learngene_formats::{FormatError, Header, Kind};
-use learngene_nn::{Sharing, cost};
+use learngene_nn::{Sharing, Superclass, cost};
 use learngene_train::{Method, RunConfig, weights};
 use std::path::Path;
 
@@ -31,13 +31,16 @@ pub fn inspect(args: &args::Inspect) -> Result<()> {
         }));
         return Ok(());
     }
-    let line = |name: &str, value: &str| output::say(&format!("{name:<12}{value}"));
+    let line = |name: &str, value: &str| output::say(&format!("{name:<13}{value}"));
     line("file", &path.display().to_string());
     line("kind", &kind(header.kind));
     line(
         "classes",
         &format!("{}: {}", config.classes.len(), config.classes.join(", ")),
     );
+    if !config.model.superclasses.is_empty() {
+        line("superclasses", &superclasses(&config));
+    }
     line("input", &input(&config));
     line("projections", &projections(&config));
     if let Some(method) = &config.method {
@@ -88,6 +91,17 @@ fn of_method(method: &Method) -> String {
         .map(|(name, value)| format!("{name} {value}"));
     let all: Vec<String> = [method.name.clone()].into_iter().chain(settings).collect();
     all.join(", ")
+}
+
+fn superclasses(config: &RunConfig) -> String {
+    let all = &config.model.superclasses;
+    let of = |s: &Superclass| {
+        let names = s.classes.iter().filter_map(|&c| config.classes.get(c));
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        format!("{} ({})", s.name, names.join(", "))
+    };
+    let each: Vec<String> = all.iter().map(of).collect();
+    format!("{}: {}", all.len(), each.join(", "))
 }
 
 fn input(config: &RunConfig) -> String {

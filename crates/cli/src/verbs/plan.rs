@@ -1,7 +1,9 @@
 //! `plan`, and the table of costs that other verbs print as well.
 
 use crate::failure::{Failure, Result};
+use crate::verbs::resolve::superclasses;
 use crate::{args, output};
+use learngene_data::ClassTree;
 use learngene_nn::DitConfig;
 use learngene_nn::cost::{self, Cost, Plan};
 
@@ -18,10 +20,20 @@ pub fn plan(args: &args::Plan) -> Result<()> {
             args.input
         ))
     })?;
-    let mut config = DitConfig::from_size(&args.size, input, args.num_classes)?;
+    let tree = args
+        .class_tree
+        .as_deref()
+        .map(ClassTree::read)
+        .transpose()?;
+    let classes = tree.as_ref().map(ClassTree::classes);
+    let num_classes = classes.as_ref().map_or(args.num_classes, Vec::len);
+    let mut config = DitConfig::from_size(&args.size, input, num_classes)?;
     config.learn_sigma = args.learn_sigma;
     if let Some(split) = &args.rank_split {
         config = config.with_rank_split(split.parse()?)?;
+    }
+    if let (Some(tree), Some(classes)) = (&tree, &classes) {
+        config = config.with_superclasses(superclasses(tree, classes)?)?;
     }
     let plan = cost::plan(&config);
     if args.json {
@@ -50,7 +62,7 @@ pub(super) fn print(plan: &Plan) {
     let parts = [
         ("learngene", &plan.learngene),
         ("one tailor", &plan.tailor),
-        ("all tailors (one runs)", &plan.tailors),
+        (all_tailors(plan), &plan.tailors),
         ("dense projections", &plan.dense),
         ("attention products", &plan.attention),
         ("adapters", &plan.adapters),
@@ -72,6 +84,13 @@ pub(super) fn print(plan: &Plan) {
     ));
 }
 
+fn all_tailors(plan: &Plan) -> &'static str {
+    match plan.tailors.macs == plan.tailor.macs {
+        true => "all tailors (one runs)",
+        false => "all tailors (two run)",
+    }
+}
+
 fn row(name: &str, cost: &Cost) -> Vec<String> {
     let numbers = [cost.parameters, cost.macs, cost.bytes].map(|n| n.to_string());
     [name.to_owned()].into_iter().chain(numbers).collect()
@@ -81,7 +100,7 @@ fn row(name: &str, cost: &Cost) -> Vec<String> {
 pub(super) fn print_tailors(plan: &Plan) {
     let rows = [
         row("one tailor", &plan.tailor),
-        row("all tailors (one runs)", &plan.tailors),
+        row(all_tailors(plan), &plan.tailors),
     ];
     output::table(
         &["component", "parameters", "MACs per image", "bytes"],

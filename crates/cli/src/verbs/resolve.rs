@@ -3,8 +3,8 @@
 use crate::failure::{Failure, Result};
 use crate::verbs::data::shortened;
 use crate::{args, output};
-use learngene_data::{Dataset, source};
-use learngene_nn::{DitConfig, FactorInit};
+use learngene_data::{ClassTree, Dataset, source};
+use learngene_nn::{DitConfig, FactorInit, Superclass};
 use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
 use std::path::Path;
 
@@ -53,6 +53,9 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         let from_options = config.clone();
         config = config.with_file(path)?;
         config.data = from_options.data;
+        if config.classes != dataset.classes() || args.dense || args.class_tree.is_some() {
+            forget_superclasses(&mut config.model, args)?;
+        }
         take_shape_of(&mut config, &dataset);
         if args.size.is_some() {
             take_size_of(&mut config.model, &from_options.model);
@@ -62,6 +65,10 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         }
         let rank = config.model.tailor_rank;
         config.model = config.model.with_tailors(rank)?;
+    }
+    if let Some(path) = &args.class_tree {
+        let superclasses = superclasses(&ClassTree::read(path)?, &config.classes)?;
+        config.model = config.model.with_superclasses(superclasses)?;
     }
     let train = &mut config.train;
     train.steps = args.steps.unwrap_or(train.steps);
@@ -74,6 +81,14 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         (train.per_class, train.batch) = (0, batch);
     }
     Ok((with_settings(&config, &args.set)?, dataset))
+}
+
+/// The superclasses of those classes.
+pub(super) fn superclasses(tree: &ClassTree, classes: &[String]) -> Result<Vec<Superclass>> {
+    let over = tree.over(classes)?.into_iter();
+    Ok(over
+        .map(|(name, classes)| Superclass { name, classes })
+        .collect())
 }
 
 /// `--set`. What the data decide cannot be set: the data have been read by then.
@@ -149,6 +164,18 @@ fn table(path: &Path) -> Result<toml::Table> {
 fn section(file: &toml::Table, name: &str) -> toml::Table {
     let section = file.get(name).and_then(toml::Value::as_table);
     section.cloned().unwrap_or_default()
+}
+
+/// Superclasses number the classes, so those of a file go with its classes alone.
+fn forget_superclasses(model: &mut DitConfig, args: &args::Pretrain) -> Result<()> {
+    if !model.superclasses.is_empty() && !args.dense && args.class_tree.is_none() {
+        return Err(Failure::Usage(
+            "the superclasses in --config are those of other classes: give --class-tree as well"
+                .into(),
+        ));
+    }
+    model.superclasses.clear();
+    Ok(())
 }
 
 fn take_shape_of(config: &mut RunConfig, dataset: &Dataset) {

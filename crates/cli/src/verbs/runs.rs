@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::verbs::resolve;
 use crate::{args, model, output, training};
-use learngene_data::{Batches, Dataset};
+use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
 use learngene_nn::{Dit, Sharing};
 use learngene_train::{DataConfig, Run, RunConfig};
@@ -67,8 +67,14 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         )));
     }
     let classes = dataset.classes();
-    let (mut config, model) =
+    let superclasses = match &args.class_tree {
+        Some(path) => resolve::superclasses(&ClassTree::read(path)?, classes)?,
+        None => Vec::new(),
+    };
+    let start =
         learngene_transfer::adapt(&base, &whole, classes, method, &given, args.seed, &device)?;
+    let (mut config, model) =
+        learngene_transfer::add_superclasses((&base, &whole), start, superclasses)?;
     config.data = data;
     let train = &mut config.train;
     (train.steps, train.lr) = (args.steps, args.lr.unwrap_or(train.lr));
@@ -148,11 +154,12 @@ fn trains_tailors_alone(config: &RunConfig) -> bool {
     let trainable = &config.train.trainable;
     // Null labels would train the null row, which guidance draws with and which is the learngene's.
     let (train, labelled) = (&config.train, config.train.per_class > 0);
-    let null = if labelled {
+    let unlabelled = if labelled {
         train.null > 0
     } else {
         train.label_drop > 0.0
     };
+    let null = unlabelled || train.hide_label > 0.0;
     config.model.groups > 0
         && config.model.sharing == Sharing::Class
         && trainable.learngene == 0.0

@@ -5,7 +5,7 @@ use crate::{args, model, output};
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::ImageArchive;
-use learngene_nn::{Mode, Precision};
+use learngene_nn::{Blend, Dit, Mode, Precision};
 use learngene_train::{Generation, Request, generate};
 
 /// `sample`.
@@ -23,37 +23,32 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         precision,
         ..Mode::default()
     });
-    let known = &config.classes;
-    let wanted = if args.class.is_empty() {
-        known
-    } else {
-        &args.class
+    let Rows { names, model, each } = match args.blend.is_empty() {
+        true => of_classes(&config.classes, model, &args.class)?,
+        false => of_blends(&config.classes, &model, &args.blend)?,
     };
-    let number = |name: &String| {
-        known.iter().position(|k| k == name).ok_or_else(|| {
-            Failure::Usage(format!(
-                "the model has no class `{name}`; its classes are {}",
-                known.join(", ")
-            ))
+    let count = args.count.get();
+    let row = |first: &Request| {
+        let first = first.clone();
+        (0..count as u64).map(move |index| Request {
+            index,
+            ..first.clone()
         })
     };
-    let classes = wanted.iter().map(number).collect::<Result<Vec<_>>>()?;
-    let count = args.count.get();
-    let each = |&class: &usize| (0..count).map(move |i| Request::of_class(class, i as u64));
-    let requests: Vec<Request> = classes.iter().flat_map(each).collect();
+    let requests: Vec<Request> = each.iter().flat_map(row).collect();
     let schedule = Schedule::new(config.train.schedule, config.train.diffusion_steps)?;
     let target = config.train.objective.target;
     let images = generate(&model, &schedule, target, &how, &requests)?;
     // The archive first: a grid of very many images is too large a picture.
     if let Some(path) = &args.npz {
         let [channels, height, width] = config.model.input;
-        let labels = requests.iter().filter_map(|r| r.label);
+        let labels = requests.iter().filter_map(|r| r.label).map(|l| l as i64);
         let archive = ImageArchive {
             height,
             width,
             channels,
             pixels: images.iter().flat_map(|i| &i.pixels).copied().collect(),
-            labels: Some(labels.map(|l| l as i64).collect()),
+            labels: args.blend.is_empty().then(|| labels.collect()),
         };
         output::make_folder_of(path)?;
         archive.write(path)?;
@@ -61,13 +56,72 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     }
     if let Some(path) = &args.out {
         let mut grid = Grid::new(2);
-        for (name, row) in wanted.iter().zip(images.chunks(count)) {
+        for (name, row) in names.iter().zip(images.chunks(count)) {
             grid.push_row(name, row.to_vec());
         }
         output::write(path, &grid.encode_png()?)?;
         output::say(&format!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+/// What to draw, a row each, and the model that can.
+struct Rows {
+    names: Vec<String>,
+    model: Dit,
+    /// The first image of each.
+    each: Vec<Request>,
+}
+
+/// The classes asked for, or all.
+fn of_classes(known: &[String], model: Dit, wanted: &[String]) -> Result<Rows> {
+    let names = if wanted.is_empty() { known } else { wanted }.to_vec();
+    let numbers = names.iter().map(|name| number(known, name));
+    let each = numbers.map(|class| Ok(Request::of_class(class?, 0)));
+    Ok(Rows {
+        each: each.collect::<Result<_>>()?,
+        names,
+        model,
+    })
+}
+
+fn of_blends(known: &[String], model: &Dit, wanted: &[String]) -> Result<Rows> {
+    let blends = wanted.iter().map(|text| blend(known, text));
+    let blends = blends.collect::<Result<Vec<Blend>>>()?;
+    let (model, labels) = model.with_blends(&blends)?;
+    let request = |(label, blend): (usize, &Blend)| Request {
+        label: Some(label),
+        tailors: blend.weights().to_vec(),
+        index: 0,
+    };
+    Ok(Rows {
+        names: wanted.to_vec(),
+        model,
+        each: labels.zip(&blends).map(request).collect(),
+    })
+}
+
+/// `cat=0.5,dog=0.5`.
+fn blend(known: &[String], text: &str) -> Result<Blend> {
+    let part = |part: &str| {
+        let weighted = part.split_once('=');
+        let weighted =
+            weighted.and_then(|(name, weight)| Some((name, weight.trim().parse().ok()?)));
+        let (name, weight) = weighted.ok_or_else(|| {
+            Failure::Usage(format!(
+                "--blend has `{part}`, expected a class and its weight such as {}=0.5",
+                known.first().map_or("cat", String::as_str)
+            ))
+        })?;
+        Ok((number(known, name.trim())?, weight))
+    };
+    let parts = text.split(',').map(part).collect::<Result<Vec<_>>>()?;
+    Ok(Blend::new(parts)?)
+}
+
+fn number(known: &[String], name: &str) -> Result<usize> {
+    let found = known.iter().position(|k| k == name);
+    Ok(found.ok_or_else(|| learngene_transfer::Error::unknown_class(name, known.iter()))?)
 }
 
 fn generation(args: &args::Sample) -> Result<Generation> {

@@ -8,6 +8,7 @@
 //! Parameters of a term are named after their weight: `blocks.0.attention.q.weight.term.a`. What lies under `fixed` was
 //! computed from W and never trains.
 
+mod butterfly;
 mod frozen;
 mod hadamard;
 mod kronecker;
@@ -26,6 +27,7 @@ use crate::{
 };
 use burn::module::{Module, Param, Reparameterization, Reparameterizer};
 use burn::tensor::{Shape, Tensor};
+use butterfly::Butterfly;
 use frozen::Frozen;
 use hadamard::Hadamard;
 use kronecker::Kronecker;
@@ -96,6 +98,13 @@ pub enum Formula {
         /// Rows and columns of a block; divides the columns of W.
         block: usize,
     },
+    /// `diag(l) W R_1 R_2 ...`, with each R of orthogonal blocks of columns that lie further apart from factor to factor.
+    Butterfly {
+        /// Columns that a block rotates; even.
+        block: usize,
+        /// How many factors; `block 2^(factors - 1)` divides the columns of W.
+        factors: usize,
+    },
     /// `diag(l) W`.
     Rows,
     /// `W diag(l)`.
@@ -112,6 +121,7 @@ impl Formula {
             Self::Hadamard { rank, .. } => hadamard::shapes(rank, m, n),
             Self::Kronecker { factor, rank, .. } => kronecker::shapes(factor, rank, m, n),
             Self::Rotation { block } => rotation::shapes(block, n),
+            Self::Butterfly { block, factors } => butterfly::shapes(block, factors, m, n),
             Self::Rows => scale::shapes(m),
             Self::Columns => scale::shapes(n),
         }
@@ -125,6 +135,7 @@ impl Formula {
             Self::Hadamard { rank, .. } => 2 * rank * m * n,
             Self::Kronecker { factor, rank, .. } => rank * (m / factor) * (n / factor),
             Self::Rotation { block } => rotation::macs(block, m, n),
+            Self::Butterfly { block, factors } => butterfly::macs(block, factors, m, n),
             Self::Rows | Self::Columns => 0,
         };
         macs as u64
@@ -153,6 +164,7 @@ impl Formula {
                 .or_else(|| bounded("rank", rank, (m / factor).min(n / factor))),
             Self::Rotation { block } => divides("block", block, &[n])
                 .or_else(|| (block < 2).then(|| ("block 1".into(), "2 or more".into()))),
+            Self::Butterfly { block, factors } => butterfly::fault(block, factors, n),
             Self::Spectrum | Self::Rows | Self::Columns => None,
         }
     }
@@ -220,6 +232,8 @@ pub enum Term {
     Kronecker(Kronecker),
     /// See [`Formula::Rotation`].
     Rotation(Rotation),
+    /// See [`Formula::Butterfly`].
+    Butterfly(Butterfly),
     /// See [`Formula::Rows`].
     Rows(Rows),
     /// See [`Formula::Columns`].
@@ -251,6 +265,9 @@ impl Term {
                 scale,
             } => Self::Kronecker(Kronecker::init(factor, rank, scale, [m, n], init)),
             Formula::Rotation { block } => Self::Rotation(Rotation::init(block, n, init)),
+            Formula::Butterfly { block, factors } => {
+                Self::Butterfly(Butterfly::init(block, factors, [m, n], init))
+            }
             Formula::Rows => Self::Rows(Rows::init(m, init)),
             Formula::Columns => Self::Columns(Columns::init(n, init)),
         }
@@ -270,6 +287,7 @@ impl Reparameterization for Term {
             Self::Hadamard(term) => term.apply(weight),
             Self::Kronecker(term) => term.apply(weight),
             Self::Rotation(term) => term.apply(weight),
+            Self::Butterfly(term) => term.apply(weight),
             Self::Rows(term) => term.apply(weight),
             Self::Columns(term) => term.apply(weight),
         };

@@ -30,13 +30,18 @@ impl Rotation {
     }
 
     pub(super) fn apply(&self, weight: Tensor<2>) -> Tensor<2> {
-        let [m, n] = weight.dims();
-        let (b, blocks) = (self.block, n / self.block);
-        let q = self.q.val().matmul(skew_basis(b, &weight.device()));
-        let rotations = cayley(q.reshape([blocks, b, b]));
-        let columns = weight.reshape([m, blocks, b]).swap_dims(0, 1);
-        columns.matmul(rotations).swap_dims(0, 1).reshape([m, n])
+        rotate(weight, self.q.val(), self.block)
     }
+}
+
+/// `W R`, with the blocks of R made of `q`, `[n / b, b (b - 1) / 2]`.
+pub(super) fn rotate(weight: Tensor<2>, q: Tensor<2>, b: usize) -> Tensor<2> {
+    let [m, n] = weight.dims();
+    let blocks = n / b;
+    let q = q.matmul(skew_basis(b, &weight.device()));
+    let rotations = cayley(q.reshape([blocks, b, b]));
+    let columns = weight.reshape([m, blocks, b]).swap_dims(0, 1);
+    columns.matmul(rotations).swap_dims(0, 1).reshape([m, n])
 }
 
 /// `[b (b - 1) / 2, b b]`: row (i, j) is the skew-symmetric matrix of 1 at (i, j) and -1 at (j, i).

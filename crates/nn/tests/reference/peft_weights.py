@@ -6,6 +6,7 @@
 Every parameter number k has the values 0.4 sin(1.7 k + 0.9 i + 0.1), i counting its entries row by row.
 """
 
+import peft.tuners.boft.layer as boft_layer
 import torch
 from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, VeraConfig, get_peft_model
 
@@ -73,6 +74,26 @@ def oft(layer):
     put(layer.oft_R["default"].weight, values(1, 2, 6))
 
 
+# Without its CUDA extension PEFT sets the number of BOFT's factors to 1. All that the extension does is this.
+class BlockDiagonal:
+    @staticmethod
+    def apply(blocks):
+        return torch.stack([torch.block_diag(*factor) for factor in blocks])
+
+
+boft_layer.get_fbd_cuda = lambda: True
+boft_layer.FastBlockDiag = BlockDiagonal
+
+
+def boft(layer):
+    # Two factors of blocks of 4: the entries above each diagonal are those of the skew-symmetric matrix.
+    q = torch.zeros(2, 2, 4, 4)
+    above = torch.triu_indices(4, 4, 1)
+    q[:, :, above[0], above[1]] = values(1, 2, 2, 6)
+    put(layer.boft_R["default"], 2 * q)  # PEFT takes half the difference to the transposed
+    put(layer.boft_s["default"], values(2, M, 1))
+
+
 def ia3(layer):
     put(layer.ia3_l["default"], values(1, *layer.ia3_l["default"].shape))
 
@@ -90,6 +111,7 @@ show("renorm", LoraConfig(r=R, lora_alpha=ALPHA, use_dora=True, **target), dora)
 show("hadamard", LoHaConfig(r=R, alpha=ALPHA, **target), loha)
 show("kronecker", LoKrConfig(r=R, alpha=ALPHA, decompose_factor=2, **target), lokr)
 show("rotation", OFTConfig(oft_block_size=4, use_cayley_neumann=False, **target), oft)
+show("butterfly", BOFTConfig(boft_block_size=4, boft_n_butterfly_factor=2, **target), boft)
 show("rows", IA3Config(feedforward_modules=[], **target), ia3)
 show("columns", IA3Config(feedforward_modules=["layer"], **target), ia3)
 show("frozen", VeraConfig(r=R, **target), vera)

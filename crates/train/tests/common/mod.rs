@@ -9,7 +9,7 @@ pub mod models;
 use burn::tensor::Device;
 use learngene_data::Dataset;
 use learngene_formats::{TensorEntry, WeightFile};
-use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit};
+use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass};
 use learngene_train::{DataConfig, Event, Outcome, Result, Run, RunConfig, TrainConfig};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,16 @@ pub fn small_kind() -> DitConfig {
         tailor: 2,
     };
     small().with_rank_split(split).unwrap()
+}
+
+/// The same with three superclasses of four classes each, which have a tailor as well.
+pub fn small_tree() -> DitConfig {
+    let superclass = |first: usize| Superclass {
+        name: format!("from {first}"),
+        classes: (first..first + 4).collect(),
+    };
+    let tree = [0, 4, 8].map(superclass).to_vec();
+    small_kind().with_superclasses(tree).unwrap()
 }
 
 /// `dit-micro/4` with a tailor per class, on the base classes at their own size.

@@ -11,7 +11,7 @@ use super::{Added, Fits, Method, Start, name, over_matrices, shapes};
 use crate::error::Result;
 use crate::factors::{Components, svd_of_sum};
 use crate::settings::{Setting, Settings};
-use learngene_nn::DitConfig;
+use learngene_nn::{DitConfig, Sharing};
 
 pub(super) struct Kind;
 
@@ -79,11 +79,12 @@ pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// One tailor a class, of which one runs.
+/// One tailor for each class and superclass, of which those of one class run.
 pub(super) fn added(config: &DitConfig, rank: usize) -> Result<Added> {
+    let running = (config.switched_on() * config.tokens()) as u64;
     Ok(Added {
-        trained: config.num_classes as u64 * over_matrices(config, |m, n| rank * (m + n + 1)),
-        macs: config.tokens() as u64 * over_matrices(config, |m, n| rank * (m + n)),
+        trained: config.groups as u64 * over_matrices(config, |m, n| rank * (m + n + 1)),
+        macs: running * over_matrices(config, |m, n| rank * (m + n)),
     })
 }
 
@@ -93,7 +94,7 @@ pub(super) fn warm(start: &mut Start<'_>) -> Result<()> {
     let all = &start.base_config.classes;
     let related: Vec<usize> = match start.settings.text("warm") {
         "none" => return Ok(()),
-        _ if old.tailor_rank == 0 || old.groups != all.len() => {
+        _ if old.tailor_rank == 0 || old.sharing != Sharing::Class => {
             return Err(start
                 .settings
                 .bad("warm", "none: the base has no tailors of classes"));

@@ -7,7 +7,7 @@
 //!   run in the fused block, and never make a whole matrix. KIND's tailors, LoRA and PiSSA are these;
 //! * *terms* (`nn::term`): the weight of a dense matrix as a function of the stored one and of a few parameters, as a
 //!   `Reparameterization` of Burn's, so that whoever asks for the weight sees an ordinary one. DoRA, SVDiff, VeRA, LoHa,
-//!   LoKr, OFT and (IA)^3 are these, each matrix with a formula of its own or none;
+//!   LoKr, OFT, BOFT and (IA)^3 are these, each matrix with a formula of its own or none;
 //! * *what stands between blocks*: bottlenecks, behind each block;
 //! * nothing: a part of the model itself trains.
 //!
@@ -23,6 +23,7 @@
 
 mod adapters;
 mod bitfit;
+mod boft;
 mod dora;
 mod full;
 mod gated_tailors;
@@ -61,6 +62,7 @@ pub static METHODS: &[&dyn Method] = &[
     &loha::Loha,
     &lokr::Lokr,
     &oft::Oft,
+    &boft::Boft,
     &ia3::Ia3,
     &adapters::Adapters,
 ];

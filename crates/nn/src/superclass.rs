@@ -1,0 +1,185 @@
+//! Superclasses: classes that share a tailor besides the one each has for itself.
+
+use crate::{
+    config::{DitConfig, Sharing},
+    error::{Error, Result},
+};
+use serde::{Deserialize, Serialize};
+
+/// A superclass. Its tailor is on for every sample of its classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Superclass {
+    /// What it is called.
+    pub name: String,
+    /// Numbers of its classes.
+    pub classes: Vec<usize>,
+}
+
+impl DitConfig {
+    /// The same model with one more tailor, of the rank of the others, for each superclass. Groups are the classes, then
+    /// the superclasses.
+    ///
+    /// # Errors
+    /// A model without tailors of classes, a class that is not there or in two superclasses, a superclass without classes.
+    pub fn with_superclasses(mut self, superclasses: Vec<Superclass>) -> Result<Self> {
+        self.superclasses = superclasses;
+        self.groups = self.expected_groups();
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// The superclass of a class, by its place among them.
+    pub fn superclass_of(&self, class: usize) -> Option<usize> {
+        self.superclasses
+            .iter()
+            .position(|s| s.classes.contains(&class))
+    }
+
+    /// The group of a superclass.
+    pub fn group_of_superclass(&self, superclass: usize) -> usize {
+        self.groups - self.superclasses.len() + superclass
+    }
+
+    /// The most tailors that a sample of one class switches on.
+    pub fn switched_on(&self) -> usize {
+        match (self.tailor_rank, self.superclasses.len()) {
+            (0, _) => 0,
+            (_, 0) => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// Refuses superclasses that are none.
+pub(crate) fn validate(config: &DitConfig) -> Result<()> {
+    let fail = |found: String, expected: &str| {
+        Err(Error::Config {
+            field: "superclasses",
+            found,
+            expected: expected.into(),
+        })
+    };
+    let count = config.superclasses.len();
+    if count > 0 && (config.tailor_rank == 0 || config.sharing != Sharing::Class) {
+        let found = format!("{count} for a model without tailors of classes");
+        return fail(found, "none, or a tailor for each class");
+    }
+    let mut taken = vec![false; config.num_classes];
+    for superclass in &config.superclasses {
+        let name = &superclass.name;
+        if superclass.classes.is_empty() {
+            return fail(format!("`{name}` without classes"), "at least one class");
+        }
+        for &class in &superclass.classes {
+            match taken.get_mut(class) {
+                None => {
+                    let found = format!("`{name}` of class {class}");
+                    return fail(found, &format!("classes below {}", config.num_classes));
+                }
+                Some(true) => {
+                    let found = format!("class {class} twice, the second time in `{name}`");
+                    return fail(found, "each class once");
+                }
+                Some(free) => *free = true,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClassGate, Dit, FactorInit, Form, params};
+    use burn::tensor::Device;
+
+    fn superclass(name: &str, classes: &[usize]) -> Superclass {
+        Superclass {
+            name: name.into(),
+            classes: classes.to_vec(),
+        }
+    }
+
+    fn config() -> DitConfig {
+        let dense = DitConfig::from_size("dit-micro/4", [3, 16, 16], 4).unwrap();
+        dense.with_rank_split("80,8".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn groups_are_classes_then_superclasses() {
+        let tree = vec![superclass("x", &[0, 2]), superclass("y", &[1])];
+        let config = config().with_superclasses(tree).unwrap();
+        assert_eq!((config.groups, config.switched_on()), (6, 2));
+        let group = |class| Some(config.group_of_superclass(config.superclass_of(class)?));
+        assert_eq!([0, 1, 2, 3].map(group), [Some(4), Some(5), Some(4), None]);
+        // 80 + 2 * 8 is all there is; so it is in a file, and in a tree that is none no group is left.
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<DitConfig>(&text).unwrap(), config);
+        let without = config.with_superclasses(Vec::new()).unwrap();
+        assert_eq!((without.groups, without.switched_on()), (4, 1));
+        assert!(!serde_json::to_string(&without).unwrap().contains("super"));
+    }
+
+    #[test]
+    fn a_sample_switches_on_its_class_and_its_superclass() {
+        let tree = vec![superclass("x", &[0, 2]), superclass("y", &[1])];
+        let config = config().with_superclasses(tree).unwrap();
+        let model = Dit::init(&config, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
+        let gate = ClassGate::one_hot([Some(2), None, Some(1), Some(3)]);
+        let expected = vec![
+            vec![(2, 1.0), (4, 1.0)],
+            vec![],
+            vec![(1, 1.0), (5, 1.0)],
+            vec![(3, 1.0)],
+        ];
+        assert_eq!(model.fit_gate(gate), ClassGate::new(expected));
+        let blend = ClassGate::new(vec![vec![(0, 0.5), (2, 0.25)]]);
+        let expected = vec![vec![(0, 0.5), (2, 0.25), (4, 0.75)]];
+        assert_eq!(model.fit_gate(blend), ClassGate::new(expected));
+    }
+
+    /// Those of one class, its superclass and the learngene together: what a dense layer starts with, on average.
+    #[test]
+    fn an_active_weight_starts_with_the_energy_of_a_dense_one() {
+        let tree = vec![superclass("x", &[0, 2])];
+        let dense = DitConfig::from_size("dit-micro/4", [3, 16, 16], 4).unwrap();
+        let flat = dense.with_rank_split("32,16".parse().unwrap()).unwrap();
+        let config = flat.with_superclasses(tree).unwrap();
+        let model = Dit::init(&config, FactorInit::Orthogonal, 7, &Device::flex()).unwrap();
+        let merged = model.specialise(&[(2, 1.0), (4, 1.0)], Some(Form::Merged));
+        let values = params::values(&merged.unwrap());
+        let weights = values.iter().filter(|(name, _)| {
+            name.contains(".mlp.") && name.ends_with("weight") && !name.contains("modulation")
+        });
+        for (name, weight) in weights {
+            let energy: f32 = weight.values.iter().map(|w| w * w).sum();
+            let (m, n) = (weight.shape[0] as f32, weight.shape[1] as f32);
+            let ratio = energy / (2.0 * m * n / (m + n));
+            // Two tailors of one matrix are not orthogonal to each other.
+            assert!((ratio - 1.0).abs() < 0.15, "{name}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn trees_that_fit_no_model_are_refused() {
+        let refused = |config: DitConfig, tree: &[(&str, &[usize])]| {
+            let tree = tree.iter().map(|(name, c)| superclass(name, c)).collect();
+            config.with_superclasses(tree).unwrap_err().to_string()
+        };
+        let (dense, narrow) = (config().with_tailors(0).unwrap(), config());
+        let narrow = narrow.with_rank_split("81,8".parse().unwrap()).unwrap();
+        for (text, part) in [
+            (refused(config(), &[("x", &[0, 4])]), "classes below 4"),
+            (
+                refused(config(), &[("x", &[0]), ("y", &[1, 0])]),
+                "class 0 twice, the second time in `y`",
+            ),
+            (refused(config(), &[("x", &[])]), "`x` without classes"),
+            (refused(dense, &[("x", &[0])]), "without tailors of classes"),
+            (refused(narrow, &[("x", &[0])]), "active rank 97"),
+        ] {
+            assert!(text.contains(part), "`{part}` is not in {text}");
+        }
+    }
+}

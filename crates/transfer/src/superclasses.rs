@@ -1,0 +1,63 @@
+//! Superclasses of new classes: tailors that a transfer can take over from its base.
+
+use crate::error::{Error, Result};
+use learngene_nn::{
+    Dit, FactorInit, Sharing, Superclass,
+    params::{self, Part},
+};
+use learngene_train::RunConfig;
+
+/// A transfer's start with one more tailor for each superclass. It starts as the base's tailor of the superclass of the
+/// same name, if the ranks agree, and at zero otherwise; it trains with the tailors of the classes.
+///
+/// # Errors
+/// A start without tailors of classes, superclasses that do not fit its classes, too many components for the matrices.
+pub fn add_superclasses(
+    (base, whole): (&RunConfig, &Dit),
+    (mut config, start): (RunConfig, Dit),
+    superclasses: Vec<Superclass>,
+) -> Result<(RunConfig, Dit)> {
+    if superclasses.is_empty() {
+        return Ok((config, start));
+    }
+    if config.model.tailor_rank == 0 || config.model.sharing != Sharing::Class {
+        let method = config.method.as_ref().map_or("none", |m| m.name.as_str());
+        return Err(Error::Request {
+            what: "class tree",
+            found: format!("one for the method `{method}`, which has no tailors of classes"),
+            expected: "the method kind or gated-tailors".into(),
+        });
+    }
+    config.model = config.model.with_superclasses(superclasses)?;
+    let (seed, device) = (config.train.seed, start.device());
+    let extended = Dit::init(&config.model, FactorInit::ZeroStart, seed, &device)?;
+    let (mut values, old) = (params::values(&start), params::values(whole));
+    let tailors = params::values(&extended).into_iter();
+    for (name, mut value) in tailors.filter(|(name, _)| Part::of(name) == Part::Tailors) {
+        let size = value.values.len() / config.model.groups;
+        let of_classes = values.get(&name).map_or(&[][..], |v| &v.values);
+        value.values[..of_classes.len()].copy_from_slice(of_classes);
+        for (place, superclass) in config.model.superclasses.iter().enumerate() {
+            let Some(group) = group_of(base, &superclass.name) else {
+                continue;
+            };
+            let inherited = old.get(&name).and_then(|v| {
+                let tailor = v.values.get(group * size..(group + 1) * size);
+                tailor.filter(|_| base.model.tailor_rank == config.model.tailor_rank)
+            });
+            if let Some(tailor) = inherited {
+                let at = config.model.group_of_superclass(place) * size;
+                value.values[at..at + size].copy_from_slice(tailor);
+            }
+        }
+        values.insert(name, value);
+    }
+    Ok((config, params::replace(extended, &values)?))
+}
+
+/// The group of the base's superclass of that name.
+fn group_of(base: &RunConfig, name: &str) -> Option<usize> {
+    let all = &base.model.superclasses;
+    let place = all.iter().position(|s| s.name == name)?;
+    Some(base.model.group_of_superclass(place))
+}

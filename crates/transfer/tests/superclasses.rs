@@ -1,0 +1,171 @@
+//! Superclasses in a transfer: what they start from, that they train, and what refuses them.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
+use burn::tensor::Device;
+use learngene_nn::{
+    Dit, DitConfig, FactorInit, Superclass,
+    params::{self, Part},
+};
+use learngene_train::{DataConfig, RunConfig, TrainConfig};
+use learngene_transfer::{Adapter, TailorSet, adapt, add_superclasses, assemble_with, method};
+use std::collections::BTreeMap;
+
+fn superclass(name: &str, classes: &[usize]) -> Superclass {
+    Superclass {
+        name: name.into(),
+        classes: classes.to_vec(),
+    }
+}
+
+/// Three classes, the first two of them of superclass `x`; no tailor at zero.
+fn base() -> (RunConfig, Dit) {
+    let dense = DitConfig {
+        hidden: 16,
+        heads: 2,
+        depth: 2,
+        ..DitConfig::from_size("dit-micro/4", [3, 8, 8], 3).unwrap()
+    };
+    let flat = dense.with_rank_split("6,2".parse().unwrap()).unwrap();
+    let config = RunConfig {
+        data: DataConfig {
+            source: "builtin:emoji".into(),
+            classes: "face,flag,hand".into(),
+            image_size: Some(8),
+            channels: None,
+            class_map: None,
+        },
+        train: TrainConfig::default(),
+        model: flat
+            .with_superclasses(vec![superclass("x", &[0, 1]), superclass("y", &[2])])
+            .unwrap(),
+        init: FactorInit::Orthogonal,
+        classes: ["face", "flag", "hand"].map(String::from).to_vec(),
+        method: None,
+    };
+    let model = Dit::init(&config.model, config.init, 3, &Device::flex()).unwrap();
+    (config, model)
+}
+
+fn novel() -> Vec<String> {
+    ["heart", "bird", "clock"].map(String::from).to_vec()
+}
+
+/// The start of a transfer by that method, its classes of `y` and of `z`.
+fn start(
+    base: &(RunConfig, Dit),
+    name: &str,
+    given: &[(&str, &str)],
+) -> learngene_transfer::Result<(RunConfig, Dit)> {
+    let given = given.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+    let given: BTreeMap<String, String> = given.collect();
+    let (config, model) = base;
+    let device = Device::flex();
+    let method = method(name).unwrap();
+    let flat = adapt(config, model, &novel(), method, &given, 1, &device)?;
+    let tree = vec![superclass("z", &[1]), superclass("y", &[0, 2])];
+    add_superclasses((config, model), flat, tree)
+}
+
+#[test]
+fn a_superclass_of_the_same_name_lends_its_tailor() {
+    let base = base();
+    let (config, model) = start(&base, "kind", &[]).unwrap();
+    assert_eq!(config.model.groups, 5);
+    let (old, new) = (params::values(&base.1), params::values(&model));
+    let mut seen = 0;
+    for (name, value) in new.iter().filter(|(n, _)| Part::of(n) == Part::Tailors) {
+        seen += 1;
+        let size = value.values.len() / 5;
+        let group = |values: &[f32], g: usize| values[g * size..(g + 1) * size].to_vec();
+        // Groups of the base: three classes, x, y. Of the new model: three classes, z, y.
+        assert_eq!(
+            group(&value.values, 4),
+            group(&old[name].values, 4),
+            "{name}"
+        );
+        if name.ends_with(".u") {
+            for fresh in 0..4 {
+                assert!(
+                    group(&value.values, fresh).iter().all(|u| *u == 0.0),
+                    "{name}"
+                );
+            }
+        }
+    }
+    assert_eq!(seen, 2 * 6 * 3);
+    // Ranks that differ lend nothing.
+    let (_, other) = start(&base, "kind", &[("rank", "3")]).unwrap();
+    let zero = params::values(&other);
+    let mut ups = zero.iter().filter(|(n, _)| n.ends_with("tailors.u"));
+    assert!(ups.all(|(_, u)| u.values.iter().all(|u| *u == 0.0)));
+}
+
+/// A warm start is one of the classes' tailors; those of superclasses start as without it.
+#[test]
+fn a_warm_start_leaves_superclasses_alone() {
+    let base = base();
+    let (_, cold) = start(&base, "kind", &[]).unwrap();
+    let (_, warm) = start(&base, "kind", &[("warm", "mean")]).unwrap();
+    let (cold, warm) = (params::values(&cold), params::values(&warm));
+    for (name, value) in warm.iter().filter(|(n, _)| n.ends_with("tailors.u")) {
+        let of_classes = value.values.len() / 5 * 3;
+        assert!(value.values[..of_classes].iter().any(|u| *u != 0.0));
+        assert_eq!(value.values[of_classes..], cold[name].values[of_classes..]);
+    }
+}
+
+/// Superclasses of two origins stay apart, even of the same name.
+#[test]
+fn joined_classes_bring_their_own_superclasses() {
+    let base = base();
+    let (config, model) = start(&base, "kind", &[]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tailors.safetensors");
+    TailorSet::of(&config, &model, "novel")
+        .write(&path)
+        .unwrap();
+    let tailors = [TailorSet::read(&path).unwrap()];
+    let wanted = ["clock", "hand", "heart"].map(String::from);
+    let (joined, whole) = assemble_with(&base.0, &base.1, &tailors, &wanted, None).unwrap();
+    let expected = [superclass("y", &[0, 2]), superclass("y", &[1])];
+    assert_eq!(joined.model.superclasses, expected);
+    let (old, new) = (params::values(&base.1), params::values(&model));
+    for (name, value) in params::values(&whole) {
+        if Part::of(&name) != Part::Tailors {
+            continue;
+        }
+        let size = value.values.len() / 5;
+        let group = |values: &[f32], g: usize| values[g * size..(g + 1) * size].to_vec();
+        let (old, new) = (&old[&name].values, &new[&name].values);
+        let parts = [(new, 2), (old, 2), (new, 0), (new, 4), (old, 4)];
+        for (g, (from, theirs)) in parts.into_iter().enumerate() {
+            assert_eq!(group(&value.values, g), group(from, theirs), "{name}, {g}");
+        }
+    }
+}
+
+#[test]
+fn an_adapter_of_a_tree_finds_back_to_its_model() {
+    let base = base();
+    let (mut config, model) = start(&base, "kind", &[]).unwrap();
+    // With the learngene training along, tailors are no file of their own.
+    config.train.trainable.learngene = 0.3;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter.safetensors");
+    let adapter = Adapter::of(&config, &model, "run").unwrap();
+    adapter.write(&path).unwrap();
+    let read = Adapter::read(&path).unwrap();
+    let (made, again) = read.attach(&base.0, &base.1, &Device::flex()).unwrap();
+    assert_eq!(made.model, config.model);
+    assert_eq!(params::values(&again), params::values(&model));
+}
+
+#[test]
+fn methods_without_tailors_of_classes_refuse_a_tree() {
+    for name in ["full", "lora"] {
+        let text = start(&base(), name, &[]).unwrap_err().to_string();
+        let named = format!("`{name}`");
+        assert!(text.contains(&named) && text.contains("kind"), "{text}");
+    }
+}
