@@ -82,11 +82,11 @@ fn product(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>, packed: &m
         let columns = COLUMNS.min(b.columns - left);
         for from in (0..inner).step_by(depth) {
             let depth = depth.min(inner - from);
-            pack_b(b, from, depth, left, columns, &mut packed.b);
+            let right = pack_b(b, from, depth, left, columns, &mut packed.b);
             let add = target == Target::Add || from > 0;
             for top in (0..a.rows).step_by(BLOCK) {
                 let rows = BLOCK.min(a.rows - top);
-                let layout = pack_a(a, top, rows, from, depth, &mut packed.a);
+                let (layout, panels) = pack_a(a, top, rows, from, depth, &mut packed.a);
                 let first = top * to.stride + left;
                 let block = Block {
                     c: &mut to.data[first..],
@@ -96,7 +96,7 @@ fn product(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>, packed: &m
                     pairs: depth.div_ceil(2),
                     add,
                 };
-                block.multiply(layout, &packed.a, &packed.b);
+                block.multiply(layout, panels, right);
             }
         }
     }
@@ -136,24 +136,39 @@ fn lanes(count: usize) -> __mmask16 {
     ((1u32 << count.min(LANES)) - 1) as __mmask16
 }
 
-/// Up to 16 floats from `at` on, then zeros.
+/// The 16 floats from `at` on; zeros beyond the end.
 #[target_feature(enable = "avx512f")]
-fn load(values: &[f32], at: usize, count: usize) -> __m512 {
-    let values = &values[at..at + count];
+fn load(values: &[f32], at: usize) -> __m512 {
+    let values = values.get(at..).unwrap_or(&[]);
     #[expect(unsafe_code, reason = "reads within the slice")]
     // SAFETY: the mask lets only lanes within `values` be read.
     unsafe {
-        _mm512_maskz_loadu_ps(lanes(count), values.as_ptr())
+        _mm512_maskz_loadu_ps(lanes(values.len()), values.as_ptr())
     }
+}
+
+/// The first `len` numbers, whatever they are.
+fn room(memory: &mut Vec<u32>, len: usize) -> &mut [u32] {
+    if memory.len() < len {
+        memory.resize(len, 0);
+    }
+    &mut memory[..len]
 }
 
 /// Rows `from..from + depth`, columns `left..left + columns`, in panels of [`VECTORS`] vectors; what pads the last vector
 /// and the last pair is zero.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn pack_b(b: View<'_>, from: usize, depth: usize, left: usize, columns: usize, to: &mut Vec<u32>) {
+fn pack_b<'a>(
+    b: View<'_>,
+    from: usize,
+    depth: usize,
+    left: usize,
+    columns: usize,
+    to: &'a mut Vec<u32>,
+) -> &'a [u32] {
     let pairs = depth.div_ceil(2);
     let vectors = columns.div_ceil(LANES);
-    to.resize(pairs * vectors * LANES, 0);
+    let to = room(to, pairs * vectors * LANES);
     if b.column_stride != 1 {
         let value = |p: usize, j: usize| {
             let inside = p < depth && j < columns;
@@ -163,23 +178,27 @@ fn pack_b(b: View<'_>, from: usize, depth: usize, left: usize, columns: usize, t
         panels(to, pairs, |p, j| {
             value(2 * p, j) | value(2 * p + 1, j) << 16
         });
-        return;
+        return to;
     }
-    let mut first = 0;
-    let row = |p: usize, j: usize, count: usize| {
-        if p < depth {
-            load(b.data, (from + p) * b.row_stride + left + j, count)
+    // Rows from their first to their last column, as they lie in memory: panels fill side by side.
+    for p in 0..pairs {
+        let row = |p: usize| &b.data[(from + p) * b.row_stride + left..][..columns];
+        let low = row(2 * p);
+        let high = if 2 * p + 1 < depth {
+            row(2 * p + 1)
         } else {
-            _mm512_setzero_ps()
-        }
-    };
-    for panel in to.chunks_mut(pairs * VECTORS * LANES) {
-        let width = panel.len() / pairs;
-        for (p, out) in panel.chunks_exact_mut(width).enumerate() {
-            for (v, out) in out.chunks_exact_mut(LANES).enumerate() {
-                let j = first + v * LANES;
-                let count = LANES.min(columns - j);
-                let pair = interleaved(row(2 * p, j, count), row(2 * p + 1, j, count));
+            &[]
+        };
+        for (panel, j) in to
+            .chunks_mut(pairs * VECTORS * LANES)
+            .zip((0..columns).step_by(VECTORS * LANES))
+        {
+            let width = panel.len() / pairs;
+            for (v, out) in panel[p * width..][..width]
+                .chunks_exact_mut(LANES)
+                .enumerate()
+            {
+                let pair = interleaved(load(low, j + v * LANES), load(high, j + v * LANES));
                 #[expect(unsafe_code, reason = "writes within the slice")]
                 // SAFETY: `out` is 16 numbers of 32 bits.
                 unsafe {
@@ -187,8 +206,8 @@ fn pack_b(b: View<'_>, from: usize, depth: usize, left: usize, columns: usize, t
                 }
             }
         }
-        first += width;
     }
+    to
 }
 
 /// Every number of the panels of B, by pair and column.
@@ -220,38 +239,38 @@ fn round(x: f32) -> u32 {
 /// Rows `top..top + rows`, columns `from..from + depth`, in panels of [`ROWS`] rows. What lies beyond the last row is
 /// multiplied and not stored.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn pack_a(
+fn pack_a<'a>(
     a: View<'_>,
     top: usize,
     rows: usize,
     from: usize,
     depth: usize,
-    to: &mut Vec<u32>,
-) -> Layout {
+    to: &'a mut Vec<u32>,
+) -> (Layout, &'a [u32]) {
     let pairs = depth.div_ceil(2);
-    to.resize(rows.next_multiple_of(ROWS) * PAIRS, 0);
+    let to = room(to, rows.next_multiple_of(ROWS) * PAIRS);
     if a.column_stride == 1 {
         for (i, out) in to.chunks_exact_mut(PAIRS).enumerate().take(rows) {
             let row = &a.data[(top + i) * a.row_stride + from..][..depth];
             pack_row(row, &mut out[..pairs]);
         }
-        return Layout::Rows;
+        return (Layout::Rows, to);
     }
     assert_eq!(a.row_stride, 1, "rows or columns side by side in memory");
-    let column = |p: usize, i: usize, count: usize| {
-        if p < depth {
-            load(a.data, (from + p) * a.column_stride + top + i, count)
+    for p in 0..pairs {
+        let column = |p: usize| &a.data[(from + p) * a.column_stride + top..][..rows];
+        let low = column(2 * p);
+        let high = if 2 * p + 1 < depth {
+            column(2 * p + 1)
         } else {
-            _mm512_setzero_ps()
-        }
-    };
-    for (panel, i) in to
-        .chunks_exact_mut(ROWS * PAIRS)
-        .zip((0..rows).step_by(ROWS))
-    {
-        let count = ROWS.min(rows - i);
-        for (p, out) in panel.chunks_exact_mut(ROWS).enumerate().take(pairs) {
-            let pair = interleaved(column(2 * p, i, count), column(2 * p + 1, i, count));
+            &[]
+        };
+        for (panel, i) in to
+            .chunks_exact_mut(ROWS * PAIRS)
+            .zip((0..rows).step_by(ROWS))
+        {
+            let pair = interleaved(load(low, i), load(high, i));
+            let out = &mut panel[p * ROWS..][..ROWS];
             #[expect(unsafe_code, reason = "writes within the slice")]
             // SAFETY: the mask lets only the 12 numbers of `out` be written.
             unsafe {
@@ -259,7 +278,7 @@ fn pack_a(
             }
         }
     }
-    Layout::Pairs
+    (Layout::Pairs, to)
 }
 
 /// Neighbours of a row become pairs.
@@ -371,7 +390,7 @@ impl Block<'_> {
                 }
                 let out = &mut row[at..at + count];
                 let before = if self.add {
-                    load(out, 0, count)
+                    load(out, 0)
                 } else {
                     _mm512_setzero_ps()
                 };
