@@ -132,7 +132,7 @@ impl Failure {
             Self::Interrupted(_) | Self::Stopped => INTERRUPTED,
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
-            | Self::Train(Train::NotFinite { .. })
+            | Self::Train(Train::NotFinite { .. } | Train::Drawn { .. })
             | Self::Eval(Eval::NotFinite { .. } | Eval::NoConvergence)
             | Self::Model(Model::NoConvergence(_)) => NUMERICAL,
             Self::Usage(_)

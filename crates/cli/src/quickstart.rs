@@ -256,6 +256,7 @@ fn load(classes: &str) -> Result<(DataConfig, Dataset)> {
         image_size: None,
         channels: None,
         class_map: None,
+        images_per_class: None,
     };
     let dataset = data.load()?;
     Ok((data, dataset))

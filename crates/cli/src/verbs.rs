@@ -17,5 +17,5 @@ pub use inspect::inspect;
 pub use merge::merge;
 pub use plan::plan;
 pub use resolve::{RANK_SPLIT, SIZE, load, start};
-pub use runs::{TAILORS, pretrain, resume, transfer};
+pub use runs::{pretrain, resume, transfer};
 pub use sample::sample;

@@ -1,6 +1,6 @@
 //! Images from a trained model: the place where labels and gates meet the samplers, which know neither.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::{Image, Purpose, Stream, picture::Grid};
 use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
@@ -145,6 +145,14 @@ pub fn generate(
             return Err(error.into());
         }
         let planes = params::to_vec(done);
+        // As bytes they would look like any other picture.
+        let bad = planes.iter().position(|x| !x.is_finite());
+        if let Some(at) = bad {
+            return Err(Error::Drawn {
+                index: part[at / size].index,
+                label: part[at / size].label,
+            });
+        }
         let (width, height, channels) = (w as u32, h as u32, c as u32);
         images.extend(
             planes

@@ -196,6 +196,7 @@ mod tests {
                 image_size: None,
                 channels: None,
                 class_map: None,
+                images_per_class: None,
             },
             train: TrainConfig::default(),
             model: config.with_rank_split(split).unwrap(),

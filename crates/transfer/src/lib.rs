@@ -12,6 +12,7 @@ mod error;
 mod factors;
 mod methods;
 mod settings;
+mod ship;
 mod tailor_set;
 
 pub use adapt::{STEPS, adapt, merge};
@@ -20,4 +21,5 @@ pub use assemble::{assemble, assemble_with};
 pub use error::{Error, Result};
 pub use methods::{Added, Fits, METHODS, Method, method};
 pub use settings::{Setting, Settings};
+pub use ship::{Shipped, TAILORS, ship, trained_parameters};
 pub use tailor_set::TailorSet;

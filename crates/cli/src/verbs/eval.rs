@@ -41,6 +41,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
         image_size: None,
         channels: None,
         class_map: None,
+        images_per_class: None,
     };
     let real = Pictures::open(&DataConfig {
         classes: args.classes.clone(),

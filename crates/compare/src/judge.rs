@@ -1,0 +1,70 @@
+//! A classifier trained on real images says what generated ones look like.
+
+use crate::host::Host;
+use learngene_data::{Dataset, Image, Split};
+use learngene_eval::metrics::Features;
+use learngene_eval::{EvalError, Labelled, Probe, Rates};
+
+/// What real images say: their features and the classifier on them.
+#[derive(Debug)]
+pub struct Judge {
+    probe: Probe,
+    classes: usize,
+    /// Features of the real images of the training split.
+    pub train: Features,
+    /// Features of those of the test split.
+    pub test: Features,
+    /// What the classifier says of those.
+    pub real: Rates,
+}
+
+impl Judge {
+    /// Fits on the training split, the penalty chosen on the validation split, and tries itself on the test split.
+    ///
+    /// # Errors
+    /// Features that are not finite, equations without a solution, and what the host reports.
+    pub fn train<H: Host>(dataset: &Dataset, host: &mut H) -> Result<Self, H::Failure> {
+        let mut split = |split: Split| {
+            let all = 0..dataset.len(split);
+            let images: Vec<Image> = all.clone().map(|i| dataset.image(split, i)).collect();
+            let labels: Vec<usize> = all.map(|i| dataset.class_of(split, i)).collect();
+            let features = host.features(&images, &format!("real {} images", split.name()))?;
+            Ok::<_, H::Failure>((features, labels))
+        };
+        let (train, train_labels) = split(Split::Train)?;
+        let (val, val_labels) = split(Split::Val)?;
+        let (test, test_labels) = split(Split::Test)?;
+        let fit = Labelled {
+            features: train.rows(),
+            labels: &train_labels,
+        };
+        let check = Labelled {
+            features: val.rows(),
+            labels: &val_labels,
+        };
+        let classes = dataset.classes().len();
+        let fitted = || {
+            let probe = Probe::select(fit, check, classes, &Probe::LAMBDAS)?.probe;
+            let real = Rates::new(&test_labels, &probe.predict(test.rows())?, classes)?;
+            Ok::<_, EvalError>((probe, real))
+        };
+        let (probe, real) = fitted().map_err(crate::Error::from)?;
+        Ok(Self {
+            probe,
+            classes,
+            train,
+            test,
+            real,
+        })
+    }
+
+    /// How often images are taken for what they should be.
+    ///
+    /// # Errors
+    /// Features of another network or weights than the classifier was trained on.
+    pub fn rates(&self, features: &Features, labels: &[usize]) -> crate::Result<Rates> {
+        learngene_eval::metrics::Pair::new(&self.train, features)?;
+        let said = self.probe.predict(features.rows())?;
+        Ok(Rates::new(labels, &said, self.classes)?)
+    }
+}

@@ -1,0 +1,82 @@
+//! Losses and images of a model under a gate of one's choice.
+
+use crate::error::Result;
+use learngene_data::{Dataset, Image, Split};
+use learngene_diffusion::{Objective, Sampling, Schedule};
+use learngene_nn::Dit;
+use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
+
+/// The tailor, if any, that runs for images of a class.
+pub type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
+
+/// What losses and images need besides a model.
+#[derive(Debug)]
+pub struct Lab {
+    /// How noise is added.
+    pub schedule: Schedule,
+    /// What the model predicts.
+    pub objective: Objective,
+    /// How images are drawn.
+    pub sampling: Sampling,
+    /// Seed of the noise that images are drawn from.
+    pub seed: u64,
+    /// (time, noise) draws of each image.
+    pub repeats: usize,
+}
+
+impl Lab {
+    /// Losses on a split.
+    ///
+    /// # Errors
+    /// Images that are not those of the model.
+    pub fn losses(
+        &self,
+        model: &Dit,
+        dataset: &Dataset,
+        split: Split,
+        gating: Gating,
+    ) -> Result<Evaluation> {
+        let (schedule, objective) = (&self.schedule, &self.objective);
+        Ok(evaluate(
+            model,
+            schedule,
+            objective,
+            dataset,
+            split,
+            gating,
+            self.repeats,
+        )?)
+    }
+
+    /// `count` images of each class, class after class, with the tailor that `tailor` names for it. The noise of image
+    /// `i` of a class depends on `i` and the seed alone.
+    ///
+    /// # Errors
+    /// A sampler that cannot be; an image that is not finite.
+    pub fn images(
+        &self,
+        model: &Dit,
+        classes: usize,
+        count: usize,
+        guidance: f64,
+        tailor: &Tailor<'_>,
+    ) -> Result<Vec<Image>> {
+        let request = |i: usize| {
+            let class = i / count;
+            Request {
+                label: Some(class),
+                tailors: tailor(class).map(|t| (t, 1.0)).into_iter().collect(),
+                index: (i % count) as u64,
+            }
+        };
+        let requests: Vec<_> = (0..classes * count).map(request).collect();
+        let how = Generation {
+            sampling: self.sampling.clone(),
+            guidance,
+            interval: None,
+            seed: self.seed,
+        };
+        let target = self.objective.target;
+        Ok(generate(model, &self.schedule, target, &how, &requests)?)
+    }
+}
