@@ -1,6 +1,7 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod compare;
 mod data;
 mod eval;
 mod inspect;
@@ -11,6 +12,7 @@ mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use compare::compare;
 pub use data::data;
 pub use eval::eval;
 pub use inspect::inspect;

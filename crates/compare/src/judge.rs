@@ -1,6 +1,5 @@
 //! A classifier trained on real images says what generated ones look like.
 
-use crate::host::Host;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::metrics::Features;
 use learngene_eval::{EvalError, Labelled, Probe, Rates};
@@ -22,14 +21,18 @@ impl Judge {
     /// Fits on the training split, the penalty chosen on the validation split, and tries itself on the test split.
     ///
     /// # Errors
-    /// Features that are not finite, equations without a solution, and what the host reports.
-    pub fn train<H: Host>(dataset: &Dataset, host: &mut H) -> Result<Self, H::Failure> {
+    /// Features that are not finite, equations without a solution, and what `features` reports, which gets images and a
+    /// name for them.
+    pub fn train<E: From<crate::Error>>(
+        dataset: &Dataset,
+        mut features: impl FnMut(&[Image], &str) -> Result<Features, E>,
+    ) -> Result<Self, E> {
         let mut split = |split: Split| {
             let all = 0..dataset.len(split);
             let images: Vec<Image> = all.clone().map(|i| dataset.image(split, i)).collect();
             let labels: Vec<usize> = all.map(|i| dataset.class_of(split, i)).collect();
-            let features = host.features(&images, &format!("real {} images", split.name()))?;
-            Ok::<_, H::Failure>((features, labels))
+            let features = features(&images, &format!("real {} images", split.name()))?;
+            Ok::<_, E>((features, labels))
         };
         let (train, train_labels) = split(Split::Train)?;
         let (val, val_labels) = split(Split::Val)?;

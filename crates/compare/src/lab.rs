@@ -71,7 +71,7 @@ impl Lab {
         };
         let requests: Vec<_> = (0..classes * count).map(request).collect();
         let how = Generation {
-            sampling: self.sampling.clone(),
+            sampling: self.sampling,
             guidance,
             interval: None,
             seed: self.seed,

@@ -486,7 +486,9 @@ impl<H: Host> Bench<'_, H> {
 
     fn open_judge(&mut self) -> std::result::Result<(), H::Failure> {
         if self.judge.is_none() {
-            self.judge = Some(Judge::train(&self.data.all, self.host)?);
+            self.judge = Some(Judge::train(&self.data.all, |images, what| {
+                self.host.features(images, what)
+            })?);
         }
         Ok(())
     }

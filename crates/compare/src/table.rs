@@ -107,7 +107,7 @@ fn short(n: u64) -> String {
 }
 
 /// What the columns mean, and what to know: a line each.
-pub(crate) fn notes(findings: &Findings) -> Vec<String> {
+pub fn notes(findings: &Findings) -> Vec<String> {
     let judge = &findings.comparison.judge;
     let real = &findings.real;
     let classes = findings.classes.len();

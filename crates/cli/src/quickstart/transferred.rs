@@ -1,11 +1,11 @@
 //! New classes: a transfer and what it changed.
 
 use super::judge::Verdict;
-use super::{Judges, Pretrained};
+use super::{Judges, Pretrained, STRIP};
 use crate::failure::Result;
 use crate::training;
 use burn::module::Module;
-use learngene_data::{Dataset, Image};
+use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_nn::params;
 use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, weights};
@@ -61,8 +61,9 @@ impl Transferred {
         let trained = learngene_transfer::trained_parameters(&config);
 
         let plain = start.valid();
-        let before = lab.losses(&plain, novel, Gating::Right)?;
-        let before_strip = lab.strip(&plain, classes.len(), &Some)?;
+        let before = lab.losses(&plain, novel, Split::Val, Gating::Right)?;
+        let strip = |model| lab.images(model, classes.len(), judges.effort.shown, STRIP, &Some);
+        let before_strip = strip(&plain)?;
         let mut events = Vec::new();
         let run = Run::create(folder, config.clone(), start)?;
         let moved = training::train(run, novel, "new tailors", &mut events)
@@ -73,10 +74,15 @@ impl Transferred {
         Ok(Self {
             classes: classes.to_vec(),
             events,
-            losses: [before, lab.losses(&moved, novel, Gating::Right)?],
-            strips: [before_strip, lab.strip(&moved, classes.len(), &Some)?],
-            verdicts: judges.novel.own(lab, &moved, classes.len())?,
-            real: judges.novel.real.clone(),
+            losses: [
+                before,
+                lab.losses(&moved, novel, Split::Val, Gating::Right)?,
+            ],
+            strips: [before_strip, strip(&moved)?],
+            verdicts: judges
+                .novel
+                .own(lab, judges.effort.judged, &moved, classes.len())?,
+            real: judges.novel.real().clone(),
             trained,
             learngene_kept: hash(&base.model) == hash(&moved),
         })
