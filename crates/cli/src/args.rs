@@ -535,7 +535,31 @@ pub struct Plan {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use learngene_compare::Comparison;
     use learngene_train::TrainConfig;
+
+    #[test]
+    fn help_of_compare_states_its_defaults() {
+        let from = ABOUT_COMPARE.find("  seeds = ").unwrap();
+        let example = &ABOUT_COMPARE[from..ABOUT_COMPARE.find("DIR then").unwrap()];
+        let (found, least): (Comparison, Comparison) = (
+            toml::from_str(example).unwrap(),
+            toml::from_str("base = {}\ndata = { source = \"\" }").unwrap(),
+        );
+        found.validate().unwrap();
+        assert_eq!(found.seeds, least.seeds);
+        assert_eq!(found.steps, least.steps);
+        assert_eq!(found.images_per_class, least.images_per_class);
+        assert_eq!((found.sweep, found.judge), (least.sweep, least.judge));
+        // Every key that a file can have is named.
+        let all = toml::Value::try_from(&least).unwrap();
+        for (section, value) in all.as_table().unwrap() {
+            let keys = value.as_table().into_iter().flat_map(|t| t.keys());
+            for key in keys.chain([section]) {
+                assert!(example.contains(key.as_str()), "{key}");
+            }
+        }
+    }
 
     #[test]
     fn help_states_the_defaults_of_training() {

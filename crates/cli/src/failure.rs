@@ -166,6 +166,7 @@ impl Failure {
             }
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
+            | Self::Compare(Compare::NotFinite { .. })
             | Self::Train(Train::NotFinite { .. } | Train::Drawn { .. })
             | Self::Eval(Eval::NotFinite { .. } | Eval::NoConvergence)
             | Self::Model(Model::NoConvergence(_)) => NUMERICAL,

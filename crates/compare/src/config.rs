@@ -343,6 +343,23 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_a_comparison_of_equal_ranks() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/novel.toml");
+        let found = Comparison::read(Path::new(root)).unwrap();
+        assert_eq!((found.seeds.len(), found.steps), (3, 150));
+        // 8 tailors of rank 8 are as many numbers as one of rank 64.
+        for row in &found.row {
+            let rank = row.given().get("rank").map(|r| r.parse::<usize>().unwrap());
+            let tailors = ["kind", "gated-tailors"].contains(&&*row.method);
+            assert!(
+                rank.is_none_or(|r| r * if tailors { 8 } else { 1 } == 64),
+                "{}",
+                row.name
+            );
+        }
+    }
+
+    #[test]
     fn what_compares_nothing_is_refused_with_what_would_be_right() {
         for (from, to, parts) in [
             ("seeds = [3, 4]", "seeds = []", &["`seeds`"][..]),

@@ -29,6 +29,12 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A number that is none.
+    #[error("{what} is not finite; train it with a lower rate")]
+    NotFinite {
+        /// What.
+        what: String,
+    },
     /// Asked to stop.
     #[error("interrupted in cell `{cell}`; everything before it is kept")]
     Interrupted {

@@ -94,6 +94,8 @@ pub struct Summary {
     pub velocity_by_class: Vec<Option<Stat>>,
     /// Images, a guidance each.
     pub drawn: Vec<DrawnSummary>,
+    /// What makes its numbers say less than they seem to.
+    pub caveats: Vec<String>,
 }
 
 /// What a row's training cost.
@@ -148,10 +150,16 @@ impl Summary {
         row: &Row,
         images: usize,
         factor: f64,
-        seeds: usize,
+        seeds: &[u64],
         cells: &Cells,
     ) -> Self {
         let done = || cells.trained.iter().filter(|t| t.diverged.is_none());
+        let judged = Self::of_judged(&row.name, &row.base, seeds.len(), &cells.judged);
+        let line = |(seed, trained): (&u64, &Trained)| {
+            let why = trained.diverged.as_ref()?;
+            Some(format!("seed {seed} diverged {why}; it is in no mean"))
+        };
+        let diverged = seeds.iter().zip(&cells.trained).filter_map(line);
         let cost = done().next().zip(Stat::of(done().map(|t| t.seconds)));
         Self {
             cost: cost.map(|(first, seconds)| CostSummary {
@@ -165,7 +173,8 @@ impl Summary {
             method: Some(row.method.clone()),
             images_per_class: images,
             macs: cells.trained.first().map_or(0, |t| t.macs),
-            ..Self::of_judged(&row.name, &row.base, seeds, &cells.judged)
+            caveats: once(diverged.chain(judged.caveats.clone())),
+            ..judged
         }
     }
 
@@ -198,8 +207,25 @@ impl Summary {
             drawn: (0..guidances)
                 .filter_map(|g| DrawnSummary::of(judged, g))
                 .collect(),
+            caveats: once(
+                judged
+                    .iter()
+                    .flat_map(|j| &j.drawn)
+                    .flat_map(|d| d.caveats.clone()),
+            ),
         }
     }
+}
+
+/// Each text the first time it comes.
+pub(crate) fn once(texts: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for text in texts {
+        if !found.contains(&text) {
+            found.push(text);
+        }
+    }
+    found
 }
 
 impl DrawnSummary {

@@ -71,3 +71,45 @@ impl Judge {
         Ok(Rates::new(labels, &said, self.classes)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learngene_data::LoadOptions;
+    use learngene_eval::RowMatrix;
+    use learngene_eval::metrics::{Layer, Network, Origin};
+
+    fn features(weights: &str, images: &[Image]) -> Features {
+        let origin = Origin {
+            network: Network::Lite0,
+            layer: Layer::Pooled,
+            weights: weights.into(),
+            resize: "none".into(),
+        };
+        // The mean of each channel tells the two classes apart.
+        let mean = |image: &Image, c: usize| {
+            let channel = image.pixels.iter().skip(c).step_by(3);
+            channel.map(|&p| f32::from(p)).sum::<f32>()
+        };
+        let rows = images.iter().flat_map(|i| [0, 1, 2].map(|c| mean(i, c)));
+        Features::new(origin, RowMatrix::new(3, rows.collect()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn features_of_other_weights_are_refused() {
+        let classes = "heart,bird".parse().unwrap();
+        let data = Dataset::load("builtin:emoji", &classes, &LoadOptions::default()).unwrap();
+        let extract = |images: &[Image], _: &str| Ok::<_, crate::Error>(features("a", images));
+        let judge = Judge::train(&data, extract).unwrap();
+        let images = [data.image(Split::Test, 0), data.image(Split::Test, 1)];
+        let labels = [0, 1].map(|i| data.class_of(Split::Test, i));
+        let rates = judge.rates(&features("a", &images), &labels).unwrap();
+        assert_eq!(rates.overall.count, 2);
+        let refused = judge.rates(&features("b", &images), &labels);
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("weights a") && text.contains("weights b"),
+            "{text}"
+        );
+    }
+}

@@ -12,6 +12,7 @@
 
 mod aggregate;
 mod base;
+mod bench;
 mod cell;
 mod config;
 mod error;
@@ -24,6 +25,8 @@ mod page;
 mod record;
 mod run;
 mod table;
+mod targets;
+mod trial;
 
 pub use aggregate::Stat;
 pub use base::Pretraining;

@@ -38,10 +38,9 @@ pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
 pub(crate) fn losses(lab: &Lab, model: &Dit, dataset: &Dataset) -> Result<Judged> {
     let losses = lab.losses(model, dataset, Split::Test, Gating::Right)?;
     if !(losses.velocity.is_finite() && losses.epsilon.is_finite()) {
-        return Err(Error::unfit(
-            "its test loss",
-            "it is not finite; use a lower rate",
-        ));
+        return Err(Error::NotFinite {
+            what: "the loss on test images".into(),
+        });
     }
     Ok(Judged {
         losses,

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::findings::{Findings, Show, Summary};
-use crate::table::{notes, terminal};
+use crate::table::{DRAWN, notes, terminal};
 use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
@@ -18,26 +18,18 @@ const LINES: usize = 8;
 /// A picture that cannot be encoded.
 pub fn report(f: &Findings) -> Result<Report> {
     let wanted = &f.comparison;
-    let (columns, rows) = terminal(f);
     let mut notes = notes(f);
     let caveats = notes.split_off(2 + f.pretraining.len());
     let bases = notes.split_off(2);
     let mut sections = vec![Section {
         heading: "Table".into(),
         paragraphs: caveats,
-        blocks: vec![Block::Table(Table {
-            caption: notes.join(". "),
-            columns,
-            rows,
-            total: false,
-        })],
+        blocks: tables(f, notes.join(". ")),
     }];
     for &guidance in &wanted.judge.guidance {
         sections.push(Section {
             heading: format!("Samples, guidance {guidance}"),
-            paragraphs: vec![
-                "The same noise in each column; the first seed's models. A class has neighbouring columns.".into(),
-            ],
+            paragraphs: Vec::new(),
             blocks: galleries(f, guidance)?,
         });
     }
@@ -93,6 +85,34 @@ pub fn report(f: &Findings) -> Result<Report> {
             std::env::consts::ARCH
         ),
     })
+}
+
+/// What training costs and how well it fits, then what the images are worth: together they are too wide for a page.
+fn tables(f: &Findings, caption: String) -> Vec<Block> {
+    let (columns, rows) = terminal(f);
+    let images = columns.len() - DRAWN * f.comparison.judge.guidance.len();
+    let part = |cells: &[String]| [&cells[..1], &cells[images..]].concat();
+    let table = |caption, columns, rows| {
+        Block::Table(Table {
+            caption,
+            columns,
+            rows,
+            total: false,
+        })
+    };
+    let left = rows.iter().map(|row| row[..images].to_vec());
+    let drawn = rows
+        .iter()
+        .zip(&f.rows)
+        .filter(|(_, row)| !row.drawn.is_empty());
+    vec![
+        table(caption, columns[..images].to_vec(), left.collect()),
+        table(
+            "Drawn images".into(),
+            part(&columns),
+            drawn.map(|(cells, _)| part(cells)).collect(),
+        ),
+    ]
 }
 
 fn settings(f: &Findings, bases: Vec<String>) -> Vec<(String, String)> {
@@ -156,7 +176,9 @@ fn galleries(f: &Findings, guidance: f64) -> Result<Vec<Block>> {
             rows.push((name, pngs?));
         }
         Ok(Block::Gallery(Gallery {
-            caption: format!("Guidance {guidance}."),
+            caption: format!(
+                "Guidance {guidance}, first seed. Each column is one noise and one class under every method."
+            ),
             columns: columns.collect(),
             rows,
         }))
@@ -183,15 +205,25 @@ fn curves(f: &Findings) -> Vec<Block> {
             series: part.iter().map(series).collect(),
         })
     };
-    let validation = f.shows.iter().zip(&f.rows).filter_map(|(show, row)| {
-        let texts = show.course.validation.iter();
-        let texts: Vec<String> = texts.map(|(s, v)| format!("{v:.4} at {s}")).collect();
-        (!texts.is_empty()).then(|| vec![title(f, row), texts.join(", ")])
+    let steps = all.iter().map(|(_, show)| &show.course.validation);
+    let steps: Vec<f64> = (steps.max_by_key(|v| v.len()).into_iter().flatten())
+        .map(|&(step, _)| step)
+        .collect();
+    let validation = all.iter().map(|(name, show)| {
+        let at = |step: &f64| {
+            let found = show.course.validation.iter().find(|(s, _)| s == step);
+            found.map_or("-".to_owned(), |(_, v)| format!("{v:.4}"))
+        };
+        std::iter::once(name.clone())
+            .chain(steps.iter().map(at))
+            .collect()
     });
     let mut blocks: Vec<Block> = all.chunks(LINES).map(chart).collect();
     blocks.push(Block::Table(Table {
         caption: "v loss on validation images, first seed".into(),
-        columns: ["row", "at step"].map(String::from).to_vec(),
+        columns: std::iter::once("row".to_owned())
+            .chain(steps.iter().map(|step| format!("step {step}")))
+            .collect(),
         rows: validation.collect(),
         total: false,
     }));

@@ -1,12 +1,15 @@
 //! The findings as tables: for a terminal, for LaTeX, for programs.
 
 use crate::aggregate::Stat;
-use crate::findings::{Findings, Summary};
+use crate::findings::{Findings, Summary, once};
 
 /// Stands where there is no number.
 const NONE: &str = "-";
 /// Kernel distances are so small that they are shown in thousandths.
 const KERNEL_UNIT: f64 = 1e3;
+
+/// Columns for the images of each guidance, the last ones.
+pub(crate) const DRAWN: usize = 3;
 
 /// Header and lines, for people.
 pub fn terminal(findings: &Findings) -> (Vec<String>, Vec<Vec<String>>) {
@@ -25,9 +28,16 @@ fn columns(findings: &Findings) -> Vec<String> {
         ]
         .map(String::from),
     );
+    // A star where a caveat below says why these values are not what their name promises.
+    let biased = |row: &Summary| row.caveats.iter().any(|c| c.starts_with("FD"));
+    let star = if findings.rows.iter().any(biased) {
+        "*"
+    } else {
+        ""
+    };
     for guidance in &findings.comparison.judge.guidance {
         columns.extend([
-            format!("FD g={guidance}"),
+            format!("FD{star} g={guidance}"),
             format!("KID g={guidance}"),
             format!("probe g={guidance}"),
         ]);
@@ -58,7 +68,7 @@ fn cells(findings: &Findings, row: &Summary) -> Vec<String> {
         short(row.macs),
         cost(&|c| short(c.ship_bytes) + "B"),
         cost(&|c| c.rate.to_string()),
-        cost(&|c| c.seconds.text(0)),
+        cost(&|c| c.seconds.text(1)),
         stat(row.velocity, 4),
         stat(row.epsilon, 4),
     ]);
@@ -113,7 +123,7 @@ pub fn notes(findings: &Findings) -> Vec<String> {
     let classes = findings.classes.len();
     let mut notes = vec![
         format!(
-            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, {} draws of each, the same for all; \
+            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all; \
              FD-Lite0 and 1000 x KID-Lite0 of {} drawn images against the training images, g is the guidance; probe is \
              the share of drawn images taken for their class",
             judge.repeats,
@@ -138,8 +148,21 @@ pub fn notes(findings: &Findings) -> Vec<String> {
             short(p.macs * p.images)
         )
     }));
-    notes.extend(findings.caveats.iter().map(|c| format!("caveat: {c}")));
+    notes.extend(caveats(findings));
     notes
+}
+
+/// What to know before believing a number: a line each, and for each row's own caveats the rows that have it.
+pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
+    let general = findings.caveats.iter().map(|c| format!("caveat: {c}"));
+    let rows = &findings.rows;
+    let each = once(rows.iter().flat_map(|row| row.caveats.clone()));
+    let of_rows = each.iter().map(|caveat| {
+        let with = rows.iter().filter(|row| row.caveats.contains(caveat));
+        let names: Vec<&str> = with.map(|row| row.name.as_str()).collect();
+        format!("caveat: {}: {caveat}", names.join("; "))
+    });
+    general.chain(of_rows).collect()
 }
 
 /// A `booktabs` table with notes below it.
@@ -213,6 +236,7 @@ pub fn csv(findings: &Findings) -> String {
         let names = ["fd_lite0", "kid_lite0", "probe"];
         head.extend(names.iter().flat_map(|n| pair(&format!("{n}_g{guidance}"))));
     }
+    head.push("caveats".into());
     let mut text = record(&head);
     for row in &findings.rows {
         let cost = row.cost.as_ref();
@@ -244,6 +268,7 @@ pub fn csv(findings: &Findings) -> String {
             ];
             line.extend(each.into_iter().flat_map(stat));
         }
+        line.push(row.caveats.join("; "));
         text += &record(&line);
     }
     text

@@ -192,3 +192,52 @@ pub(crate) fn class_grid(
     }
     Ok(grid.paint()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use learngene_nn::{DitConfig, FactorInit};
+
+    #[test]
+    fn an_image_that_is_no_picture_is_an_error_and_not_black() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 8, 8], 2).unwrap();
+        let whole = Dit::init(&config, FactorInit::Orthogonal, 0, &Device::flex()).unwrap();
+        let mut values = params::values(&whole);
+        let table = values.get_mut("label.table").unwrap();
+        // The first class alone: image 1 has the label 1.
+        table.values[..config.hidden].fill(f32::NAN);
+        // The output starts at zero, which would hide what goes in.
+        for (name, value) in &mut values {
+            if name.starts_with("output") || name.starts_with("final_modulation") {
+                value.values.fill(0.01);
+            }
+        }
+        let model = params::replace(whole, &values).unwrap();
+        let schedule = Schedule::new(learngene_diffusion::ScheduleKind::Cosine, 1000).unwrap();
+        let how = Generation {
+            sampling: Sampling {
+                steps: 2,
+                clip: learngene_diffusion::Clip::Range,
+                ..Sampling::default()
+            },
+            guidance: 1.0,
+            interval: None,
+            seed: 0,
+        };
+        let of = |class| [Request::of_class(class, 7)];
+        let draw = |class| generate(&model, &schedule, Target::Velocity, &how, &of(class));
+        assert_eq!(draw(1).unwrap().len(), 1);
+        let refused = draw(0).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Drawn {
+                    index: 7,
+                    label: Some(0)
+                }
+            ),
+            "{refused}"
+        );
+    }
+}
