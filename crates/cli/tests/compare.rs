@@ -44,10 +44,10 @@ base = "kind"
 method = "kind"
 
 [[row]]
-name = "LoRA, null = base"
+name = "LoRA, rank 2"
 base = "dense"
 method = "lora"
-settings = { rank = 2, null = "base" }
+settings = { rank = 2 }
 "#;
 
 /// What a finished comparison writes.
@@ -132,6 +132,14 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     assert!(before == files(&folder.join("whole")));
     assert!(cells == kept(&folder.join("whole")));
 
+    // Features are kept by content and spare time here; cells are made anew.
+    let features = |out: &str| folder.join(out).join("features");
+    fs::create_dir_all(features("killed")).unwrap();
+    for file in fs::read_dir(features("whole")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), features("killed").join(file.file_name())).unwrap();
+    }
+
     // Killed in the middle, it goes on without losing a finished cell and ends with the same numbers.
     let mut killed = program(folder, &["compare", "wanted.toml", "--out", "killed"])
         .stdout(Stdio::null())
@@ -158,7 +166,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
         names,
         [
             "KIND",
-            "LoRA, null = base",
+            "LoRA, rank 2",
             "dense, not adapted",
             "kind, not adapted"
         ]
@@ -207,8 +215,9 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     assert!((stat["sd"].as_f64().unwrap() - (a - b).abs() / 2f64.sqrt()).abs() < 1e-12);
     let page = String::from_utf8(before["report.html"].clone()).unwrap();
     for part in [
-        "LoRA, null = base",
+        "LoRA, rank 2",
         "caveat: KIND; LoRA",
+        "12 by KIND, 18 by LoRA, rank 2",
         "data:image/png",
         "<svg",
     ] {
@@ -395,7 +404,7 @@ fn what_cannot_be_compared_is_refused_before_training_or_marked() {
     let known = compare(
         folder,
         "known",
-        &known.replace("\nsteps = 6", "\nsteps = 1"),
+        &known.replace("\nsteps = 6", "\nsteps = 2\nimages_per_class = [1, 0]"),
     );
     let general = known["caveats"].to_string();
     assert!(
@@ -403,4 +412,19 @@ fn what_cannot_be_compared_is_refused_before_training_or_marked() {
         "{general}"
     );
     assert!(known["sweep"].as_array().unwrap().is_empty());
+
+    // A row for one image of each class and one for all, which learn different things.
+    let rows = known["rows"].as_array().unwrap();
+    let budgets: Vec<_> = rows
+        .iter()
+        .map(|r| r["images_per_class"].as_u64())
+        .collect();
+    assert_eq!(budgets, [Some(1), Some(0), Some(0)]);
+    assert_ne!(rows[0]["velocity"], rows[1]["velocity"]);
+    let mut cells = fs::read_dir(folder.join("known/cells")).unwrap();
+    let few = cells.find_map(|c| {
+        Some(c.unwrap().path()).filter(|c| c.to_str().unwrap().contains("-images1-"))
+    });
+    let config = fs::read_to_string(few.unwrap().join("config.toml")).unwrap();
+    assert!(config.contains("images_per_class = 1"), "{config}");
 }

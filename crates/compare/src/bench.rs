@@ -130,7 +130,6 @@ impl<H: Host> Bench<'_, H> {
                     factor,
                 };
                 losses.extend(self.trained(&cell)?.validation.map(|v| v.velocity));
-                // The chosen one is counted again when it is asked for as a cell.
             }
             points.push(SweepPoint {
                 row: wanted.row[row].name.clone(),
@@ -155,6 +154,7 @@ impl<H: Host> Bench<'_, H> {
                 }
             }
         }
+        // They are counted again when they are asked for as the cells of these seeds.
         self.number -= seeds.len();
         Ok(points)
     }
@@ -180,6 +180,7 @@ impl<H: Host> Bench<'_, H> {
         Ok(place.write(TRAINED, &place.inputs, &trained)?)
     }
 
+    /// Trains it, or what is left of it.
     pub fn train(
         &mut self,
         cell: &Cell,

@@ -108,6 +108,7 @@ impl Cell {
             "steps": wanted.steps,
             "seed": self.seed,
             "factor": self.factor,
+            "rate": learngene_transfer::method(&row.method).ok().map(|m| m.rate()),
         });
         let images = match self.images {
             0 => String::new(),

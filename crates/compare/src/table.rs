@@ -2,6 +2,7 @@
 
 use crate::aggregate::Stat;
 use crate::findings::{Findings, Summary, once};
+use std::collections::BTreeMap;
 
 /// Stands where there is no number.
 const NONE: &str = "-";
@@ -162,7 +163,26 @@ pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
         let names: Vec<&str> = with.map(|row| row.name.as_str()).collect();
         format!("caveat: {}: {caveat}", names.join("; "))
     });
-    general.chain(of_rows).collect()
+    general.chain(unequal_images(rows)).chain(of_rows).collect()
+}
+
+/// Rows whose batches have images without a label see more of them than rows in which such images train nothing.
+fn unequal_images(rows: &[Summary]) -> Option<String> {
+    let mut seen: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for (row, cost) in rows.iter().filter_map(|r| Some((r, r.cost.as_ref()?))) {
+        seen.entry(cost.images).or_default().push(&row.name);
+    }
+    let each = seen
+        .iter()
+        .map(|(images, names)| format!("{images} by {}", names.join("; ")));
+    let each: Vec<String> = each.collect();
+    (each.len() > 1).then(|| {
+        format!(
+            "caveat: images seen in training: {}; the difference is images without a label, which some methods do not \
+             train on, or a setting of the row",
+            each.join(", ")
+        )
+    })
 }
 
 /// A `booktabs` table with notes below it.
