@@ -550,7 +550,7 @@ mod tests {
         assert_eq!(found.seeds, least.seeds);
         assert_eq!(found.steps, least.steps);
         assert_eq!(found.images_per_class, least.images_per_class);
-        assert_eq!((found.sweep, found.judge), (least.sweep, least.judge));
+        assert_eq!((&found.sweep, &found.judge), (&least.sweep, &least.judge));
         // Every key that a file can have is named.
         let all = toml::Value::try_from(&least).unwrap();
         for (section, value) in all.as_table().unwrap() {
