@@ -240,7 +240,7 @@ impl<H: Host> Bench<'_, H> {
     }
 
     fn open_run(&mut self, cell: &Cell, place: &Place) -> std::result::Result<Run, H::Failure> {
-        if has_checkpoint(&place.folder)? {
+        if steps_done(&place.folder)?.is_some() {
             let resumed = Run::resume(&place.folder, &self.device).map_err(Error::from)?;
             for reason in resumed.1 {
                 let text = format!("passed over a damaged checkpoint: {reason}");
@@ -269,13 +269,14 @@ fn choose(points: &mut [SweepPoint]) {
     }
 }
 
-/// Whether there is something to go on from, or to judge.
-pub(crate) fn has_checkpoint(run: &Path) -> Result<bool> {
+/// Step of the newest whole checkpoint of a run; none if there is nothing to go on from.
+pub(crate) fn steps_done(run: &Path) -> Result<Option<u64>> {
     let folder = run.join("checkpoints");
     if !folder.is_dir() || !run.join("config.toml").is_file() {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(Checkpoints::at(folder).latest()?.checkpoint.is_some())
+    let newest = Checkpoints::at(folder).latest()?.checkpoint;
+    Ok(newest.map(|checkpoint| checkpoint.step()))
 }
 
 #[cfg(test)]

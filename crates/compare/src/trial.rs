@@ -1,9 +1,9 @@
 //! Where cells are judged: each once, and nothing but the chosen ones.
 
-use crate::bench::{Bench, has_checkpoint};
+use crate::bench::{Bench, steps_done};
 use crate::cell::{Cell, Judged, Place, RESULT, Real, TRAINED, hash};
 use crate::config::slug;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::findings::{Cells, Show, Summary};
 use crate::host::{Doing, Host};
 use crate::judge::Judge;
@@ -25,20 +25,18 @@ impl<H: Host> Bench<'_, H> {
             return Ok(kept);
         }
         self.announce(Doing::Judging, &place.name)?;
-        if !has_checkpoint(&place.folder)? {
-            // Dropped when another rate was chosen.
+        if steps_done(&place.folder)? != Some(self.wanted.steps) {
+            // Dropped when another rate was chosen, or damaged since.
             let trained = self.train(cell, &place)?;
             place.write(TRAINED, &place.inputs, &trained)?;
         }
         let (config, model) = self.host.model(&place.folder)?;
-        self.open_judge()?;
+        let judge = self.judge()?;
         let (judging, all) = (&self.wanted.judge, &self.data.all);
         let lab = measure::lab(&config, judging)?;
-        let Some(judge) = &self.judge else {
-            return Err(Error::unfit("the cell", "there is no judge").into());
-        };
         let judged =
-            measure::everything(&lab, &model, all, judging, judge, &place.folder, self.host)?;
+            measure::everything(&lab, &model, all, judging, &judge, &place.folder, self.host)?;
+        self.judge = Some(judge);
         Ok(place.write(RESULT, &inputs, &judged)?)
     }
 
@@ -48,17 +46,20 @@ impl<H: Host> Bench<'_, H> {
         hash(&json!({
             "cell": place.inputs,
             "data": self.data.all.fingerprint(),
-            "judge": [json!(judging.repeats), json!(judging.images), json!(judging.guidance), json!(judging.sampler), json!(judging.steps)],
+            "draws": [judging.repeats, judging.images, judging.steps],
+            "guidance": judging.guidance,
+            "sampler": judging.sampler,
         }))
     }
 
-    fn open_judge(&mut self) -> std::result::Result<(), H::Failure> {
-        if self.judge.is_none() {
-            self.judge = Some(Judge::train(&self.data.all, |images, what| {
+    /// The judge, which whoever is done with it puts back: all cells share it.
+    fn judge(&mut self) -> std::result::Result<Judge, H::Failure> {
+        match self.judge.take() {
+            Some(judge) => Ok(judge),
+            None => Judge::train(&self.data.all, |images, what| {
                 self.host.features(images, what)
-            })?);
+            }),
         }
-        Ok(())
     }
 
     /// A base with label rows at their mean and nothing trained: losses alone.
@@ -113,11 +114,9 @@ impl<H: Host> Bench<'_, H> {
             return Ok(kept);
         }
         self.announce(Doing::Judging, &place.name)?;
-        self.open_judge()?;
-        let Some(judge) = &self.judge else {
-            return Err(Error::unfit("real images", "there is no judge").into());
-        };
-        let found = measure::real(judge)?;
+        let judge = self.judge()?;
+        let found = measure::real(&judge)?;
+        self.judge = Some(judge);
         Ok(place.write(RESULT, &place.inputs, &found)?)
     }
 
