@@ -160,7 +160,7 @@ pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
     let each = once(rows.iter().flat_map(|row| row.caveats.clone()));
     let of_rows = each.iter().map(|caveat| {
         let with = rows.iter().filter(|row| row.caveats.contains(caveat));
-        let names: Vec<&str> = with.map(|row| row.name.as_str()).collect();
+        let names = once(with.map(|row| row.name.clone()));
         format!("caveat: {}: {caveat}", names.join("; "))
     });
     general.chain(unequal_images(rows)).chain(of_rows).collect()
@@ -168,13 +168,13 @@ pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
 
 /// Rows whose batches have images without a label see more of them than rows in which such images train nothing.
 fn unequal_images(rows: &[Summary]) -> Option<String> {
-    let mut seen: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    let mut seen: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for (row, cost) in rows.iter().filter_map(|r| Some((r, r.cost.as_ref()?))) {
-        seen.entry(cost.images).or_default().push(&row.name);
+        seen.entry(cost.images).or_default().push(row.name.clone());
     }
     let each = seen
         .iter()
-        .map(|(images, names)| format!("{images} by {}", names.join("; ")));
+        .map(|(images, names)| format!("{images} by {}", once(names.clone()).join("; ")));
     let each: Vec<String> = each.collect();
     (each.len() > 1).then(|| {
         format!(
