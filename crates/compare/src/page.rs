@@ -7,8 +7,8 @@ use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
 
-/// Classes side by side in one gallery.
-const ABREAST: usize = 8;
+/// Pictures side by side in one gallery: as many as a page is wide.
+const ABREAST: usize = 6;
 /// Lines in one chart: as many as it has colours for.
 const LINES: usize = 8;
 
@@ -54,7 +54,7 @@ pub fn report(f: &Findings) -> Result<Report> {
         title: "learngene compare".into(),
         summary: vec![
             format!(
-                "{} rows on {} classes ({}), {} seeds, {} steps of training each.",
+                "Rows: {}. Classes: {} ({}). Seeds: {}. Steps of each training: {}.",
                 wanted.row.len(),
                 f.classes.len(),
                 f.classes.join(", "),
@@ -110,7 +110,13 @@ fn tables(f: &Findings, caption: String) -> Vec<Block> {
         table(
             "Drawn images".into(),
             part(&columns),
-            drawn.map(|(cells, _)| part(cells)).collect(),
+            drawn
+                .map(|(cells, row)| {
+                    let mut cells = part(cells);
+                    cells[0] = title(f, row);
+                    cells
+                })
+                .collect(),
         ),
     ]
 }
@@ -154,10 +160,11 @@ fn trained(f: &Findings) -> impl Iterator<Item = (String, &Show)> {
 }
 
 fn title(f: &Findings, row: &Summary) -> String {
-    match (f.comparison.images_per_class.len(), row.images_per_class) {
-        (1, _) => row.name.clone(),
-        (_, 0) => format!("{}, all images", row.name),
-        (_, n) => format!("{}, {n} a class", row.name),
+    let budgets = f.comparison.images_per_class.len();
+    match row.images_per_class {
+        _ if budgets == 1 || row.method.is_none() => row.name.clone(),
+        0 => format!("{}, all images", row.name),
+        n => format!("{}, {n} a class", row.name),
     }
 }
 
@@ -185,7 +192,9 @@ fn galleries(f: &Findings, guidance: f64) -> Result<Vec<Block>> {
     };
     match f.comparison.judge.shown {
         0 => Ok(Vec::new()),
-        _ => classes.chunks(ABREAST).map(gallery).collect(),
+        shown => (classes.chunks((ABREAST / shown).max(1)))
+            .map(gallery)
+            .collect(),
     }
 }
 
