@@ -70,6 +70,47 @@ InceptionV3 is read from pytorch-fid's weights, converted once by
   weights = {name: value.contiguous() for name, value in weights.items()}
   save_file(weights, \"inception.safetensors\")";
 
+const ABOUT_COMPARE: &str = "\
+Example:
+  learngene compare experiments/novel.toml --out runs/novel
+
+The file names base models, data, and rows of methods; all but [data], [base] and [[row]] has the values shown here:
+
+  seeds = [0]                # a cell of every row for each
+  steps = 150                # of every training
+  images_per_class = [0]     # training images of each class, a table for each number; 0 is all
+
+  [data]
+  source = \"builtin:emoji\"
+  classes = \"novel\"
+
+  [base]                     # run folders or weight files; {seed} stands for the seed
+  kind = \"runs/kind-{seed}\"
+
+  [sweep]                    # of every row's learning rate, chosen on validation images
+  factors = [0.5, 1.0, 2.0]  # on the method's own rate; a single one is no sweep
+  seeds = \"first\"            # or \"all\"
+
+  [judge]
+  repeats = 8                # (time, noise) draws of each test image
+  images = 16                # drawn of each class, for each guidance
+  guidance = [1.0, 2.0]
+  sampler = \"ddpm\"
+  steps = 25                 # of the sampler
+  shown = 2                  # images of each class on the page
+
+  [train]                    # settings of training for all rows, as in a run's config.toml
+
+  [[row]]
+  name = \"KIND, learngene at 0.3\"
+  base = \"kind\"
+  method = \"kind\"            # `learngene transfer --help` lists methods and settings
+  settings = { rank = 8 }
+  train = { trainable = { learngene = 0.3 } }
+
+DIR then holds report.html, table.csv, table.tex, classes.csv, results.json, and in cells/ a run folder for each cell. \
+Interrupted or killed, the same command goes on where it was.";
+
 /// Pre-train a diffusion transformer that can be taken apart: one learngene, a small tailor per class.
 #[derive(Parser)]
 #[command(
@@ -118,6 +159,8 @@ pub enum Verb {
     Sample(Sample),
     /// Judge generated images beside real ones.
     Eval(Eval),
+    /// Put methods side by side: equal budgets, seeds, tables and a page.
+    Compare(Compare),
     /// Say what a model would cost: parameters, multiply-accumulates, bytes.
     Plan(Plan),
     /// Print a completion script for a shell.
@@ -474,6 +517,21 @@ pub struct Eval {
     pub json: bool,
 }
 
+/// Options of `compare`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_COMPARE)]
+pub struct Compare {
+    /// A TOML that says what is compared, as below.
+    #[arg(value_name = "FILE.toml")]
+    pub file: PathBuf,
+    /// Folder for cells, tables and page. What is finished in it is not done again.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print all results as one JSON document, which also lies in the folder as results.json.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Metric {
@@ -527,7 +585,31 @@ pub struct Plan {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use learngene_compare::Comparison;
     use learngene_train::TrainConfig;
+
+    #[test]
+    fn help_of_compare_states_its_defaults() {
+        let from = ABOUT_COMPARE.find("  seeds = ").unwrap();
+        let example = &ABOUT_COMPARE[from..ABOUT_COMPARE.find("DIR then").unwrap()];
+        let (found, least): (Comparison, Comparison) = (
+            toml::from_str(example).unwrap(),
+            toml::from_str("base = {}\ndata = { source = \"\" }").unwrap(),
+        );
+        found.validate().unwrap();
+        assert_eq!(found.seeds, least.seeds);
+        assert_eq!(found.steps, least.steps);
+        assert_eq!(found.images_per_class, least.images_per_class);
+        assert_eq!((&found.sweep, &found.judge), (&least.sweep, &least.judge));
+        // Every key that a file can have is named.
+        let all = toml::Value::try_from(&least).unwrap();
+        for (section, value) in all.as_table().unwrap() {
+            let keys = value.as_table().into_iter().flat_map(|t| t.keys());
+            for key in keys.chain([section]) {
+                assert!(example.contains(key.as_str()), "{key}");
+            }
+        }
+    }
 
     #[test]
     fn help_states_the_defaults_of_training() {

@@ -60,6 +60,17 @@ pub enum Failure {
         /// What happened.
         failure: Box<Failure>,
     },
+    /// A row of a comparison that cannot start.
+    #[error("row `{row}`: {failure}")]
+    InRow {
+        /// Its name.
+        row: String,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// From a comparison itself.
+    #[error(transparent)]
+    Compare(learngene_compare::Error),
     /// From the data.
     #[error("failed to {0}")]
     Data(#[from] learngene_data::Error),
@@ -108,6 +119,26 @@ impl From<learngene_transfer::Error> for Failure {
     }
 }
 
+impl From<learngene_compare::Error> for Failure {
+    fn from(error: learngene_compare::Error) -> Self {
+        use learngene_compare::Error as Compare;
+        match error {
+            Compare::Data(error) => error.into(),
+            Compare::Model(error) => error.into(),
+            Compare::Diffusion(error) => error.into(),
+            Compare::Format(error) => error.into(),
+            Compare::Eval(error) => error.into(),
+            Compare::Train(error) => error.into(),
+            Compare::Transfer(error) => error.into(),
+            Compare::Row { row, source } => Self::InRow {
+                row,
+                failure: Box::new((*source).into()),
+            },
+            error => Self::Compare(error),
+        }
+    }
+}
+
 /// Ran, but a check failed.
 const CHECK: u8 = 1;
 /// Usage or configuration.
@@ -122,20 +153,25 @@ pub const INTERRUPTED: u8 = 5;
 impl Failure {
     /// The exit code scripts rely on.
     pub fn exit_code(&self) -> u8 {
+        use learngene_compare::Error as Compare;
         use learngene_data::Error as Data;
         use learngene_eval::EvalError as Eval;
         use learngene_nn::Error as Model;
         use learngene_train::Error as Train;
         use learngene_transfer::Error as Transfer;
         match self {
-            Self::InRun { failure, .. } => failure.exit_code(),
-            Self::Interrupted(_) | Self::Stopped => INTERRUPTED,
+            Self::InRun { failure, .. } | Self::InRow { failure, .. } => failure.exit_code(),
+            Self::Interrupted(_) | Self::Stopped | Self::Compare(Compare::Interrupted { .. }) => {
+                INTERRUPTED
+            }
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
-            | Self::Train(Train::NotFinite { .. })
+            | Self::Compare(Compare::NotFinite { .. })
+            | Self::Train(Train::NotFinite { .. } | Train::Drawn { .. })
             | Self::Eval(Eval::NotFinite { .. } | Eval::NoConvergence)
             | Self::Model(Model::NoConvergence(_)) => NUMERICAL,
             Self::Usage(_)
+            | Self::Compare(Compare::Config { .. })
             | Self::Model(_)
             | Self::Diffusion(_)
             | Self::Train(Train::Config { .. })
@@ -152,6 +188,7 @@ impl Failure {
             Self::Write { .. }
             | Self::Read { .. }
             | Self::Extractor { .. }
+            | Self::Compare(_)
             | Self::Data(_)
             | Self::Format(_)
             | Self::Eval(_)
@@ -183,6 +220,9 @@ impl miette::Diagnostic for Failure {
                     ),
                     other => return other.help(),
                 }
+            }
+            Self::Compare(learngene_compare::Error::Interrupted { .. }) => {
+                "the same command goes on where it was".into()
             }
             Self::Interrupted(_) => "go on with `learngene resume` and the run's folder".into(),
             Self::Data(Data::EmptyClass { .. }) => {

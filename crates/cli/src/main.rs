@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Verb::Merge(merge) => verbs::merge(&merge, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
         Verb::Eval(eval) => verbs::eval(&eval),
+        Verb::Compare(compare) => verbs::compare(&compare, &args.device),
         Verb::Plan(plan) => verbs::plan(&plan),
         Verb::Completions { shell } => {
             completions(shell);

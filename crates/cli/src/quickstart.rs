@@ -1,7 +1,6 @@
 //! The main job, whole: pre-train, look at what learngene and tailors do, assemble, transfer, report.
 
 mod judge;
-mod lab;
 mod page;
 mod results;
 mod transferred;
@@ -10,9 +9,9 @@ use crate::args;
 use crate::failure::{Failure, Result};
 use crate::{model, output, training, verbs};
 use judge::{Judge, Verdict};
-use lab::Lab;
-use learngene_data::{Dataset, Image};
-use learngene_diffusion::Schedule;
+use learngene_compare::{Lab, Tailor};
+use learngene_data::{Dataset, Image, Split};
+use learngene_diffusion::{Clip, SamplerKind, Sampling, Schedule};
 use learngene_eval::Rates;
 use learngene_formats::Kind;
 use learngene_nn::cost::{self, Plan};
@@ -25,6 +24,8 @@ use transferred::Transferred;
 
 /// The default of `--minutes`, at which everything is done at [`Effort::FULL`].
 pub const MINUTES: f64 = 9.0;
+/// Guidance of the images that are shown.
+const STRIP: f64 = 2.0;
 /// Classes of the example assembly.
 const ASSEMBLED: usize = 4;
 
@@ -165,8 +166,16 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let lab = Lab {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
         objective: config.train.objective,
+        // At 25 steps the ancestral noise is worth having: with guidance, DDIM's images are less often what their
+        // tailor says.
+        sampling: Sampling {
+            kind: SamplerKind::Ddpm,
+            steps: 25,
+            clip: Clip::Range,
+            ..Sampling::default()
+        },
         seed: args.seed,
-        effort,
+        repeats: effort.repeats,
     };
 
     clock.next(
@@ -174,7 +183,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         "losses and images with the right tailor, none and a wrong one",
     )?;
     let judge = Judge::train(&base)?;
-    let diversion = Diversion::measure(&trained.model, &base, &lab, &judge)?;
+    let diversion = Diversion::measure(&trained.model, &base, &lab, &judge, effort)?;
 
     clock.next("assembling", &format!("a model of {ASSEMBLED} classes"))?;
     let assembly = Assembly::make(&trained, &lab, &out.join("assembly.safetensors"))?;
@@ -185,6 +194,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     )?;
     let judges = Judges {
         lab: &lab,
+        effort,
         novel: &Judge::train(&novel)?,
     };
     let rank = config.model.tailor_rank;
@@ -194,8 +204,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         clock.next("control", "a dense model, and class-gated tailors on it")?;
         let dense = start(None, "dense")?;
         Some(Control {
-            base: lab.losses(&dense.model, &base, Gating::Right)?,
-            verdicts: judge.own(&lab, &dense.model, base.classes().len())?,
+            base: lab.losses(&dense.model, &base, Split::Val, Gating::Right)?,
+            verdicts: judge.own(&lab, effort.judged, &dense.model, base.classes().len())?,
             novel: extend(&dense, rank, &judges, "dense-novel")?,
         })
     } else {
@@ -256,6 +266,7 @@ fn load(classes: &str) -> Result<(DataConfig, Dataset)> {
         image_size: None,
         channels: None,
         class_map: None,
+        images_per_class: None,
     };
     let dataset = data.load()?;
     Ok((data, dataset))
@@ -264,22 +275,29 @@ fn load(classes: &str) -> Result<(DataConfig, Dataset)> {
 /// What the images of a transfer are measured with.
 pub struct Judges<'a> {
     lab: &'a Lab,
+    effort: Effort,
     novel: &'a Judge,
 }
 
 impl Diversion {
-    fn measure(model: &Dit, data: &Dataset, lab: &Lab, judge: &Judge) -> Result<Self> {
+    fn measure(
+        model: &Dit,
+        data: &Dataset,
+        lab: &Lab,
+        judge: &Judge,
+        effort: Effort,
+    ) -> Result<Self> {
         let classes = data.classes().len();
-        let gate = |gating| lab.losses(model, data, gating);
-        let strip = |tailor: &lab::Tailor<'_>| lab.strip(model, classes, tailor);
+        let gate = |gating| lab.losses(model, data, Split::Val, gating);
+        let strip = |tailor: &Tailor<'_>| lab.images(model, classes, effort.shown, STRIP, tailor);
         Ok(Self {
             gates: [
                 gate(Gating::Right)?,
                 gate(Gating::None)?,
                 gate(Gating::Wrong)?,
             ],
-            verdicts: judge.swaps(lab, model, classes)?,
-            real: judge.real.clone(),
+            verdicts: judge.swaps(lab, effort.judged, model, classes)?,
+            real: judge.real().clone(),
             strips: [
                 strip(&Some)?,
                 strip(&|_| None)?,
@@ -298,7 +316,7 @@ impl Assembly {
         weights::file(Kind::Model, &config, &values).write(path)?;
         let (_, read) = model::load(path, &whole.model.device())?;
         let numbers: usize = values.values().map(|v| v.values.len()).sum();
-        let first = |model| lab.images(model, ASSEMBLED, 2, 2.0, &Some);
+        let first = |model| lab.images(model, ASSEMBLED, 2, STRIP, &Some);
         let mut alone = whole.config.model.clone();
         (alone.tailor_rank, alone.groups) = (0, 0);
         Ok(Self {

@@ -2,13 +2,14 @@
 
 use crate::failure::{Failure, INTERRUPTED, Result};
 use crate::output;
+use indicatif::ProgressBar;
 use learngene_data::Dataset;
 use learngene_train::{Event, Outcome, Run};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set by Ctrl-C.
-fn stop() -> &'static AtomicBool {
+pub fn stop() -> &'static AtomicBool {
     static STOP: OnceLock<&'static AtomicBool> = OnceLock::new();
     STOP.get_or_init(|| {
         let flag: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
@@ -30,10 +31,17 @@ pub fn stop_requested() -> bool {
     stop().load(Ordering::Relaxed)
 }
 
-/// Trains to the end. Interrupted runs are checkpointed and reported as such.
-pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -> Result<Outcome> {
-    let bar = output::bar(run.config().train.steps, name).with_position(run.done());
-    let mut observe = |event: &Event| {
+/// The progress of a training.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// After `done` of so many steps.
+    pub fn new(steps: u64, done: u64, name: &str) -> Self {
+        Self(output::bar(steps, name).with_position(done))
+    }
+
+    /// Shows an event.
+    pub fn see(&self, event: &Event) {
         if let Event::Step {
             step,
             velocity,
@@ -41,15 +49,28 @@ pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -
             ..
         } = event
         {
-            bar.set_position(*step);
-            bar.set_message(format!(
+            self.0.set_position(*step);
+            self.0.set_message(format!(
                 "v loss {velocity:.4}, {images_per_second:.0} images/s,"
             ));
         }
+    }
+
+    /// Takes it away.
+    pub fn end(self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Trains to the end. Interrupted runs are checkpointed and reported as such.
+pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -> Result<Outcome> {
+    let progress = Progress::new(run.config().train.steps, run.done(), name);
+    let mut observe = |event: &Event| {
+        progress.see(event);
         events.push(event.clone());
     };
     let outcome = run.train(dataset, stop(), &mut observe)?;
-    bar.finish_and_clear();
+    progress.end();
     if outcome.interrupted {
         Err(Failure::Interrupted(outcome.step))
     } else {

@@ -1,6 +1,7 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod compare;
 mod data;
 mod eval;
 mod inspect;
@@ -11,11 +12,12 @@ mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use compare::compare;
 pub use data::data;
 pub use eval::eval;
 pub use inspect::inspect;
 pub use merge::merge;
 pub use plan::plan;
 pub use resolve::{RANK_SPLIT, SIZE, load, start};
-pub use runs::{TAILORS, pretrain, resume, transfer};
+pub use runs::{pretrain, resume, transfer};
 pub use sample::sample;

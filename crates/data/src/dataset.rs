@@ -135,6 +135,46 @@ impl Dataset {
         })
     }
 
+    /// The same with at most `count` training images of each class, evenly spaced in their order; validation and test
+    /// images stay. The images of a count that divides another are among that one's.
+    ///
+    /// # Errors
+    /// A count of 0.
+    pub fn with_train_images(&self, count: usize) -> Result<Self> {
+        if count == 0 {
+            return Err(Error::Setting {
+                name: "images per class",
+                value: "0".to_owned(),
+                expected: "at least 1".to_owned(),
+            });
+        }
+        let old = self.part(Split::Train);
+        let mut chosen: Vec<usize> = (old.by_class.iter())
+            .flat_map(|of_class| {
+                let few = count.min(of_class.len());
+                (0..few).map(move |k| of_class[k * of_class.len() / few])
+            })
+            .collect();
+        chosen.sort_unstable();
+        let mut part = Part {
+            by_class: vec![Vec::new(); self.classes.len()],
+            ..Part::default()
+        };
+        for i in chosen {
+            part.by_class[old.labels[i]].push(part.labels.len());
+            part.labels.push(old.labels[i]);
+            part.ids.push(old.ids[i].clone());
+            part.pixels.extend(self.pixels(Split::Train, i));
+        }
+        let [_, val, test] = &self.parts;
+        let parts = [part, val.clone(), test.clone()];
+        Ok(Self {
+            fingerprint: fingerprint(&self.classes, self.shape, &parts),
+            parts,
+            ..self.clone()
+        })
+    }
+
     /// The source's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -341,6 +381,43 @@ mod tests {
             Err(Error::TooMuchMemory { limit_mib: 1, .. })
         ));
         assert_eq!(read(8 << 20).unwrap().len(), 2368);
+    }
+
+    #[test]
+    fn few_training_images_are_spread_out_and_leave_the_other_splits_alone() {
+        let all = Dataset::load(
+            "builtin:emoji",
+            &"heart,bird".parse().unwrap(),
+            &LoadOptions::default(),
+        )
+        .unwrap();
+        let few = [2, 4].map(|count| all.with_train_images(count).unwrap());
+        let ids = |data: &Dataset, split, class| -> Vec<String> {
+            let of = data.of_class(split, class).iter();
+            of.map(|&i| data.id(split, i).to_owned()).collect()
+        };
+        for class in 0..2 {
+            let whole = ids(&all, Split::Train, class);
+            let n = whole.len();
+            let quarters: Vec<_> = (0..4).map(|k| whole[k * n / 4].clone()).collect();
+            assert_eq!(ids(&few[1], Split::Train, class), quarters);
+            let halves = [quarters[0].clone(), quarters[2].clone()];
+            assert_eq!(ids(&few[0], Split::Train, class), halves);
+            let place = few[0].of_class(Split::Train, class)[1];
+            let there = whole.iter().position(|id| *id == halves[1]).unwrap();
+            let first = all.of_class(Split::Train, class)[there];
+            assert_eq!(
+                few[0].image(Split::Train, place),
+                all.image(Split::Train, first)
+            );
+            for split in [Split::Val, Split::Test] {
+                assert_eq!(ids(&few[0], split, class), ids(&all, split, class));
+            }
+        }
+        assert_ne!(few[0].fingerprint(), few[1].fingerprint());
+        let many = all.with_train_images(1_000_000).unwrap();
+        assert_eq!(many.fingerprint(), all.fingerprint());
+        assert!(all.with_train_images(0).is_err());
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub struct DataConfig {
     /// A TOML that merges and picks classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_map: Option<PathBuf>,
+    /// Training images of each class, evenly spaced in their order; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images_per_class: Option<usize>,
 }
 
 fn all() -> String {
@@ -76,7 +79,11 @@ impl DataConfig {
             channels: self.channels,
             class_map: self.class_map.clone(),
         };
-        Ok(Dataset::load(&self.source, &selection, &options)?)
+        let dataset = Dataset::load(&self.source, &selection, &options)?;
+        Ok(match self.images_per_class {
+            None => dataset,
+            Some(count) => dataset.with_train_images(count)?,
+        })
     }
 }
 
@@ -488,7 +495,7 @@ fn parse(text: &str, path: Option<&Path>) -> Result<RunConfig> {
 }
 
 /// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
-fn with_nearest(message: &str) -> String {
+pub fn with_nearest(message: &str) -> String {
     let Some(at) = message.find("unknown field") else {
         return message.into();
     };
@@ -515,6 +522,7 @@ mod tests {
                 image_size: None,
                 channels: None,
                 class_map: None,
+                images_per_class: None,
             },
             train: TrainConfig::default(),
             model: DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap(),

@@ -27,6 +27,17 @@ pub enum Error {
         /// Step of the last checkpoint.
         checkpoint: Option<u64>,
     },
+    /// A generated image that is not finite.
+    #[error(
+        "image {index}{} comes out with NaN or infinite values: the weights are too large; take an earlier checkpoint, \
+         or train with a lower rate", label.map(|l| format!(" of class {l}")).unwrap_or_default()
+    )]
+    Drawn {
+        /// The number of the image.
+        index: u64,
+        /// Its class; none for the null label.
+        label: Option<usize>,
+    },
     /// A run folder that is not one, or already holds a run.
     #[error("{}: {message}", path.display())]
     Folder {

@@ -7,7 +7,7 @@ use crate::{
 use learngene_data::{Dataset, Purpose, Split, Stream};
 use learngene_diffusion::{Objective, Schedule};
 use learngene_nn::{ClassGate, Dit, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Seed of the evaluation's draws: the same for every model, so that losses can be compared.
 const SEED: u64 = 0;
@@ -27,7 +27,7 @@ pub enum Gating {
 }
 
 /// Mean squared errors over a split.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// (time, noise) draws, all images together.
     pub draws: usize,

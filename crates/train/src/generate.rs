@@ -1,6 +1,6 @@
 //! Images from a trained model: the place where labels and gates meet the samplers, which know neither.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::{Image, Purpose, Stream, picture::Grid};
 use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
@@ -145,6 +145,14 @@ pub fn generate(
             return Err(error.into());
         }
         let planes = params::to_vec(done);
+        // As bytes they would look like any other picture.
+        let bad = planes.iter().position(|x| !x.is_finite());
+        if let Some(at) = bad {
+            return Err(Error::Drawn {
+                index: part[at / size].index,
+                label: part[at / size].label,
+            });
+        }
         let (width, height, channels) = (w as u32, h as u32, c as u32);
         images.extend(
             planes
@@ -183,4 +191,53 @@ pub(crate) fn class_grid(
         grid.push_row(class, row.to_vec());
     }
     Ok(grid.paint()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use learngene_nn::{DitConfig, FactorInit};
+
+    #[test]
+    fn an_image_that_is_no_picture_is_an_error_and_not_black() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 8, 8], 2).unwrap();
+        let whole = Dit::init(&config, FactorInit::Orthogonal, 0, &Device::flex()).unwrap();
+        let mut values = params::values(&whole);
+        let table = values.get_mut("label.table").unwrap();
+        // The first class alone: image 1 has the label 1.
+        table.values[..config.hidden].fill(f32::NAN);
+        // The output starts at zero, which would hide what goes in.
+        for (name, value) in &mut values {
+            if name.starts_with("output") || name.starts_with("final_modulation") {
+                value.values.fill(0.01);
+            }
+        }
+        let model = params::replace(whole, &values).unwrap();
+        let schedule = Schedule::new(learngene_diffusion::ScheduleKind::Cosine, 1000).unwrap();
+        let how = Generation {
+            sampling: Sampling {
+                steps: 2,
+                clip: learngene_diffusion::Clip::Range,
+                ..Sampling::default()
+            },
+            guidance: 1.0,
+            interval: None,
+            seed: 0,
+        };
+        let of = |class| [Request::of_class(class, 7)];
+        let draw = |class| generate(&model, &schedule, Target::Velocity, &how, &of(class));
+        assert_eq!(draw(1).unwrap().len(), 1);
+        let refused = draw(0).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Drawn {
+                    index: 7,
+                    label: Some(0)
+                }
+            ),
+            "{refused}"
+        );
+    }
 }

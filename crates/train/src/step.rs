@@ -151,6 +151,7 @@ mod tests {
             image_size: Some(8),
             channels: None,
             class_map: None,
+            images_per_class: None,
         };
         config.load().unwrap()
     }

@@ -240,6 +240,7 @@ mod tests {
                 image_size: None,
                 channels: None,
                 class_map: None,
+                images_per_class: None,
             },
             train: TrainConfig::default(),
             model: config

@@ -12,6 +12,7 @@ mod error;
 mod factors;
 mod methods;
 mod settings;
+mod ship;
 mod superclasses;
 mod tailor_set;
 
@@ -21,5 +22,6 @@ pub use assemble::{assemble, assemble_with};
 pub use error::{Error, Result};
 pub use methods::{Added, Fits, METHODS, Method, method};
 pub use settings::{Setting, Settings};
+pub use ship::{Shipped, TAILORS, ship, trained_parameters};
 pub use superclasses::add_superclasses;
 pub use tailor_set::TailorSet;

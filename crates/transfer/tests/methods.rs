@@ -22,6 +22,7 @@ fn data(classes: &str) -> DataConfig {
         image_size: Some(8),
         channels: None,
         class_map: None,
+        images_per_class: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn base() -> (RunConfig, Dit) {
             image_size: None,
             channels: None,
             class_map: None,
+            images_per_class: None,
         },
         train: TrainConfig::default(),
         model: model.with_rank_split(split).unwrap(),

@@ -1,15 +1,14 @@
 //! New classes: a transfer and what it changed.
 
 use super::judge::Verdict;
-use super::{Judges, Pretrained};
+use super::{Judges, Pretrained, STRIP};
 use crate::failure::Result;
-use crate::{training, verbs};
+use crate::training;
 use burn::module::Module;
-use learngene_data::{Dataset, Image};
+use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_nn::params;
 use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, weights};
-use learngene_transfer::TailorSet;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -26,7 +25,7 @@ pub struct Transferred {
     /// That probe on real test images.
     pub real: Rates,
     /// Parameters that were trained.
-    pub trained: usize,
+    pub trained: u64,
     /// Whether everything but tailors and label rows is bit for bit what it was.
     pub learngene_kept: bool,
 }
@@ -59,30 +58,31 @@ impl Transferred {
         )?;
         config.data = data.clone();
         (config.train.steps, config.train.evaluate_every) = (steps, steps.div_ceil(5));
-        let trainable = config.train.trainable;
-        let trained = params::layout(&config.model)
-            .iter()
-            .filter(|(name, _)| trainable.factor(name) > 0.0)
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
+        let trained = learngene_transfer::trained_parameters(&config);
 
         let plain = start.valid();
-        let before = lab.losses(&plain, novel, Gating::Right)?;
-        let before_strip = lab.strip(&plain, classes.len(), &Some)?;
+        let before = lab.losses(&plain, novel, Split::Val, Gating::Right)?;
+        let strip = |model| lab.images(model, classes.len(), judges.effort.shown, STRIP, &Some);
+        let before_strip = strip(&plain)?;
         let mut events = Vec::new();
         let run = Run::create(folder, config.clone(), start)?;
         let moved = training::train(run, novel, "new tailors", &mut events)
             .map_err(|failure| failure.in_run(folder))?
             .model;
-        TailorSet::of(&config, &moved, folder).write(&folder.join(verbs::TAILORS))?;
+        learngene_transfer::ship(&config, &moved, folder)?;
         let hash = |model| weights::learngene_hash(&params::values(model));
         Ok(Self {
             classes: classes.to_vec(),
             events,
-            losses: [before, lab.losses(&moved, novel, Gating::Right)?],
-            strips: [before_strip, lab.strip(&moved, classes.len(), &Some)?],
-            verdicts: judges.novel.own(lab, &moved, classes.len())?,
-            real: judges.novel.real.clone(),
+            losses: [
+                before,
+                lab.losses(&moved, novel, Split::Val, Gating::Right)?,
+            ],
+            strips: [before_strip, strip(&moved)?],
+            verdicts: judges
+                .novel
+                .own(lab, judges.effort.judged, &moved, classes.len())?,
+            real: judges.novel.real().clone(),
             trained,
             learngene_kept: hash(&base.model) == hash(&moved),
         })

@@ -5,12 +5,12 @@ use crate::failure::{Failure, Result};
 use crate::features::{Cache, Extraction, Extractor, views};
 use crate::output;
 use crate::pictures::Pictures;
-use learngene_data::{Dataset, Split};
+use learngene_data::{Dataset, Image, Split};
+use learngene_eval::EvalError;
 use learngene_eval::metrics::{
     Bootstrap, Features, Layer, Measure, Origin, Pair, frechet_distance, inception_score,
     kernel_distance, manifold,
 };
-use learngene_eval::{EvalError, Labelled, Probe, Rates};
 use learngene_train::DataConfig;
 use serde::Serialize;
 
@@ -41,6 +41,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
         image_size: None,
         channels: None,
         class_map: None,
+        images_per_class: None,
     };
     let real = Pictures::open(&DataConfig {
         classes: args.classes.clone(),
@@ -198,40 +199,18 @@ impl Judge {
     /// How often a classifier of the real classes is right on generated images, and on real ones of the test split.
     fn probe(&self, tested: &Tested<'_>, drawn: &Extraction) -> Result<Vec<Measure>> {
         let Tested { dataset, labels } = tested;
-        let split = |split: Split| {
-            let all = 0..dataset.len(split);
-            let images: Vec<_> = all.clone().map(|i| dataset.image(split, i)).collect();
-            let labels: Vec<_> = all.map(|i| dataset.class_of(split, i)).collect();
-            let name = format!("{} split", split.name());
-            let cache = self.cache.as_ref();
-            let features = self
-                .extractor
-                .extract(&views(&images), &name, cache)?
-                .pooled;
-            Ok::<_, Failure>((features, labels))
+        let cache = self.cache.as_ref();
+        let features = |images: &[Image], what: &str| {
+            let found = self.extractor.extract(&views(images), what, cache);
+            Ok::<_, Failure>(found?.pooled)
         };
-        let (train, train_labels) = split(Split::Train)?;
-        let (val, val_labels) = split(Split::Val)?;
-        let (test, test_labels) = split(Split::Test)?;
-        let fit = Labelled {
-            features: train.rows(),
-            labels: &train_labels,
-        };
-        let check = Labelled {
-            features: val.rows(),
-            labels: &val_labels,
-        };
-        let classes = dataset.classes().len();
-        let probe = Probe::select(fit, check, classes, &Probe::LAMBDAS)?.probe;
-        let rate = |features: &Features, labels: &[usize]| {
-            let said = probe.predict(features.rows())?;
-            Ok::<_, Failure>(Rates::new(labels, &said, classes)?.overall)
-        };
-        let name = train.origin().named("probe accuracy");
-        let (of_drawn, of_real) = (rate(&drawn.pooled, labels)?, rate(&test, &test_labels)?);
+        let judge = learngene_compare::Judge::train(dataset, features)?;
+        let of_drawn = judge.rates(&drawn.pooled, labels)?.overall;
+        let name = judge.train.origin().named("probe accuracy");
         let beside = format!("{name}, real test images");
-        let drawn = Measure::of_rate(name, &of_drawn, train_labels.len(), labels.len());
-        let real = Measure::of_rate(beside, &of_real, test_labels.len(), 0);
+        let counts = [Split::Train, Split::Test].map(|split| dataset.len(split));
+        let drawn = Measure::of_rate(name, &of_drawn, counts[0], labels.len());
+        let real = Measure::of_rate(beside, &judge.real.overall, counts[1], 0);
         Ok([drawn, real].into_iter().flatten().collect())
     }
 }

@@ -144,6 +144,7 @@ fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfi
         image_size: args.image_size.or_else(|| number("image_size")),
         channels: number("channels"),
         class_map: (args.class_map.clone()).or_else(|| text("class_map").map(Into::into)),
+        images_per_class: number("images_per_class"),
     })
 }
 

@@ -5,17 +5,11 @@ use crate::verbs::resolve;
 use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
-use learngene_nn::{Dit, Sharing};
+use learngene_nn::Dit;
 use learngene_train::{DataConfig, Run, RunConfig};
-use learngene_transfer::{Adapter, TailorSet};
+use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The file in which a transfer leaves its tailors.
-pub const TAILORS: &str = "tailors.safetensors";
-
-/// The file in which a transfer by another method leaves what it trained.
-pub const ADAPTER: &str = "adapter.safetensors";
 
 /// `pretrain`.
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
@@ -57,6 +51,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         image_size: (height == width).then_some(height),
         channels: Some(channels),
         class_map: args.class_map.clone(),
+        images_per_class: None,
     };
     let dataset = resolve::load(&data)?;
     if dataset.shape() != base.model.input {
@@ -135,35 +130,13 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
             "validation v loss {loss:.4}, epsilon loss {epsilon:.4} (n = {n} draws)"
         ));
     }
-    if trains_tailors_alone(&config) {
-        let path = folder.join(TAILORS);
-        TailorSet::of(&config, &outcome.model, folder).write(&path)?;
-        output::say(&format!("tailors: {}", path.display()));
-    } else if let Some(adapter) = Adapter::of(&config, &outcome.model, folder) {
-        let path = folder.join(ADAPTER);
-        adapter.write(&path)?;
-        let numbers = adapter.numbers();
-        output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
+    match learngene_transfer::ship(&config, &outcome.model, folder)? {
+        Some(Shipped::Tailors(path)) => output::say(&format!("tailors: {}", path.display())),
+        Some(Shipped::Adapter(path, numbers)) => {
+            output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
+        }
+        None => {}
     }
     output::say(&format!("run folder: {}", folder.display()));
     Ok(())
-}
-
-/// Whether the learngene comes out as it went in, so that the tailors can be attached to it elsewhere.
-fn trains_tailors_alone(config: &RunConfig) -> bool {
-    let trainable = &config.train.trainable;
-    // Null labels would train the null row, which guidance draws with and which is the learngene's.
-    let (train, labelled) = (&config.train, config.train.per_class > 0);
-    let unlabelled = if labelled {
-        train.null > 0
-    } else {
-        train.label_drop > 0.0
-    };
-    let null = unlabelled || train.hide_label > 0.0;
-    config.model.groups > 0
-        && config.model.sharing == Sharing::Class
-        && trainable.learngene == 0.0
-        && trainable.rest == 0.0
-        && trainable.biases.unwrap_or(0.0) == 0.0
-        && !(null && trainable.labels > 0.0)
 }

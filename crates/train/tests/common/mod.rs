@@ -23,6 +23,7 @@ pub fn data() -> DataConfig {
         image_size: Some(16),
         channels: None,
         class_map: None,
+        images_per_class: None,
     }
 }
 

@@ -1,9 +1,8 @@
 //! Losses and images of a model under a gate of one's choice.
 
-use super::Effort;
-use crate::failure::Result;
+use crate::error::Result;
 use learngene_data::{Dataset, Image, Split};
-use learngene_diffusion::{Clip, Objective, SamplerKind, Sampling, Schedule};
+use learngene_diffusion::{Objective, Sampling, Schedule};
 use learngene_nn::Dit;
 use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
 
@@ -11,30 +10,49 @@ use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generat
 pub type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
 
 /// What losses and images need besides a model.
+#[derive(Debug)]
 pub struct Lab {
+    /// How noise is added.
     pub schedule: Schedule,
+    /// What the model predicts.
     pub objective: Objective,
+    /// How images are drawn.
+    pub sampling: Sampling,
+    /// Seed of the noise that images are drawn from.
     pub seed: u64,
-    pub effort: Effort,
+    /// (time, noise) draws of each image.
+    pub repeats: usize,
 }
 
 impl Lab {
-    /// Losses on the validation split.
-    pub fn losses(&self, model: &Dit, dataset: &Dataset, gating: Gating) -> Result<Evaluation> {
+    /// Losses on a split.
+    ///
+    /// # Errors
+    /// Images that are not those of the model.
+    pub fn losses(
+        &self,
+        model: &Dit,
+        dataset: &Dataset,
+        split: Split,
+        gating: Gating,
+    ) -> Result<Evaluation> {
         let (schedule, objective) = (&self.schedule, &self.objective);
         Ok(evaluate(
             model,
             schedule,
             objective,
             dataset,
-            Split::Val,
+            split,
             gating,
-            self.effort.repeats,
+            self.repeats,
         )?)
     }
 
     /// `count` images of each class, class after class, with the tailor that `tailor` names for it. The noise of image
     /// `i` of a class depends on `i` and the seed alone.
+    ///
+    /// # Errors
+    /// A sampler that cannot be; an image that is not finite.
     pub fn images(
         &self,
         model: &Dit,
@@ -53,24 +71,12 @@ impl Lab {
         };
         let requests: Vec<_> = (0..classes * count).map(request).collect();
         let how = Generation {
-            // At 25 steps the ancestral noise is worth having: with guidance, DDIM's images are less often what
-            // their tailor says.
-            sampling: Sampling {
-                kind: SamplerKind::Ddpm,
-                steps: 25,
-                clip: Clip::Range,
-                ..Sampling::default()
-            },
+            sampling: self.sampling,
             guidance,
             interval: None,
             seed: self.seed,
         };
         let target = self.objective.target;
         Ok(generate(model, &self.schedule, target, &how, &requests)?)
-    }
-
-    /// The images of each class that are shown.
-    pub fn strip(&self, model: &Dit, classes: usize, tailor: &Tailor<'_>) -> Result<Vec<Image>> {
-        self.images(model, classes, self.effort.shown, 2.0, tailor)
     }
 }

@@ -1,0 +1,117 @@
+//! `compare`.
+
+use crate::failure::{Failure, Result};
+use crate::features::{Cache, Extractor, views};
+use crate::training::Progress;
+use crate::{args, model, output, training, verbs};
+use burn::tensor::Device;
+use learngene_compare::{Comparison, Doing, Findings, Host, Notice};
+use learngene_data::{Dataset, Image};
+use learngene_eval::metrics::Features;
+use learngene_nn::Dit;
+use learngene_train::{DataConfig, RunConfig};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// `compare`.
+pub fn compare(args: &args::Compare, device: &str) -> Result<()> {
+    let device = model::device(device)?;
+    let wanted = Comparison::read(&args.file)?;
+    let mut terminal = Terminal {
+        device: device.clone(),
+        extractor: None,
+        cache: Cache::new(&args.out.join("features")),
+        progress: None,
+    };
+    let findings = learngene_compare::run(&wanted, &args.out, &device, &mut terminal)?;
+    write(&findings, &args.out)?;
+    if args.json {
+        output::json(&findings);
+        return Ok(());
+    }
+    let (columns, rows) = learngene_compare::terminal(&findings);
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    output::table(&columns, &rows);
+    output::say("");
+    let notes = learngene_compare::notes(&findings);
+    notes.iter().for_each(|note| output::say(note));
+    output::say(&format!(
+        "report: {}",
+        args.out.join("report.html").display()
+    ));
+    Ok(())
+}
+
+/// The tables and the page, each whole or not at all.
+fn write(findings: &Findings, out: &Path) -> Result<()> {
+    let page = learngene_compare::report(findings)?.to_html();
+    let json = serde_json::to_string_pretty(findings).unwrap_or_default();
+    for (name, text) in [
+        ("table.csv", learngene_compare::csv(findings)),
+        ("classes.csv", learngene_compare::classes_csv(findings)),
+        ("table.tex", learngene_compare::latex(findings)),
+        ("results.json", json),
+        ("report.html", page),
+    ] {
+        output::write(&out.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The program as the host of a comparison.
+struct Terminal {
+    device: Device,
+    /// Loaded when it is first needed: a finished comparison needs none.
+    extractor: Option<Extractor>,
+    cache: Cache,
+    progress: Option<Progress>,
+}
+
+impl Host for Terminal {
+    type Failure = Failure;
+
+    fn model(&mut self, path: &Path) -> Result<(RunConfig, Dit)> {
+        model::load(path, &self.device)
+    }
+
+    fn data(&mut self, data: &DataConfig) -> Result<Dataset> {
+        verbs::load(data)
+    }
+
+    fn features(&mut self, images: &[Image], what: &str) -> Result<Features> {
+        let extractor = match self.extractor.take() {
+            Some(loaded) => loaded,
+            None => Extractor::load(None)?,
+        };
+        let found = extractor.extract(&views(images), what, Some(&self.cache));
+        self.extractor = Some(extractor);
+        Ok(found?.pooled)
+    }
+
+    fn stop(&self) -> &'static AtomicBool {
+        training::stop()
+    }
+
+    fn notice(&mut self, notice: &Notice<'_>) {
+        match notice {
+            Notice::Cell {
+                number,
+                count,
+                doing,
+                name,
+            } => {
+                let doing = match doing {
+                    Doing::Training => "training",
+                    Doing::Judging => "judging",
+                };
+                output::note(&format!("{number}/{count} {doing} {name}"));
+            }
+            Notice::Training { done, steps } => {
+                self.progress = Some(Progress::new(*steps, *done, "training"));
+            }
+            Notice::Event(event) => self.progress.iter().for_each(|p| p.see(event)),
+            Notice::Trained => self.progress.take().into_iter().for_each(Progress::end),
+            Notice::Warning(text) => output::note(&format!("warning: {text}")),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The models that are adapted, and whether they may stand side by side.
+
+use crate::config::Comparison;
+use crate::error::Error;
+use crate::host::Host;
+use learngene_formats::{Checkpoints, fingerprint};
+use learngene_nn::{Dit, cost, params};
+use learngene_train::{RunConfig, weights};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A base that is open.
+pub(crate) struct Base {
+    pub config: RunConfig,
+    pub model: Dit,
+    /// BLAKE3 of every tensor.
+    pub identity: String,
+}
+
+/// What a base cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pretraining {
+    /// Name of the base.
+    pub base: String,
+    /// Its path, with `{seed}`.
+    pub path: String,
+    /// Steps of its training.
+    pub steps: u64,
+    /// Images it saw.
+    pub images: u64,
+    /// Multiply-accumulates of one forward pass of one image.
+    pub macs: u64,
+    /// Stored parameters.
+    pub parameters: u64,
+}
+
+/// Bases by name and seed.
+pub(crate) type Bases = BTreeMap<(String, u64), Base>;
+
+/// Opens what rows name, and checks that losses on them can be compared.
+pub(crate) fn open<H: Host>(wanted: &Comparison, host: &mut H) -> Result<Bases, H::Failure> {
+    let mut bases = Bases::new();
+    for row in &wanted.row {
+        for &seed in &wanted.seeds {
+            let key = (row.base.clone(), seed);
+            if bases.contains_key(&key) {
+                continue;
+            }
+            let path = wanted.path_of(&row.base, seed);
+            let (config, model) = host.model(Path::new(&path))?;
+            require_finished(&path, &config)?;
+            let identity = fingerprint(&weights::entries(&params::values(&model)));
+            bases.insert(
+                key,
+                Base {
+                    config,
+                    model,
+                    identity,
+                },
+            );
+        }
+    }
+    let first = bases.iter().next();
+    for ((name, seed), base) in &bases {
+        let Some(((first_name, _), first)) = first else {
+            continue;
+        };
+        let facts = |b: &Base| {
+            let train = &b.config.train;
+            let noise = format!(
+                "{} schedule of {} steps, target {:?}",
+                train.schedule, train.diffusion_steps, train.objective.target
+            );
+            (b.config.model.input, noise)
+        };
+        let (found, expected) = (facts(base), facts(first));
+        if found != expected {
+            let message = format!(
+                "it takes images of {:?} with a {}, `{first_name}` of {:?} with a {}: losses of such models differ in \
+                 meaning; pre-train both alike",
+                found.0, found.1, expected.0, expected.1
+            );
+            return Err(Error::unfit(format!("base `{name}` (seed {seed})"), message).into());
+        }
+    }
+    Ok(bases)
+}
+
+/// A run that is not at its end would be compared as if it were.
+fn require_finished(path: &str, config: &RunConfig) -> crate::Result<()> {
+    let checkpoints = Path::new(path).join("checkpoints");
+    if !checkpoints.is_dir() {
+        return Ok(());
+    }
+    let newest = Checkpoints::at(checkpoints).latest()?.checkpoint;
+    let (done, steps) = (newest.map_or(0, |c| c.step()), config.train.steps);
+    if done < steps {
+        let message =
+            format!("it is at step {done} of {steps}; finish it with `learngene resume {path}`");
+        return Err(Error::unfit(format!("base {path}"), message));
+    }
+    Ok(())
+}
+
+/// What each base cost, and what is unequal about it.
+pub(crate) fn pretraining(wanted: &Comparison, bases: &Bases) -> (Vec<Pretraining>, Vec<String>) {
+    let mut found: Vec<Pretraining> = Vec::new();
+    let mut caveats = Vec::new();
+    for ((name, seed), base) in bases {
+        let (train, model) = (&base.config.train, &base.config.model);
+        let per_step = match train.per_class {
+            0 => train.batch,
+            each => each * train.classes_per_step.unwrap_or(model.num_classes) + train.null,
+        };
+        let plan = cost::plan(model).total;
+        let this = Pretraining {
+            base: name.clone(),
+            path: wanted.base.get(name).cloned().unwrap_or_default(),
+            steps: train.steps,
+            images: train.steps * per_step as u64,
+            macs: plan.macs,
+            parameters: plan.parameters,
+        };
+        match found.iter().find(|other| other.base == *name) {
+            Some(other) if *other != this => caveats.push(format!(
+                "base `{name}` is not the same for every seed: seed {seed} has {} steps, {} images, {} parameters",
+                this.steps, this.images, this.parameters
+            )),
+            Some(_) => {}
+            None => found.push(this),
+        }
+    }
+    let budgets = |p: &Pretraining| (p.steps, p.images);
+    if let Some(first) = found.first() {
+        for other in found.iter().filter(|p| budgets(p) != budgets(first)) {
+            caveats.push(format!(
+                "unequal pre-training: `{}` saw {} images in {} steps, `{}` {} in {}",
+                first.base, first.images, first.steps, other.base, other.images, other.steps
+            ));
+        }
+    }
+    for name in found.iter().map(|p| &p.base) {
+        if wanted.seeds.len() > 1 && wanted.is_one_for_all(name) {
+            caveats.push(format!(
+                "base `{name}` is one pre-training for all seeds: deviations do not hold that of pre-training"
+            ));
+        }
+    }
+    (found, caveats)
+}

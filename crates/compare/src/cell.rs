@@ -1,0 +1,244 @@
+//! One cell of the comparison: a method on a base with a budget, a rate and a seed, and what is kept of it.
+
+use crate::base::Base;
+use crate::config::{Comparison, slug};
+use crate::error::{Error, Result};
+use learngene_eval::Rates;
+use learngene_formats::atomic::write_bytes_atomically;
+use learngene_train::{DataConfig, Evaluation, RunConfig};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::path::{Path, PathBuf};
+
+/// What training leaves beside the run.
+pub(crate) const TRAINED: &str = "training.json";
+/// What judging leaves.
+pub(crate) const RESULT: &str = "result.json";
+/// Digits of the hash in a folder's name.
+const SHORT: usize = 8;
+
+/// A place in the comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Cell {
+    /// Number of the row.
+    pub row: usize,
+    /// Training images of each class; 0 is all.
+    pub images: usize,
+    /// Seed of the training and the base.
+    pub seed: u64,
+    /// Factor on the method's rate.
+    pub factor: f64,
+}
+
+/// Where a cell lies. Its name ends with a hash of all its inputs, so a cell is found again by whoever asks for the same,
+/// and a changed comparison leaves the cells of the one before alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub name: String,
+    pub folder: PathBuf,
+    pub inputs: String,
+}
+
+impl Place {
+    pub fn new(out: &Path, name: &str, inputs: &serde_json::Value) -> Self {
+        let inputs = hash(inputs);
+        let name = format!("{name}-{}", &inputs[..SHORT]);
+        Self {
+            folder: out.join("cells").join(&name),
+            name,
+            inputs,
+        }
+    }
+
+    /// What a file of the cell says, if it is there, whole and of these inputs.
+    pub fn read<T: DeserializeOwned>(&self, file: &str, inputs: &str) -> Option<T> {
+        let text = std::fs::read(self.folder.join(file)).ok()?;
+        let kept: Kept<T> = serde_json::from_slice(&text).ok()?;
+        (kept.inputs == inputs).then_some(kept.found)
+    }
+
+    /// Writes such a file, whole or not at all, and reads it back: what is shown now is what will be shown next time.
+    pub fn write<T: Serialize + DeserializeOwned>(
+        &self,
+        file: &str,
+        inputs: &str,
+        found: &T,
+    ) -> Result<T> {
+        let path = self.folder.join(file);
+        let kept = Kept {
+            inputs: inputs.into(),
+            found,
+        };
+        let text = serde_json::to_vec_pretty(&kept).map_err(|e| Error::file("write", &path, e))?;
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|e| Error::file("make the folder of", &path, e))?;
+        write_bytes_atomically(&path, &text)?;
+        self.read(file, inputs)
+            .ok_or_else(|| Error::file("read back", &path, "it is not what was written"))
+    }
+}
+
+/// A file of a cell.
+#[derive(Serialize, Deserialize)]
+struct Kept<T> {
+    /// Hash of everything that decides what is found.
+    inputs: String,
+    #[serde(flatten)]
+    found: T,
+}
+
+/// BLAKE3 (hex) of a document.
+pub(crate) fn hash(document: &serde_json::Value) -> String {
+    blake3::hash(document.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+impl Cell {
+    /// Everything that decides how the cell is trained, but for the program itself.
+    pub fn place(&self, wanted: &Comparison, base: &Base, fingerprint: &str, out: &Path) -> Place {
+        let row = &wanted.row[self.row];
+        let inputs = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "base": base.identity,
+            "base_config": base.config,
+            "data": fingerprint,
+            "method": row.method,
+            "settings": row.given(),
+            "train": [&wanted.train, &row.train],
+            "steps": wanted.steps,
+            "seed": self.seed,
+            "factor": self.factor,
+            "rate": learngene_transfer::method(&row.method).ok().map(|m| m.rate()),
+        });
+        let images = match self.images {
+            0 => String::new(),
+            n => format!("-images{n}"),
+        };
+        let name = format!(
+            "{}{images}-seed{}-lr{}",
+            slug(&row.name),
+            self.seed,
+            self.factor
+        );
+        Place::new(out, &name, &inputs)
+    }
+
+    /// Configuration and start of its run.
+    pub fn start(
+        &self,
+        wanted: &Comparison,
+        base: &Base,
+        classes: &[String],
+        data: &DataConfig,
+        device: &burn::tensor::Device,
+    ) -> Result<(RunConfig, learngene_nn::Dit)> {
+        let row = &wanted.row[self.row];
+        let method = learngene_transfer::method(&row.method)?;
+        let (mut config, model) = learngene_transfer::adapt(
+            &base.config,
+            &base.model,
+            classes,
+            method,
+            &row.given(),
+            self.seed,
+            device,
+        )?;
+        config.data = data.clone();
+        let train = &mut config.train;
+        (train.steps, train.lr) = (wanted.steps, method.rate() * self.factor);
+        // A kill loses a third of a cell at most, and a cell keeps one checkpoint.
+        let third = wanted.steps.div_ceil(3);
+        (train.evaluate_every, train.checkpoint_every) = (third, third);
+        (train.sample_every, train.keep_last) = (0, 1);
+        for table in [&wanted.train, &row.train] {
+            if !table.is_empty() {
+                let table = toml::Value::Table(table.clone());
+                config = config.with_settings([format!("train = {table}").as_str()])?;
+            }
+        }
+        Ok((config, model))
+    }
+}
+
+/// What training found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Trained {
+    /// Peak learning rate.
+    pub rate: f64,
+    /// Images it saw.
+    pub images: u64,
+    /// Numbers that were trained.
+    pub trained_parameters: u64,
+    /// Multiply-accumulates of one forward pass of one image, merged if that is possible and cheaper.
+    pub macs: u64,
+    /// Bytes of the file to pass on to whoever has the base.
+    pub ship_bytes: u64,
+    /// Wall time of the steps, with validations and checkpoints between them.
+    pub seconds: f64,
+    /// Losses on the validation images; none if it diverged.
+    pub validation: Option<Evaluation>,
+    /// Where it diverged.
+    pub diverged: Option<String>,
+}
+
+/// What judging found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    /// Losses on the test images.
+    pub losses: Evaluation,
+    /// Images, a guidance each.
+    pub drawn: Vec<Drawn>,
+}
+
+/// Images drawn with one guidance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Drawn {
+    pub guidance: f64,
+    /// Frechet distance of the features to those of the training images.
+    pub frechet: f64,
+    /// Kernel distance, likewise.
+    pub kernel: f64,
+    /// How often the class probe takes them for their label.
+    pub probe: Rates,
+    /// What makes these numbers say less than they seem to.
+    pub caveats: Vec<String>,
+}
+
+/// The bar: what the same judge says of real test images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Real {
+    pub probe: Rates,
+    pub kernel: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_file_is_found_again_by_the_same_inputs_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path(), "a", &json!({ "seed": 0 }));
+        let other = Place::new(folder.path(), "a", &json!({ "seed": 1 }));
+        assert_ne!(place.folder, other.folder);
+        let found = Trained {
+            rate: 0.1 + 0.2,
+            images: 5,
+            trained_parameters: 3,
+            macs: 2,
+            ship_bytes: 1,
+            seconds: 0.5,
+            validation: None,
+            diverged: Some("at step 3".into()),
+        };
+        assert_eq!(place.read::<Trained>(TRAINED, &place.inputs), None);
+        let back = place.write(TRAINED, &place.inputs, &found).unwrap();
+        assert_eq!(place.read(TRAINED, &place.inputs), Some(back));
+        assert_eq!(place.read::<Trained>(TRAINED, &other.inputs), None);
+        let path = place.folder.join(TRAINED);
+        let text = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() / 2]).unwrap();
+        assert_eq!(place.read::<Trained>(TRAINED, &place.inputs), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! What a comparison needs from the program around it.
+
+use learngene_data::{Dataset, Image};
+use learngene_eval::metrics::Features;
+use learngene_nn::Dit;
+use learngene_train::{DataConfig, Event, RunConfig};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// Opens models and data, extracts features, shows how things go.
+pub trait Host {
+    /// Its failures, this crate's among them.
+    type Failure: From<crate::Error>;
+
+    /// The model at a path, as the moving average of its newest checkpoint. Weights that are not finite are refused.
+    ///
+    /// # Errors
+    /// No model, or a damaged one.
+    fn model(&mut self, path: &Path) -> Result<(RunConfig, Dit), Self::Failure>;
+
+    /// The images.
+    ///
+    /// # Errors
+    /// Whatever reading them reports.
+    fn data(&mut self, data: &DataConfig) -> Result<Dataset, Self::Failure>;
+
+    /// Features of images, one row each; `what` is what a progress bar says.
+    ///
+    /// # Errors
+    /// Images or a network that cannot be used.
+    fn features(&mut self, images: &[Image], what: &str) -> Result<Features, Self::Failure>;
+
+    /// Set when the comparison is to stop.
+    fn stop(&self) -> &'static AtomicBool;
+
+    /// Shows it.
+    fn notice(&mut self, notice: &Notice<'_>);
+}
+
+/// What is done to a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It is trained.
+    Training,
+    /// Its losses are measured, its images drawn and judged.
+    Judging,
+}
+
+/// Something to show.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// The next piece of work; those found finished are counted and not announced.
+    Cell {
+        /// Its number, from 1.
+        number: usize,
+        /// How many there are.
+        count: usize,
+        /// What is done.
+        doing: Doing,
+        /// The cell.
+        name: &'a str,
+    },
+    /// Training started, or goes on, after so many of so many steps.
+    Training {
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        steps: u64,
+    },
+    /// Something happened in training.
+    Event(&'a Event),
+    /// It ended.
+    Trained,
+    /// What a reader of the results must know.
+    Warning(&'a str),
+}

@@ -1,0 +1,115 @@
+//! A classifier trained on real images says what generated ones look like.
+
+use learngene_data::{Dataset, Image, Split};
+use learngene_eval::metrics::Features;
+use learngene_eval::{EvalError, Labelled, Probe, Rates};
+
+/// What real images say: their features and the classifier on them.
+#[derive(Debug)]
+pub struct Judge {
+    probe: Probe,
+    classes: usize,
+    /// Features of the real images of the training split.
+    pub train: Features,
+    /// Features of those of the test split.
+    pub test: Features,
+    /// What the classifier says of those.
+    pub real: Rates,
+}
+
+impl Judge {
+    /// Fits on the training split, the penalty chosen on the validation split, and tries itself on the test split.
+    ///
+    /// # Errors
+    /// Features that are not finite, equations without a solution, and what `features` reports, which gets images and a
+    /// name for them.
+    pub fn train<E: From<crate::Error>>(
+        dataset: &Dataset,
+        mut features: impl FnMut(&[Image], &str) -> Result<Features, E>,
+    ) -> Result<Self, E> {
+        let mut split = |split: Split| {
+            let all = 0..dataset.len(split);
+            let images: Vec<Image> = all.clone().map(|i| dataset.image(split, i)).collect();
+            let labels: Vec<usize> = all.map(|i| dataset.class_of(split, i)).collect();
+            let features = features(&images, &format!("real {} images", split.name()))?;
+            Ok::<_, E>((features, labels))
+        };
+        let (train, train_labels) = split(Split::Train)?;
+        let (val, val_labels) = split(Split::Val)?;
+        let (test, test_labels) = split(Split::Test)?;
+        let fit = Labelled {
+            features: train.rows(),
+            labels: &train_labels,
+        };
+        let check = Labelled {
+            features: val.rows(),
+            labels: &val_labels,
+        };
+        let classes = dataset.classes().len();
+        let fitted = || {
+            let probe = Probe::select(fit, check, classes, &Probe::LAMBDAS)?.probe;
+            let real = Rates::new(&test_labels, &probe.predict(test.rows())?, classes)?;
+            Ok::<_, EvalError>((probe, real))
+        };
+        let (probe, real) = fitted().map_err(crate::Error::from)?;
+        Ok(Self {
+            probe,
+            classes,
+            train,
+            test,
+            real,
+        })
+    }
+
+    /// How often images are taken for what they should be.
+    ///
+    /// # Errors
+    /// Features of another network or weights than the classifier was trained on.
+    pub fn rates(&self, features: &Features, labels: &[usize]) -> crate::Result<Rates> {
+        learngene_eval::metrics::Pair::new(&self.train, features)?;
+        let said = self.probe.predict(features.rows())?;
+        Ok(Rates::new(labels, &said, self.classes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learngene_data::LoadOptions;
+    use learngene_eval::RowMatrix;
+    use learngene_eval::metrics::{Layer, Network, Origin};
+
+    fn features(weights: &str, images: &[Image]) -> Features {
+        let origin = Origin {
+            network: Network::Lite0,
+            layer: Layer::Pooled,
+            weights: weights.into(),
+            resize: "none".into(),
+        };
+        // The mean of each channel tells the two classes apart.
+        let mean = |image: &Image, c: usize| {
+            let channel = image.pixels.iter().skip(c).step_by(3);
+            channel.map(|&p| f32::from(p)).sum::<f32>()
+        };
+        let rows = images.iter().flat_map(|i| [0, 1, 2].map(|c| mean(i, c)));
+        Features::new(origin, RowMatrix::new(3, rows.collect()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn features_of_other_weights_are_refused() {
+        let classes = "heart,bird".parse().unwrap();
+        let data = Dataset::load("builtin:emoji", &classes, &LoadOptions::default()).unwrap();
+        let extract = |images: &[Image], _: &str| Ok::<_, crate::Error>(features("a", images));
+        let judge = Judge::train(&data, extract).unwrap();
+        let images = [data.image(Split::Test, 0), data.image(Split::Test, 1)];
+        let labels = [0, 1].map(|i| data.class_of(Split::Test, i));
+        let rates = judge.rates(&features("a", &images), &labels).unwrap();
+        assert_eq!(rates.overall.count, 2);
+        let refused = judge.rates(&features("b", &images), &labels);
+        let text = refused.unwrap_err().to_string();
+        assert!(
+            text.contains("weights a") && text.contains("weights b"),
+            "{text}"
+        );
+    }
+}

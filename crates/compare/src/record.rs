@@ -1,0 +1,73 @@
+//! What `events.jsonl` of a run says afterwards: curves, and how long it took.
+
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use std::path::Path;
+
+/// The course of a training.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Course {
+    /// (step, v loss of the batch).
+    pub training: Vec<(f64, f64)>,
+    /// (step, v loss on validation images).
+    pub validation: Vec<(f64, f64)>,
+    /// Wall time between the logged steps. What a kill undid is not in the log, so it does not count.
+    pub seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    event: String,
+    step: u64,
+    velocity: Option<f64>,
+    images_per_second: Option<f64>,
+}
+
+/// Reads it; a step has `batch` images.
+pub(crate) fn read(run: &Path, batch: u64) -> Result<Course> {
+    let path = run.join("events.jsonl");
+    let text = std::fs::read_to_string(&path).map_err(|e| Error::file("read", &path, e))?;
+    course(&text, batch).map_err(|e| Error::file("read", &path, e))
+}
+
+fn course(text: &str, batch: u64) -> serde_json::Result<Course> {
+    let mut course = Course::default();
+    let mut last = 0;
+    for line in text.lines() {
+        let line: Line = serde_json::from_str(line)?;
+        let step = line.step as f64;
+        match (line.event.as_str(), line.velocity) {
+            ("step", Some(velocity)) => {
+                course.training.push((step, velocity));
+                let images = (line.step.saturating_sub(last) * batch) as f64;
+                course.seconds += line.images_per_second.map_or(0.0, |speed| images / speed);
+                last = line.step;
+            }
+            ("validation", Some(velocity)) => course.validation.push((step, velocity)),
+            ("resumed", _) => last = line.step,
+            _ => {}
+        }
+    }
+    Ok(course)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_those_between_logged_steps() {
+        // 10 steps of 4 images at 20 images a second, then from a checkpoint at 15 to 20 at 10 images a second.
+        let text = r#"{"event":"step","step":10,"loss":1.0,"velocity":0.5,"epsilon":0.1,"images_per_second":20.0}
+{"event":"validation","step":10,"velocity":0.25,"epsilon":0.1,"draws":3}
+{"event":"checkpoint","step":15}
+{"event":"resumed","step":15}
+{"event":"step","step":20,"loss":1.0,"velocity":0.4,"epsilon":0.1,"images_per_second":10.0}
+"#;
+        let found = course(text, 4).unwrap();
+        assert_eq!(found.seconds, 2.0 + 2.0);
+        assert_eq!(found.training, [(10.0, 0.5), (20.0, 0.4)]);
+        assert_eq!(found.validation, [(10.0, 0.25)]);
+        assert!(course("{", 4).is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! Where cells are judged: each once, and nothing but the chosen ones.
+
+use crate::bench::{Bench, steps_done};
+use crate::cell::{Cell, Judged, Place, RESULT, Real, TRAINED, hash};
+use crate::config::slug;
+use crate::error::Result;
+use crate::findings::{Cells, Show, Summary};
+use crate::host::{Doing, Host};
+use crate::judge::Judge;
+use crate::{measure, record};
+use burn::module::Module;
+use learngene_data::Image;
+use learngene_formats::ImageArchive;
+use learngene_nn::cost;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+impl<H: Host> Bench<'_, H> {
+    /// The cell's test: what was kept of it, or a new one. Nothing else looks at test images.
+    pub fn judged(&mut self, cell: &Cell) -> std::result::Result<Judged, H::Failure> {
+        let place = self.place(cell);
+        let inputs = self.judging_inputs(&place);
+        self.number += 1;
+        if let Some(kept) = place.read(RESULT, &inputs) {
+            return Ok(kept);
+        }
+        self.announce(Doing::Judging, &place.name)?;
+        if steps_done(&place.folder)? != Some(self.wanted.steps) {
+            // Dropped when another rate was chosen, or damaged since.
+            let trained = self.train(cell, &place)?;
+            place.write(TRAINED, &place.inputs, &trained)?;
+        }
+        let (config, model) = self.host.model(&place.folder)?;
+        let judge = self.judge()?;
+        let (judging, all) = (&self.wanted.judge, &self.data.all);
+        let lab = measure::lab(&config, judging)?;
+        let judged =
+            measure::everything(&lab, &model, all, judging, &judge, &place.folder, self.host)?;
+        self.judge = Some(judge);
+        Ok(place.write(RESULT, &inputs, &judged)?)
+    }
+
+    /// Hash of what decides a test.
+    fn judging_inputs(&self, place: &Place) -> String {
+        let judging = &self.wanted.judge;
+        hash(&json!({
+            "cell": place.inputs,
+            "data": self.data.all.fingerprint(),
+            "draws": [judging.repeats, judging.images, judging.steps],
+            "guidance": judging.guidance,
+            "sampler": judging.sampler,
+        }))
+    }
+
+    /// The judge, which whoever is done with it puts back: all cells share it.
+    fn judge(&mut self) -> std::result::Result<Judge, H::Failure> {
+        match self.judge.take() {
+            Some(judge) => Ok(judge),
+            None => Judge::train(&self.data.all, |images, what| {
+                self.host.features(images, what)
+            }),
+        }
+    }
+
+    /// A base with label rows at their mean and nothing trained: losses alone.
+    pub fn not_adapted(&mut self, name: &str) -> std::result::Result<Summary, H::Failure> {
+        let (bases, all) = (self.bases, &self.data.all);
+        let mut judged = Vec::new();
+        let mut macs = 0;
+        for &seed in &self.wanted.seeds {
+            let base = &bases[&(name.to_owned(), seed)];
+            let what = format!("start-{}-seed{seed}", slug(name));
+            let inputs = json!({ "version": env!("CARGO_PKG_VERSION"), "base": base.identity, "base_config": base.config });
+            let place = Place::new(self.out, &what, &inputs);
+            let inputs = self.judging_inputs(&place);
+            self.number += 1;
+            macs = cost::plan(&base.config.model).learngene_only.macs;
+            if let Some(kept) = place.read(RESULT, &inputs) {
+                judged.push(kept);
+                continue;
+            }
+            self.announce(Doing::Judging, &place.name)?;
+            let measured = || {
+                let (config, start) = learngene_transfer::adapt(
+                    &base.config,
+                    &base.model,
+                    all.classes(),
+                    learngene_transfer::method("labels")?,
+                    &BTreeMap::new(),
+                    seed,
+                    &self.device,
+                )?;
+                let lab = measure::lab(&config, &self.wanted.judge)?;
+                let found = measure::losses(&lab, &start.valid(), all)?;
+                place.write(RESULT, &inputs, &found)
+            };
+            judged.push(measured()?);
+        }
+        Ok(Summary::of_base(
+            name,
+            macs,
+            self.wanted.seeds.len(),
+            &judged,
+        ))
+    }
+
+    /// Real test images before the judge.
+    pub fn real(&mut self) -> std::result::Result<Real, H::Failure> {
+        let inputs =
+            json!({ "version": env!("CARGO_PKG_VERSION"), "data": self.data.all.fingerprint() });
+        let place = Place::new(self.out, "real", &inputs);
+        self.number += 1;
+        if let Some(kept) = place.read(RESULT, &place.inputs) {
+            return Ok(kept);
+        }
+        self.announce(Doing::Judging, &place.name)?;
+        let judge = self.judge()?;
+        let found = measure::real(&judge)?;
+        self.judge = Some(judge);
+        Ok(place.write(RESULT, &place.inputs, &found)?)
+    }
+
+    /// Pictures and curve of a cell, from its folder.
+    pub fn show(&self, cell: &Cell, cells: &Cells) -> Result<Show> {
+        let folder = self.place(cell).folder;
+        let Some(first) = cells.trained.first().filter(|t| t.diverged.is_none()) else {
+            return Ok(Show::default());
+        };
+        let judging = &self.wanted.judge;
+        let batch = first.images / self.wanted.steps;
+        let strips = judging.guidance.iter().map(|&guidance| {
+            let archive = ImageArchive::read(measure::archive(&folder, guidance))?;
+            let images: Vec<Image> = archive.images().map(|p| image(&archive, p)).collect();
+            let classes = images.chunks(judging.images);
+            let strip =
+                classes.map(|of_class| of_class[..judging.shown.min(of_class.len())].to_vec());
+            Ok((guidance, strip.collect()))
+        });
+        Ok(Show {
+            course: record::read(&folder, batch)?,
+            strips: strips.collect::<Result<_>>()?,
+        })
+    }
+}
+
+fn image(archive: &ImageArchive, pixels: &[u8]) -> Image {
+    Image {
+        width: archive.width as u32,
+        height: archive.height as u32,
+        channels: archive.channels as u32,
+        pixels: pixels.to_vec(),
+    }
+}
