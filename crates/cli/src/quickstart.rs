@@ -9,8 +9,8 @@ mod transferred;
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::{model, output, training, verbs};
-use judge::{Judge, Verdict};
-use lab::Lab;
+pub use judge::{Judge, Verdict};
+pub use lab::Lab;
 use learngene_data::{Dataset, Image};
 use learngene_diffusion::Schedule;
 use learngene_eval::Rates;
@@ -48,6 +48,15 @@ impl Effort {
         judged: 16,
         shown: 6,
     };
+
+    /// No training, and so many images of each class that are judged.
+    pub fn judging(images: usize) -> Self {
+        Self {
+            steps: [0, 0],
+            judged: images,
+            ..Self::FULL
+        }
+    }
 
     /// Training grows and shrinks with the share; pictures and figures only shrink, as far as a page needs them.
     fn of(share: f64) -> Self {

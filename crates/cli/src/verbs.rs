@@ -1,16 +1,20 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod curve;
 mod data;
+mod diversion;
 mod eval;
 mod inspect;
 mod merge;
 mod plan;
+mod quality;
 mod resolve;
 mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use curve::curve;
 pub use data::data;
 pub use eval::eval;
 pub use inspect::inspect;
