@@ -91,7 +91,7 @@ fn budgets_are_kept_measured_and_refused_with_the_next_step() {
         ("--max-params much", "expected a positive number such as"),
         (
             "--max-params 1",
-            "no assembly of 1 classes fits into 1 parameters",
+            "no assembly fits into 1 parameters: the smallest keeps 1 of",
         ),
         (
             "--classes face,flag --max-bytes 1k",

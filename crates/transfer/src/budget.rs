@@ -192,11 +192,12 @@ pub fn fit(config: &RunConfig, model: &Dit, budget: &Budget, free: bool) -> Resu
             (Some(_), _) => components -= 1,
             (None, Some((_, others))) => kept = others,
             (None, None) => {
+                let least = if free { 1 } else { kept.len() };
                 return Err(Error::Budget {
                     budget: budget.text(),
-                    classes: kept.len(),
-                    smallest: now.to_string(),
-                    next: match free || kept.len() == 1 {
+                    classes: least,
+                    smallest: size(&kept[..least], components)?.to_string(),
+                    next: match least == 1 {
                         true => "raise the budget to that",
                         false => "raise the budget to that, or keep fewer classes",
                     },

@@ -100,8 +100,8 @@ pub enum Error {
     },
     /// A budget smaller than any assembly.
     #[error(
-        "no assembly of {classes} classes fits into {budget}: the smallest, with one learngene component in every matrix, \
-         has {smallest}; {next}"
+        "no assembly fits into {budget}: the smallest keeps {classes} of the classes and one learngene component of every \
+         matrix, and has {smallest}; {next}"
     )]
     Budget {
         /// What was asked for.
