@@ -77,18 +77,13 @@ impl Anatomy {
                     continue;
                 };
                 let tailor = |class: usize| all.rows(class * rank..(class + 1) * rank);
-                let mut energies = vec![0.0; count];
-                for a in 0..count {
-                    for b in 0..=a {
-                        let product = tailor(a).inner(tailor(b));
-                        products[kind][a][b] += product;
-                        if a == b {
-                            energies[a] = product;
-                        } else {
-                            products[kind][b][a] += product;
-                        }
+                for (a, row) in products[kind].iter_mut().enumerate() {
+                    for (b, sum) in row.iter_mut().enumerate() {
+                        // in one order, so that both halves are equal to the bit
+                        *sum += tailor(a.min(b)).inner(tailor(a.max(b)));
                     }
                 }
+                let energies: Vec<f64> = (0..count).map(|c| tailor(c).inner(tailor(c))).collect();
                 let learngene = Factors::at(&values, &format!("{prefix}.learngene"));
                 let base = match (learngene, values.get(&format!("{prefix}.weight"))) {
                     (Some(learngene), _) => learngene.inner(learngene),
