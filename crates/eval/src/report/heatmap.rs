@@ -59,9 +59,13 @@ impl HeatMap {
         let [r, g, b] = ground(depth);
         let text = if depth < WHITE_TEXT { "#000" } else { "#fff" };
         let title = format!("{}, {}: {number}", escape(row), escape(column));
+        let mut shown = format!("{number:.*}", self.digits);
+        if shown.chars().all(|c| "-0.".contains(c)) {
+            // a negative number that rounds to zero
+            shown = shown.replace('-', "");
+        }
         format!(
-            "<td style=\"background:rgb({r} {g} {b});color:{text}\" title=\"{title}\">{number:.*}</td>",
-            self.digits
+            "<td style=\"background:rgb({r} {g} {b});color:{text}\" title=\"{title}\">{shown}</td>"
         )
     }
 
@@ -122,12 +126,13 @@ mod tests {
             rows: vec![
                 ("x".into(), vec![1.0, f64::NAN]),
                 ("y".into(), vec![3.25, 2.0]),
+                ("z".into(), vec![-0.04, 1.5]),
             ],
             digits: 1,
             ..HeatMap::default()
         };
         let html = map.html();
-        assert!(html.contains("rgb(247 251 255);color:#000\" title=\"x, a: 1\">1.0</td>"));
+        assert!(html.contains("rgb(247 251 255);color:#000\" title=\"z, a: -0.04\">0.0</td>"));
         assert!(html.contains("rgb(8 48 107);color:#fff\" title=\"y, a: 3.25\">3.2</td>"));
         assert!(html.contains("<td></td></tr>"));
     }
