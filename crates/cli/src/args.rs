@@ -151,6 +151,8 @@ pub enum Verb {
     Inspect(Inspect),
     /// Make a smaller model for some classes, without training.
     Assemble(Assemble),
+    /// Measure quality against size: one model with fewer and fewer learngene components.
+    Curve(Curve),
     /// Adapt a model to new classes: new tailors on a frozen learngene, or another method.
     Transfer(Transfer),
     /// Work what a method added into ordinary weights.
@@ -336,11 +338,30 @@ pub struct Resume {
 /// Options of `inspect`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene inspect runs/kind\n  learngene inspect runs/novel/tailors.safetensors --json"
+    after_help = "Examples:\n  learngene inspect runs/kind\n  learngene inspect runs/novel/tailors.safetensors --json\n  learngene inspect runs/kind --diversion --data builtin:emoji --out diversion.html"
 )]
 pub struct Inspect {
     /// A run folder, a checkpoint or a safetensors file, also one of tailors or an adapter.
     pub model: PathBuf,
+    /// Measure what learngene and tailors each hold: losses and probe with the right, no and a wrong tailor, energies,
+    /// similarity of tailors, drift from orthogonality.
+    #[arg(long, requires = "data")]
+    pub diversion: bool,
+    /// Images of the model's classes, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE", requires = "diversion")]
+    pub data: Option<String>,
+    /// A TOML that merges and picks classes.
+    #[arg(long, value_name = "FILE", requires = "diversion")]
+    pub class_map: Option<PathBuf>,
+    /// Images of each class to draw for the probe with each tailor, at guidance 1 and 2.
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "diversion")]
+    pub count: usize,
+    /// Seed of the images that are drawn.
+    #[arg(long, default_value_t = 0, requires = "diversion")]
+    pub seed: u64,
+    /// Page to write, with heat maps.
+    #[arg(long, value_name = "FILE.html", requires = "diversion")]
+    pub out: Option<PathBuf>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,
@@ -349,23 +370,73 @@ pub struct Inspect {
 /// Options of `assemble`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors\n  learngene assemble runs/kind --classes face,heart --tailors runs/novel/tailors.safetensors --out three.safetensors"
+    after_help = "Examples:\n  learngene assemble runs/kind --classes face,flag --out two.safetensors\n  learngene assemble runs/kind --classes face,heart --tailors runs/novel/tailors.safetensors --out three.safetensors\n  learngene assemble runs/kind --max-params 2.5M --check --data builtin:emoji --out small.safetensors\n\nUnder a budget, the learngene components of least energy are left out, equally many in every matrix, and without \
+--classes also the classes whose tailors have the least: always what loses the least energy for each parameter it frees. \
+The energy of a component is the squared norm of what it adds to its matrix; that of a tailor counts one C-th for C \
+classes, because one image in C uses it. Numbers may end in k, M or G, powers of 1000."
 )]
 pub struct Assemble {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
-    /// Classes to keep, in this order.
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// Classes to keep, in this order; under a budget, as many as fit if none are named.
+    #[arg(long, value_delimiter = ',', required_unless_present = "budget")]
     pub classes: Vec<String>,
     /// Tailor files of the same learngene, whose classes can be chosen as well.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub tailors: Vec<PathBuf>,
-    /// Keep only so many learngene components of every matrix (this changes images).
-    #[arg(long, value_name = "N_G")]
+    /// Keep only so many learngene components of every matrix, those of most energy (this changes images).
+    #[arg(long, value_name = "N_G", conflicts_with = "budget")]
     pub learngene: Option<usize>,
+    /// The most stored parameters.
+    #[arg(long, value_name = "N", value_parser = learngene_transfer::amount, group = "budget")]
+    pub max_params: Option<u64>,
+    /// The most multiply-accumulates of one forward pass of one image.
+    #[arg(long, value_name = "N", value_parser = learngene_transfer::amount, group = "budget")]
+    pub max_macs: Option<u64>,
+    /// The most bytes of the file.
+    #[arg(long, value_name = "N", value_parser = learngene_transfer::amount, group = "budget")]
+    pub max_bytes: Option<u64>,
+    /// Measure the validation v loss of what is kept, in the whole model and in the assembly.
+    #[arg(long, requires = "data")]
+    pub check: bool,
+    /// Images of the classes, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE", requires = "check")]
+    pub data: Option<String>,
+    /// A TOML that merges and picks classes.
+    #[arg(long, value_name = "FILE", requires = "check")]
+    pub class_map: Option<PathBuf>,
     /// File to write; one that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// Options of `curve`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  learngene curve runs/kind --data builtin:emoji --points 8 --out curve.html\n\nEach point is the model with fewer learngene components, those of most energy, as `assemble --learngene` makes it. \
+All are measured on the same draws. No model is written."
+)]
+pub struct Curve {
+    /// A run folder, a checkpoint or a safetensors file.
+    pub model: PathBuf,
+    /// Images of the model's classes, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: String,
+    /// A TOML that merges and picks classes.
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+    /// Classes to measure; all by default.
+    #[arg(long, value_delimiter = ',')]
+    pub classes: Vec<String>,
+    /// Sizes to measure, evenly spaced up to the whole.
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub points: std::num::NonZeroUsize,
+    /// Page to write.
+    #[arg(long, value_name = "FILE.html")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `transfer`.

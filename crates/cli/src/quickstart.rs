@@ -8,7 +8,7 @@ mod transferred;
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::{model, output, training, verbs};
-use judge::{Judge, Verdict};
+pub use judge::{Judge, Verdict};
 use learngene_compare::{Lab, Tailor};
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Clip, SamplerKind, Sampling, Schedule};
@@ -166,14 +166,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let lab = Lab {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
         objective: config.train.objective,
-        // At 25 steps the ancestral noise is worth having: with guidance, DDIM's images are less often what their
-        // tailor says.
-        sampling: Sampling {
-            kind: SamplerKind::Ddpm,
-            steps: 25,
-            clip: Clip::Range,
-            ..Sampling::default()
-        },
+        sampling: sampling(),
         seed: args.seed,
         repeats: effort.repeats,
     };
@@ -245,6 +238,17 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         return Err(Failure::Check("a transfer changed the learngene"));
     }
     Ok(())
+}
+
+/// How images are drawn to be judged. At 25 steps the ancestral noise is worth having: with guidance, DDIM's images are
+/// less often what their tailor says.
+pub fn sampling() -> Sampling {
+    Sampling {
+        kind: SamplerKind::Ddpm,
+        steps: 25,
+        clip: Clip::Range,
+        ..Sampling::default()
+    }
 }
 
 /// A folder with anything in it is left alone.

@@ -2,17 +2,21 @@
 
 mod assemble;
 mod compare;
+mod curve;
 mod data;
+mod diversion;
 mod eval;
 mod inspect;
 mod merge;
 mod plan;
+mod quality;
 mod resolve;
 mod runs;
 mod sample;
 
 pub use assemble::assemble;
 pub use compare::compare;
+pub use curve::curve;
 pub use data::data;
 pub use eval::eval;
 pub use inspect::inspect;

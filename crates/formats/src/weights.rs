@@ -88,6 +88,18 @@ impl WeightFile {
         })
     }
 
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// Those of [`WeightFile::to_bytes`].
+    pub fn size(&self) -> Result<u64> {
+        let values = self
+            .tensors
+            .values()
+            .map(|t| size_of_val(t.values.as_slice()));
+        Ok((self.encode_header()?.len() + values.sum::<usize>()) as u64)
+    }
+
     /// Streams the file into `out`, as the closures of [`crate::CheckpointWriter::save`] need it.
     ///
     /// # Errors

@@ -42,11 +42,34 @@ pub fn learngene_hash(parameters: &Parameters) -> String {
 
 /// A file of that kind that needs no side file: configuration, class names and the learngene's hash are in its header.
 pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFile {
+    let header = header(kind, config, learngene_hash(parameters));
+    WeightFile::new(header, entries(parameters))
+}
+
+/// Bytes of [`file`] for a model of that configuration, whatever its values are.
+///
+/// # Errors
+/// A configuration whose header no file can hold.
+pub fn size(kind: Kind, config: &RunConfig) -> Result<u64> {
+    let zeros = |(name, shape): (String, Vec<usize>)| {
+        let values = vec![0.0; shape.iter().product()];
+        (name, TensorEntry { shape, values })
+    };
+    let tensors = params::layout(&config.model)
+        .into_iter()
+        .map(zeros)
+        .collect();
+    // every hash is as long as this one
+    let header = header(kind, config, fingerprint(&BTreeMap::new()));
+    Ok(WeightFile::new(header, tensors).size()?)
+}
+
+fn header(kind: Kind, config: &RunConfig, learngene: String) -> Header {
     let json = serde_json::to_value(config).unwrap_or_default();
     let mut header = Header::new(kind, json);
     header.class_names = config.classes.clone();
-    header.learngene = Some(learngene_hash(parameters));
-    WeightFile::new(header, entries(parameters))
+    header.learngene = Some(learngene);
+    header
 }
 
 /// The configuration in a file's header.

@@ -1,15 +1,17 @@
 //! A model for a few classes, without training: rows of tensors are chosen, none is changed.
 
+use crate::energy::{Factors, strongest};
 use crate::error::{Error, Result};
 use crate::tailor_set::TailorSet;
 use learngene_nn::{
     Basis, Dit, FactorInit, Sharing, Superclass,
     params::{self, Part, Values},
 };
-use learngene_train::RunConfig;
+use learngene_train::{RunConfig, weights::Parameters};
+use std::collections::BTreeMap;
 
-/// The model for `classes`, in that order, and its configuration. With `components`, the learngene keeps only its first
-/// so many components of every matrix.
+/// The model for `classes`, in that order, and its configuration. With `components`, the learngene keeps only so many
+/// components of every matrix, those of most energy.
 ///
 /// The images of the kept classes do not change by a bit as long as the learngene is kept whole. Classes take the tailor
 /// of their superclass along.
@@ -50,26 +52,12 @@ pub fn assemble_with(
     }
     let sets: Vec<&TailorSet> = [&own].into_iter().chain(tailors).collect();
     let chosen = choose(&sets, classes)?;
-    let rank = common_rank(&chosen)?;
     let kept = keep(config, components)?;
 
-    let mut joined = config.clone();
-    joined.classes = classes.to_vec();
-    joined.model.num_classes = chosen.len();
-    joined.model.tailor_rank = rank;
     let shared = superclasses(&chosen);
-    joined.model.superclasses = shared.iter().map(Shared::described).collect();
-    joined.model.groups = if rank > 0 {
-        chosen.len() + shared.len()
-    } else {
-        0
-    };
-    if let Some(learngene) = kept {
-        joined.model.basis = Basis::Factorised { learngene };
-    }
-    joined.model.validate()?;
-
+    let joined = shape(config, &chosen, kept)?;
     let mut values = params::values(model);
+    let strong = strong(&values, kept);
     for (name, shape) in params::layout(&joined.model) {
         let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
         match (Part::of(&name), values.get_mut(&name), kept) {
@@ -87,21 +75,65 @@ pub fn assemble_with(
                 table.shape = shape;
             }
             (Part::Learngene, Some(components), Some(_)) => {
-                components.values.truncate(shape.iter().product());
+                let matrix = name.rsplit_once('.').map_or("", |(matrix, _)| matrix);
+                let length: usize = shape[1..].iter().product();
+                let row = |&i: &usize| &components.values[i * length..][..length];
+                let rows = strong.get(matrix).into_iter().flatten().flat_map(row);
+                components.values = rows.copied().collect();
                 components.shape = shape;
             }
             _ => {}
         }
     }
-    if rank == 0 {
+    if joined.model.tailor_rank == 0 {
         values.retain(|name, _| Part::of(name) != Part::Tailors);
     }
     let start = Dit::init(&joined.model, FactorInit::ZeroStart, 0, &model.device())?;
     Ok((joined, params::replace(start, &values)?))
 }
 
+/// The configuration of an assembly: those classes with their superclasses, that many components.
+pub(crate) fn shape(
+    config: &RunConfig,
+    chosen: &[Choice<'_>],
+    components: Option<usize>,
+) -> Result<RunConfig> {
+    let rank = common_rank(chosen)?;
+    let shared = superclasses(chosen);
+    let mut joined = config.clone();
+    joined.classes = chosen.iter().map(|c| c.class.to_owned()).collect();
+    let model = &mut joined.model;
+    model.num_classes = chosen.len();
+    model.tailor_rank = rank;
+    model.superclasses = shared.iter().map(Shared::described).collect();
+    model.groups = if rank > 0 {
+        chosen.len() + shared.len()
+    } else {
+        0
+    };
+    if let Some(learngene) = components {
+        model.basis = Basis::Factorised { learngene };
+    }
+    model.validate()?;
+    Ok(joined)
+}
+
+/// Which components of each matrix's learngene stay, by the name of the matrix's learngene.
+fn strong(values: &Parameters, components: Option<usize>) -> BTreeMap<String, Vec<usize>> {
+    let Some(count) = components else {
+        return BTreeMap::new();
+    };
+    let prefixes = values.keys().filter_map(|name| name.strip_suffix(".s"));
+    let learngenes = prefixes.filter(|prefix| prefix.ends_with(".learngene"));
+    let chosen = learngenes.filter_map(|prefix| {
+        let energies = Factors::at(values, prefix)?.energies();
+        Some((prefix.to_owned(), strongest(&energies, count)))
+    });
+    chosen.collect()
+}
+
 /// A class and where its tailor is.
-struct Choice<'a> {
+pub(crate) struct Choice<'a> {
     class: &'a str,
     set: &'a TailorSet,
     number: usize,
@@ -151,7 +183,8 @@ fn superclasses<'a>(chosen: &[Choice<'a>]) -> Vec<Shared<'a>> {
     found
 }
 
-fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Result<Vec<Choice<'a>>> {
+/// Where the tailor of each class is.
+pub(crate) fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Result<Vec<Choice<'a>>> {
     let known = || sets.iter().flat_map(|set| set.classes());
     let listed = || known().map(String::as_str).collect::<Vec<_>>().join(", ");
     let mut chosen: Vec<Choice<'a>> = Vec::new();

@@ -98,6 +98,21 @@ pub enum Error {
         /// The components of that one's tailor.
         expected: usize,
     },
+    /// A budget smaller than any assembly.
+    #[error(
+        "no assembly fits into {budget}: the smallest keeps {classes} of the classes and one learngene component of every \
+         matrix, and has {smallest}; {next}"
+    )]
+    Budget {
+        /// What was asked for.
+        budget: String,
+        /// Classes of the smallest assembly.
+        classes: usize,
+        /// Its size.
+        smallest: String,
+        /// What to do.
+        next: &'static str,
+    },
     /// Tailors trained for a model that computes in another way.
     #[error(
         "{} was trained with another {what} ({found}) than the model has ({expected}): use the model it was trained on",

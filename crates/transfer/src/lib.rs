@@ -7,7 +7,10 @@
 
 mod adapt;
 mod adapter;
+mod anatomy;
 mod assemble;
+mod budget;
+mod energy;
 mod error;
 mod factors;
 mod methods;
@@ -18,7 +21,9 @@ mod tailor_set;
 
 pub use adapt::{STEPS, adapt, merge};
 pub use adapter::Adapter;
+pub use anatomy::{Anatomy, MATRICES, Matrix};
 pub use assemble::{assemble, assemble_with};
+pub use budget::{Budget, Fit, Size, amount, fit, rungs};
 pub use error::{Error, Result};
 pub use methods::{Added, Fits, METHODS, Method, method};
 pub use settings::{Setting, Settings};

@@ -34,6 +34,7 @@ fn base() -> (RunConfig, Dit) {
             image_size: Some(8),
             channels: None,
             class_map: None,
+            images_per_class: None,
         },
         train: TrainConfig::default(),
         model: flat

@@ -1,12 +1,12 @@
 //! `assemble`.
 
 use crate::failure::{Failure, Result};
-use crate::verbs::plan;
+use crate::verbs::{plan, quality};
 use crate::{args, model, output};
 use learngene_formats::Kind;
 use learngene_nn::{cost, params};
-use learngene_train::weights;
-use learngene_transfer::TailorSet;
+use learngene_train::{Gating, RunConfig, weights};
+use learngene_transfer::{Budget, Fit, TailorSet, assemble_with};
 use std::path::Path;
 
 /// `assemble`: nothing is written before everything has been checked.
@@ -15,13 +15,32 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     let (config, whole) = model::load(&file, &model::device(device)?)?;
     let tailors = args.tailors.iter().map(|path| TailorSet::read(path));
     let tailors = tailors.collect::<std::result::Result<Vec<_>, _>>()?;
-    let (config, part) = learngene_transfer::assemble_with(
-        &config,
-        &whole,
-        &tailors,
-        &args.classes,
-        args.learngene,
-    )?;
+    let budget = Budget {
+        parameters: args.max_params,
+        macs: args.max_macs,
+        bytes: args.max_bytes,
+    };
+    let mut known = config.classes.clone();
+    known.extend(tailors.iter().flat_map(|set| set.classes()).cloned());
+    let free = args.classes.is_empty();
+    let wanted = if free { &known } else { &args.classes };
+    let (whole_config, whole) = assemble_with(&config, &whole, &tailors, wanted, None)?;
+    let fit = match budget.is_free() {
+        true => None,
+        false => Some(learngene_transfer::fit(
+            &whole_config,
+            &whole,
+            &budget,
+            free,
+        )?),
+    };
+    let (classes, components) = match &fit {
+        Some(fit) => (fit.classes.clone(), Some(fit.components)),
+        None => (wanted.clone(), args.learngene),
+    };
+    let smaller =
+        |components| learngene_transfer::assemble(&whole_config, &whole, &classes, components);
+    let (config, part) = smaller(components)?;
     let sources = tailors.iter().map(|set| set.path().to_path_buf());
     for source in sources.chain([file]) {
         require_other_file(&args.out, &source)?;
@@ -35,11 +54,41 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
             tensor,
         });
     }
+    // Both are of the same classes in the same order, so the draws are the same.
+    let checked = match &args.data {
+        Some(source) => {
+            let data = quality::load(&config, source, args.class_map.as_deref())?;
+            let whole = smaller(None)?.1;
+            let of = |model| quality::losses(&config, model, &data, Gating::Right);
+            Some((of(&whole)?, of(&part)?))
+        }
+        None => None,
+    };
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&part)).write(&args.out)?;
     output::say(&format!("wrote {}", args.out.display()));
+    if let Some(fit) = &fit {
+        output::say(&kept(fit, &whole_config));
+    }
+    if let Some((before, after)) = checked {
+        output::say(&quality::compared(&before, &after));
+    }
     plan::print(&cost::plan(&config.model));
     Ok(())
+}
+
+/// What a budget has left of a model.
+fn kept(fit: &Fit, whole: &RunConfig) -> String {
+    format!(
+        "kept {} of {} classes ({}) and {} of {} learngene components of each matrix, with {:.1} % of the learngene's energy: {}",
+        fit.classes.len(),
+        whole.classes.len(),
+        fit.classes.join(", "),
+        fit.components,
+        whole.model.learngene_rank().unwrap_or_default(),
+        100.0 * fit.energy,
+        fit.size
+    )
 }
 
 /// Refuses to replace what the model was made from.

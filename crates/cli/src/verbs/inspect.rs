@@ -1,7 +1,7 @@
 //! `inspect`.
 
 use crate::failure::Result;
-use crate::verbs::plan;
+use crate::verbs::{diversion, plan};
 use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
 use learngene_formats::{FormatError, Header, Kind};
@@ -9,8 +9,11 @@ use learngene_nn::{Sharing, Superclass, cost};
 use learngene_train::{Method, RunConfig, weights};
 use std::path::Path;
 
-/// `inspect`: reads the header of the weight file alone.
-pub fn inspect(args: &args::Inspect) -> Result<()> {
+/// `inspect`: reads the header of the weight file alone, unless the diversion is to be measured.
+pub fn inspect(args: &args::Inspect, device: &str) -> Result<()> {
+    if let (true, Some(source)) = (args.diversion, &args.data) {
+        return diversion::report(args, source, device);
+    }
     let path = model::find(&args.model)?;
     let header = Header::read(&path)?;
     if ![Kind::Model, Kind::Ema, Kind::Tailor, Kind::Adapter].contains(&header.kind) {

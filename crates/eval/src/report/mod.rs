@@ -1,4 +1,4 @@
-//! A report: headings, texts, tables, curves and pictures that become one self-contained HTML page.
+//! A report: headings, texts, tables, curves, heat maps and pictures that become one self-contained HTML page.
 //!
 //! The model holds finished numbers and texts; nothing here computes a result. [`Report::to_html`] needs no
 //! file and no network, and the page asks for none: pictures are embedded, there is no script, and its
@@ -6,11 +6,13 @@
 
 mod axis;
 mod curve;
+mod heatmap;
 mod page;
 mod png;
 mod table;
 
 pub use self::curve::{Curve, Scale, Series};
+pub use self::heatmap::HeatMap;
 pub use self::png::Png;
 pub use self::table::Table;
 
@@ -73,6 +75,8 @@ pub enum Block {
     Table(Table),
     /// Lines over a common axis.
     Curve(Curve),
+    /// Numbers, shaded by size.
+    HeatMap(HeatMap),
 }
 
 /// A picture. One narrower than the page is shown enlarged by a whole factor, without blurring.

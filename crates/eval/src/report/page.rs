@@ -86,6 +86,7 @@ fn section(section: &Section) -> String {
             Block::Gallery(gallery) => self::gallery(gallery),
             Block::Table(table) => table.html(),
             Block::Curve(curve) => curve.html(),
+            Block::HeatMap(map) => map.html(),
         };
     }
     html + "</section>\n"
@@ -166,7 +167,7 @@ fn settings(settings: &[(String, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Curve, Series, Table};
+    use crate::report::{Curve, HeatMap, Series, Table};
 
     const EVIL: &str = "<script>alert('\"&')</script>";
 
@@ -196,6 +197,12 @@ mod tests {
             columns: vec![text()],
             rows: vec![(text(), vec![png.clone()])],
         };
+        let map = HeatMap {
+            caption: text(),
+            columns: vec![text()],
+            rows: vec![(text(), vec![1.0])],
+            ..HeatMap::default()
+        };
         Report {
             title: text(),
             summary: vec![text()],
@@ -217,6 +224,7 @@ mod tests {
                     Block::Gallery(gallery),
                     Block::Table(table),
                     Block::Curve(curve),
+                    Block::HeatMap(map),
                 ],
             }],
             how_to_read: vec![text()],
@@ -234,7 +242,7 @@ mod tests {
         assert_eq!(
             html.matches("&lt;script&gt;alert(&#39;&quot;&amp;&#39;)&lt;/script&gt;")
                 .count(),
-            35
+            40
         );
     }
 

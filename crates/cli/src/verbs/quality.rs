@@ -1,0 +1,86 @@
+//! How good a model is on validation images, in words.
+
+use crate::failure::{Failure, Result};
+use crate::verbs::resolve;
+use learngene_data::{Dataset, Split};
+use learngene_diffusion::Schedule;
+use learngene_nn::Dit;
+use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
+use std::path::Path;
+
+/// Draws of each validation image.
+pub const REPEATS: usize = 8;
+
+/// The images of a model's classes, in its order and shape.
+pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
+    let [channels, height, width] = config.model.input;
+    let dataset = resolve::load(&DataConfig {
+        source: source.into(),
+        classes: config.classes.join(","),
+        image_size: (height == width).then_some(height),
+        channels: Some(channels),
+        class_map: class_map.map(Into::into),
+        images_per_class: None,
+    })?;
+    if dataset.shape() != config.model.input {
+        return Err(Failure::Usage(format!(
+            "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
+            dataset.shape(),
+            config.model.input
+        )));
+    }
+    if dataset.len(Split::Val) == 0 {
+        return Err(Failure::Usage(format!(
+            "{source} has no validation images of {}: add images, or name other classes",
+            config.classes.join(", ")
+        )));
+    }
+    Ok(dataset)
+}
+
+/// Validation losses.
+pub fn losses(
+    config: &RunConfig,
+    model: &Dit,
+    data: &Dataset,
+    gating: Gating,
+) -> Result<Evaluation> {
+    let train = &config.train;
+    let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
+    Ok(evaluate(
+        model,
+        &schedule,
+        &train.objective,
+        data,
+        Split::Val,
+        gating,
+        REPEATS,
+    )?)
+}
+
+/// What a part loses against the whole.
+pub fn compared(whole: &Evaluation, part: &Evaluation) -> String {
+    format!(
+        "validation v loss {:.4} in the whole, {:.4} in the assembly ({:+.1} %, n = {} draws of the same images, times and noise)",
+        whole.velocity,
+        part.velocity,
+        above(whole.velocity, part.velocity),
+        whole.draws
+    )
+}
+
+/// By how many per cent `value` is above `base`.
+pub fn above(base: f64, value: f64) -> f64 {
+    100.0 * (value / base - 1.0)
+}
+
+/// Program and machine in a line, for the foot of a page.
+pub fn machine() -> String {
+    format!(
+        "learngene {}, {} on {}, {} threads",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        rayon::current_num_threads()
+    )
+}
