@@ -189,6 +189,9 @@ pub struct Quickstart {
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// What products round their factors to in training and drawing; bf16 is faster on a CPU with AVX512-BF16.
+    #[arg(long, value_enum, value_name = "NAME", default_value = "f32")]
+    pub precision: Precision,
     /// Also train the control: a dense model, and class-gated tailors on it (doubles the time).
     #[arg(long)]
     pub control: bool,

@@ -16,7 +16,9 @@ use learngene_eval::Rates;
 use learngene_formats::Kind;
 use learngene_nn::cost::{self, Plan};
 use learngene_nn::{Dit, params};
-use learngene_train::{DataConfig, Error, Evaluation, Event, Gating, Run, RunConfig, weights};
+use learngene_train::{
+    DataConfig, Error, Evaluation, Event, Gating, Run, RunConfig, require_precision, weights,
+};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -124,6 +126,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     }
     let device = model::device(device)?.autodiff();
     let out = &args.out;
+    let precision = args.precision.into();
+    require_precision(precision, &device)?;
     refuse_what_exists(out)?;
     let effort = Effort::of(share);
     let steps = effort.steps;
@@ -134,6 +138,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let start = |split, folder: &str| -> Result<Pretrained> {
         let mut config = verbs::start(base_data.clone(), &base, verbs::SIZE, split)?;
         (config.train.steps, config.train.seed) = (steps[0], args.seed);
+        config.train.precision = precision;
         let start = Dit::init(&config.model, config.init, args.seed, &device)?;
         let folder = out.join(folder);
         let run = Run::create(&folder, config.clone(), start)?;
@@ -167,6 +172,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
         objective: config.train.objective,
         sampling: sampling(),
+        precision,
         seed: args.seed,
         repeats: effort.repeats,
     };

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Objective, Sampling, Schedule};
-use learngene_nn::Dit;
+use learngene_nn::{Dit, Mode, Precision};
 use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
 
 /// The tailor, if any, that runs for images of a class.
@@ -18,6 +18,8 @@ pub struct Lab {
     pub objective: Objective,
     /// How images are drawn.
     pub sampling: Sampling,
+    /// What products round their factors to while images are drawn; losses are in 32 bits.
+    pub precision: Precision,
     /// Seed of the noise that images are drawn from.
     pub seed: u64,
     /// (time, noise) draws of each image.
@@ -77,6 +79,10 @@ impl Lab {
             seed: self.seed,
         };
         let target = self.objective.target;
-        Ok(generate(model, &self.schedule, target, &how, &requests)?)
+        let model = model.clone().in_mode(Mode {
+            precision: self.precision,
+            ..Mode::default()
+        });
+        Ok(generate(&model, &self.schedule, target, &how, &requests)?)
     }
 }

@@ -10,7 +10,7 @@ use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::Schedule;
 use learngene_eval::metrics::{Bootstrap, Features, Pair, frechet_distance, kernel_distance};
 use learngene_formats::ImageArchive;
-use learngene_nn::Dit;
+use learngene_nn::{Dit, Precision};
 use learngene_train::{Gating, RunConfig};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,7 @@ pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
         schedule: Schedule::new(train.schedule, train.diffusion_steps)?,
         objective: train.objective,
         sampling: judging.sampling(),
+        precision: Precision::F32,
         seed: NOISE,
         repeats: judging.repeats,
     })

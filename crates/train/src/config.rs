@@ -398,19 +398,22 @@ impl TrainConfig {
         }
         Ok(())
     }
+}
 
-    /// Refuses a precision that a device does not compute in.
-    pub fn check_device(&self, device: &Device) -> Result<()> {
-        if self.precision.is_available(device) {
-            return Ok(());
-        }
-        let message = "`train.precision` is bf16, which takes a CPU with AVX512-BF16: this device computes in f32 \
-             (--precision f32, or `precision` in the config.toml of a run to resume)";
-        Err(Error::Config {
-            path: None,
-            message: message.into(),
-        })
+/// Refuses a precision that a device does not compute in.
+///
+/// # Errors
+/// bf16 without AVX512-BF16.
+pub fn require_precision(precision: Precision, device: &Device) -> Result<()> {
+    if precision.is_available(device) {
+        return Ok(());
     }
+    let message = "precision is bf16, which takes a CPU with AVX512-BF16; this device computes in f32: use --precision \
+         f32, or `train.precision = \"f32\"` in the config.toml of a run to resume";
+    Err(Error::Config {
+        path: None,
+        message: message.into(),
+    })
 }
 
 impl RunConfig {

@@ -22,7 +22,7 @@ pub mod tensorboard;
 mod trainer;
 pub mod weights;
 
-pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable};
+pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable, require_precision};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Gating, evaluate};
 pub use events::Event;

@@ -1,7 +1,7 @@
 //! Training without a folder, a step at a time.
 
 use crate::{
-    config::TrainConfig,
+    config::{TrainConfig, require_precision},
     error::Result,
     evaluate::{Evaluation, Gating, evaluate},
     optimiser::AdamW,
@@ -80,7 +80,7 @@ impl<'a> Trainer<'a> {
         config: TrainConfig,
         dataset: &'a Dataset,
     ) -> Result<Self> {
-        config.check_device(&state.model().device())?;
+        require_precision(config.precision, &state.model().device())?;
         Ok(Self {
             schedule: Schedule::new(config.schedule, config.diffusion_steps)?,
             batches: Batches::new(dataset, config.order(), config.seed, config.flip)?,

@@ -7,7 +7,8 @@ use crate::failure::Result;
 use learngene_data::{Image, image::encode_png};
 use learngene_eval::report::{Block, Curve, Figure, Gallery, Png, Section, Series, Table};
 use learngene_eval::{Rate, Rates, Report};
-use learngene_train::{Evaluation, Event};
+use learngene_nn::Precision;
+use learngene_train::{Evaluation, Event, TrainConfig};
 
 /// The whole page.
 pub fn report(f: &Findings) -> Result<Report> {
@@ -132,10 +133,18 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
         ),
         ("learning rate", train.lr.to_string()),
         ("schedule", train.schedule.to_string()),
+        ("precision of products", precision(train).into()),
         ("seed", train.seed.to_string()),
     ]
     .map(|(k, v)| (k.to_owned(), v))
     .to_vec()
+}
+
+fn precision(train: &TrainConfig) -> &'static str {
+    match train.precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16; losses in f32",
+    }
 }
 
 fn sizes(f: &Findings) -> Table {

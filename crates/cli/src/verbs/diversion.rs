@@ -8,6 +8,7 @@ use learngene_compare::Lab;
 use learngene_diffusion::Schedule;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
 use learngene_eval::{Rates, Report};
+use learngene_nn::Precision;
 use learngene_train::{Evaluation, Gating};
 use learngene_transfer::{Anatomy, MATRICES, Matrix};
 use serde::Serialize;
@@ -39,6 +40,7 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
         schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
         objective: config.train.objective,
         sampling: quickstart::sampling(),
+        precision: Precision::F32,
         seed: args.seed,
         repeats: quality::REPEATS,
     };

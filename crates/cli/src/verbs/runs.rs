@@ -6,7 +6,7 @@ use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Run, RunConfig};
+use learngene_train::{DataConfig, Run, RunConfig, require_precision};
 use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -114,7 +114,7 @@ fn method_settings(args: &args::Transfer) -> Result<(BTreeMap<String, String>, V
 fn create(folder: &Path, config: RunConfig, model: Dit, dataset: &Dataset) -> Result<Run> {
     let train = &config.train;
     train.validate()?;
-    train.check_device(&model.device())?;
+    require_precision(train.precision, &model.device())?;
     Schedule::new(train.schedule, train.diffusion_steps)?;
     Batches::new(dataset, train.order(), train.seed, train.flip)?;
     Ok(Run::create(folder, config, model)?)

@@ -5,20 +5,15 @@ use crate::{args, model, output};
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::ImageArchive;
-use learngene_nn::{Blend, Dit, Mode, Precision};
-use learngene_train::{Generation, Request, generate};
+use learngene_nn::{Blend, Dit, Mode};
+use learngene_train::{Generation, Request, generate, require_precision};
 
 /// `sample`.
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let how = generation(args)?;
     let (config, model) = model::load(&args.model, &model::device(device)?)?;
-    let precision = Precision::from(args.precision);
-    if !precision.is_available(&model.device()) {
-        return Err(Failure::Usage(
-            "--precision bf16 takes a CPU with AVX512-BF16; without it images are drawn in f32"
-                .into(),
-        ));
-    }
+    let precision = args.precision.into();
+    require_precision(precision, &model.device())?;
     let model = model.in_mode(Mode {
         precision,
         ..Mode::default()
