@@ -19,7 +19,10 @@ mod json_header;
 pub mod manifest;
 pub mod npz;
 pub mod retention;
+pub mod shards;
+pub mod torch;
 pub mod weights;
+mod zip;
 
 pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, Checkpoints, Found};

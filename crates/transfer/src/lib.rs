@@ -13,6 +13,7 @@ mod budget;
 mod energy;
 mod error;
 mod factors;
+pub mod interop;
 mod methods;
 mod settings;
 mod ship;
