@@ -157,6 +157,8 @@ pub enum Verb {
     Transfer(Transfer),
     /// Work what a method added into ordinary weights.
     Merge(Merge),
+    /// Make learngene and tailors of a dense model's matrices.
+    Factorise(Factorise),
     /// Make a model of the weights of another program: diffusers, DiT, LoRA.
     Import(Import),
     /// Write a model for another program.
@@ -505,6 +507,39 @@ pub struct Merge {
     /// File to write; one that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+const ABOUT_FACTORISE: &str = "Examples:
+  learngene factorise dit.safetensors --rank-split 256,0 --out factorised.safetensors
+  learngene factorise runs/dense --rank-split 96,8 --fine-tune 200 --out runs/factorised
+
+The largest N_G singular components of every matrix become the learngene, the next N_T the tailor that every class starts \
+with; a model's own tailors are kept. Fine-tuning trains everything, on the classes and by the settings of the model.";
+
+/// Options of `factorise`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_FACTORISE)]
+pub struct Factorise {
+    /// A run folder, a checkpoint or a safetensors file of a dense model.
+    pub model: PathBuf,
+    /// Components of the learngene and of a tailor in every matrix.
+    #[arg(long, value_name = "N_G,N_T")]
+    pub rank_split: String,
+    /// Steps to train afterwards; --out is then the folder of the run.
+    #[arg(long, value_name = "STEPS")]
+    pub fine_tune: Option<u64>,
+    /// Where the images to fine-tune on come from; those of the model's own training by default.
+    #[arg(long, value_name = "SOURCE", requires = "fine_tune")]
+    pub data: Option<String>,
+    /// Peak learning rate of fine-tuning; that of the model's own training by default.
+    #[arg(long, requires = "fine_tune")]
+    pub lr: Option<f64>,
+    /// File to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Print energy and differences as one JSON document.
+    #[arg(long, conflicts_with = "fine_tune")]
+    pub json: bool,
 }
 
 const ABOUT_IMPORT: &str = "Examples:

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Curve(curve) => verbs::curve(&curve, &args.device),
         Verb::Transfer(transfer) => verbs::transfer(&transfer, &args.device),
         Verb::Merge(merge) => verbs::merge(&merge, &args.device),
+        Verb::Factorise(factorise) => verbs::factorise(&factorise, &args.device),
         Verb::Import(import) => verbs::import(&import, &args.device),
         Verb::Export(export) => verbs::export(&export, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),

@@ -10,9 +10,8 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stderr,
-    reason = "helpers of tests may panic and say why they skip, as tests do"
+    reason = "helpers of tests may say why they skip, and panic as tests do"
 )]
 
 mod common;
@@ -126,6 +125,19 @@ for folder in Path("exported/tailors").iterdir():
 save_file(answers, "answers.safetensors")
 "#;
 
+/// Loads a .pt, and finds the tensors of the folder for diffusers in it.
+const LOAD_DIT: &str = r#"
+import torch
+from safetensors.torch import load_file
+
+dit = torch.load("dit.pt", weights_only=True)
+folder = load_file("exported/transformer/diffusion_pytorch_model.safetensors")
+qkv = torch.cat([folder[f"transformer_blocks.3.attn1.to_{x}.weight"] for x in "qkv"])
+assert torch.equal(dit["blocks.3.attn.qkv.weight"], qkv)
+assert torch.equal(dit["x_embedder.proj.weight"], folder["pos_embed.proj.weight"])
+assert dit["pos_embed"].shape == (1, 64, 96) and len(dit) == 1 + 2 + 4 + 1 + 4 + 4 * 10, len(dit)
+"#;
+
 #[test]
 fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
     let Some(python) = python() else { return };
@@ -166,6 +178,13 @@ fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
     };
     fs::write(folder.join("ask.py"), [learngene, tailor, ASK].concat()).unwrap();
     run_python(&python, folder, &["ask.py"]);
+
+    succeeds(
+        folder,
+        &["export", "base", "--format", "dit", "--out", "dit.pt"],
+    );
+    fs::write(folder.join("dit.py"), LOAD_DIT).unwrap();
+    run_python(&python, folder, &["dit.py"]);
 
     let answers = container::read(folder.join("answers.safetensors"))
         .unwrap()

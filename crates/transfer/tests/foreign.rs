@@ -6,13 +6,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use learngene_formats::container;
+use learngene_formats::{container, torch};
 use learngene_nn::{
     AdaLn, ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, Sharing, TimeCode, params,
 };
 use learngene_train::{DataConfig, RunConfig, TrainConfig};
 use learngene_transfer::interop::{
-    diffusers,
+    checkpoint, diffusers,
     lora::{self, Lora},
 };
 use std::fs;
@@ -153,6 +153,86 @@ fn what_was_read_is_written_to_the_bit() {
     let (again, copy) = diffusers::read(&found, &Device::flex()).unwrap();
     assert_eq!(again, config);
     assert_eq!(params::values(&copy), params::values(&model));
+}
+
+#[test]
+fn a_checkpoint_of_dit_computes_what_dit_does() {
+    let device = Device::flex();
+    let path = fixture("dit.pt");
+    let (config, model) = checkpoint::read(&path, None, Some(2), &device).unwrap();
+    assert_eq!(
+        (config.model.time_code, config.model.mlp_norm_eps),
+        (TimeCode::Dit, None)
+    );
+    assert_eq!(
+        (config.model.input, config.model.num_classes),
+        ([3, 8, 8], 5)
+    );
+    assert!(config.model.learn_sigma && config.train.objective.learned_variance);
+    close(&said(&model, &[]), &answer("dit"));
+    assert!(difference(&answer("out"), &answer("dit")) > TOLERANCE);
+
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("written.pt");
+    checkpoint::write(&config, &model, &written).unwrap();
+    let read = |path: &Path| torch::read(path, None).unwrap();
+    let (mut ours, mut theirs) = (read(&written), read(&path));
+    // Computed, and only within rounding the same.
+    let positions = [&mut ours, &mut theirs].map(|t| t.remove("pos_embed").unwrap());
+    close(&positions[0].values, &positions[1].values);
+    assert_eq!(ours, theirs);
+    let (_, again) = checkpoint::read(&written, None, Some(2), &device).unwrap();
+    assert_eq!(params::values(&again), params::values(&model));
+}
+
+#[test]
+fn checkpoints_that_are_no_dit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.pt");
+    let original = torch::read(&fixture("dit.pt"), None).unwrap();
+    let refused = |heads, parts: &[&str]| {
+        let error = checkpoint::read(&path, None, heads, &Device::flex())
+            .err()
+            .unwrap()
+            .to_string();
+        for part in parts {
+            assert!(error.contains(part), "`{error}` does not say `{part}`");
+        }
+    };
+    torch::write(&path, &original).unwrap();
+    refused(None, &["width 16 is of no published size", "--heads"]);
+    refused(Some(3), &["16 with 3 heads"]);
+    let mut moved = original.clone();
+    moved.get_mut("pos_embed").unwrap().values[20] += 0.01;
+    torch::write(&path, &moved).unwrap();
+    refused(Some(2), &["`pos_embed` is not the fixed code"]);
+    let mut lost = original.clone();
+    lost.remove("blocks.0.mlp.fc1.bias");
+    lost.insert("y_embedder.extra".into(), original["pos_embed"].clone());
+    lost.get_mut("blocks.1.attn.qkv.bias").unwrap().shape = vec![3, 16];
+    torch::write(&path, &lost).unwrap();
+    refused(
+        Some(2),
+        &[
+            "missing 1: blocks.0.mlp.fc1.bias",
+            "unexpected 1: y_embedder.extra",
+            "blocks.1.attn.qkv.bias expected [48] found [3, 16]",
+        ],
+    );
+    let mut deep = original.clone();
+    deep.insert(
+        "blocks.18446744073709551615.x".into(),
+        original["pos_embed"].clone(),
+    );
+    torch::write(&path, &deep).unwrap();
+    refused(Some(2), &["depth", "at most 1024"]);
+    let mut unlike = original;
+    unlike.remove("x_embedder.proj.weight");
+    torch::write(&path, &unlike).unwrap();
+    refused(
+        Some(2),
+        &["has no `x_embedder.proj.weight`, so it is no checkpoint of DiT"],
+    );
 }
 
 #[test]

@@ -5,8 +5,10 @@
     v/bin/python diffusers_dit.py adapters MODEL FOLDER   random LoRA on it and their answers
     v/bin/python diffusers_dit.py again MODEL FOLDER      the answers of another model to the same questions
 
+    v/bin/python diffusers_dit.py dit MODEL FOLDER        a .pt with DiT's names, and its answers
+
 The committed fixture is `make ../fixtures/diffusers tiny`, then `adapters ../fixtures/diffusers/transformer
-../fixtures/diffusers`.
+../fixtures/diffusers` and `dit` with the same.
 """
 
 import sys
@@ -62,6 +64,38 @@ def adapters(path, folder):
     save_file(asked, f"{folder}/answers.safetensors")
 
 
+def dit(path, folder):
+    """The same weights under the names of the published checkpoints, and with DiT's code of times and epsilon."""
+    model = DiTTransformer2DModel.from_pretrained(path, norm_eps=1e-6)
+    for block in model.transformer_blocks:
+        block.norm1.emb.time_proj.downscale_freq_shift = 0
+    asked = load_file(f"{folder}/answers.safetensors")
+    asked["dit"] = answer(model, asked)
+    save_file(asked, f"{folder}/answers.safetensors")
+
+    theirs, ours = model.state_dict(), {"pos_embed": model.pos_embed.pos_embed}
+
+    def move(name, *olds):
+        for part in ["weight", "bias"]:
+            ours[f"{name}.{part}"] = torch.cat([theirs[f"{old}.{part}"] for old in olds])
+
+    move("x_embedder.proj", "pos_embed.proj")
+    move("t_embedder.mlp.0", "transformer_blocks.0.norm1.emb.timestep_embedder.linear_1")
+    move("t_embedder.mlp.2", "transformer_blocks.0.norm1.emb.timestep_embedder.linear_2")
+    table = "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"
+    ours["y_embedder.embedding_table.weight"] = theirs[table]
+    move("final_layer.adaLN_modulation.1", "proj_out_1")
+    move("final_layer.linear", "proj_out_2")
+    for i in range(model.config.num_layers):
+        old = f"transformer_blocks.{i}"
+        move(f"blocks.{i}.attn.qkv", *[f"{old}.attn1.to_{x}" for x in "qkv"])
+        move(f"blocks.{i}.attn.proj", f"{old}.attn1.to_out.0")
+        move(f"blocks.{i}.mlp.fc1", f"{old}.ff.net.0.proj")
+        move(f"blocks.{i}.mlp.fc2", f"{old}.ff.net.2")
+        move(f"blocks.{i}.adaLN_modulation.1", f"{old}.norm1.linear")
+    torch.save(ours, f"{folder}/dit.pt")
+
+
 def again(path, folder):
     asked = load_file(f"{folder}/answers.safetensors")
     asked["again"] = answer(DiTTransformer2DModel.from_pretrained(path), asked)
@@ -69,4 +103,4 @@ def again(path, folder):
 
 
 if __name__ == "__main__":
-    {"make": make, "adapters": adapters, "again": again}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "adapters": adapters, "again": again, "dit": dit}[sys.argv[1]](*sys.argv[2:])
