@@ -255,6 +255,10 @@ fn hostile_files_are_refused_and_leave_nothing_behind() {
         folder,
         &words("export evil.safetensors --format diffusers --out exported"),
     );
+    succeeds(
+        folder,
+        &words("sample evil.safetensors --class c --count 1 --steps 2 --out c.png"),
+    );
     let mut names: Vec<_> = fs::read_dir(folder.join("exported/tailors"))
         .unwrap()
         .collect();

@@ -17,7 +17,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{pretrain, succeeds};
+use common::{fails, pretrain, succeeds};
 use learngene_formats::container::{self, Contents, TensorEntry};
 use learngene_nn::{ClassGate, Conditions, Dit, params};
 use learngene_train::{checkpoint, weights};
@@ -248,6 +248,10 @@ fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
         &[script, "again", "exported/transformer", "."],
     );
 
+    let draw: Vec<&str> = "sample s.safetensors --class 3 --out x.png"
+        .split(' ')
+        .collect();
+    fails(folder, &draw, 2, &["latents of 4 channels"]);
     let asked = container::read(folder.join("answers.safetensors"))
         .unwrap()
         .tensors;

@@ -2,44 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use burn::tensor::{Device, Distribution, Tensor};
-use learngene_nn::{ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, params};
-use learngene_train::{DataConfig, RunConfig, TrainConfig};
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{WIDTH, difference, filled, shape};
+use learngene_nn::{ClassGate, Conditions, Dit, RankSplit, params};
+use learngene_train::RunConfig;
 use learngene_transfer::factorise;
-
-const WIDTH: usize = 24;
-
-/// A dense model of three classes with tailors of that rank, no parameter at its start.
-fn dense(tailor_rank: usize) -> (RunConfig, Dit) {
-    let shape = DitConfig {
-        hidden: WIDTH,
-        heads: 3,
-        depth: 2,
-        ..DitConfig::from_size("dit-micro/2", [3, 8, 8], 3).unwrap()
-    };
-    let config = RunConfig {
-        data: DataConfig {
-            source: "builtin:emoji".into(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-        },
-        train: TrainConfig::default(),
-        model: shape.with_tailors(tailor_rank).unwrap(),
-        init: FactorInit::ZeroStart,
-        classes: ["a", "b", "c"].map(String::from).to_vec(),
-        method: None,
-    };
-    let device = Device::flex();
-    let model = Dit::init(&config.model, config.init, 3, &device).unwrap();
-    let mut values = params::values(&model);
-    for value in values.values_mut() {
-        let noise = Distribution::Normal(0.0, 0.2);
-        value.values = params::to_vec(Tensor::<1>::random([value.values.len()], noise, &device));
-    }
-    (config, params::replace(model, &values).unwrap())
-}
 
 fn said(model: &Dit, class: Option<usize>) -> Vec<f32> {
     let conditions = Conditions {
@@ -51,37 +20,29 @@ fn said(model: &Dit, class: Option<usize>) -> Vec<f32> {
     params::to_vec(model.forward(x, &conditions).unwrap())
 }
 
-fn apart(a: &[f32], b: &[f32]) -> f32 {
-    let largest = b.iter().fold(0.0, |m: f32, x| m.max(x.abs()));
-    a.iter()
-        .zip(b)
-        .fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()))
-        / largest
-}
-
 fn split(learngene: usize, tailor: usize) -> RankSplit {
     RankSplit { learngene, tailor }
 }
 
 #[test]
 fn all_components_are_the_model_whether_a_tailor_has_some_of_them_or_not() {
-    let (config, model) = dense(0);
+    let (config, model) = filled(shape());
     let (whole, same, kept) = factorise(&config, &model, split(WIDTH, 0)).unwrap();
     assert_eq!(whole.model.learngene_rank(), Some(WIDTH));
-    assert!(apart(&said(&same, Some(1)), &said(&model, Some(1))) < 1e-4);
+    assert!(difference(&said(&same, Some(1)), &said(&model, Some(1))) < 1e-4);
     assert!(kept.labelled < 1e-4 && kept.unlabelled < 1e-4, "{kept:?}");
     assert!(kept.energy.iter().all(|e| (e.learngene - 1.0).abs() < 1e-5));
 
     let (_, gated, kept) = factorise(&config, &model, split(WIDTH - 4, 4)).unwrap();
-    assert!(apart(&said(&gated, Some(1)), &said(&model, Some(1))) < 1e-4);
-    assert!(apart(&said(&gated, None), &said(&model, None)) > 1e-3);
+    assert!(difference(&said(&gated, Some(1)), &said(&model, Some(1))) < 1e-4);
+    assert!(difference(&said(&gated, None), &said(&model, None)) > 1e-3);
     assert!(kept.labelled < 1e-4 && kept.unlabelled > 1e-3, "{kept:?}");
 }
 
 /// The energy of a truncation is one less the squared distance from the matrix (Eckart and Young).
 #[test]
 fn energy_is_what_the_distance_of_the_matrices_says() {
-    let (config, model) = dense(0);
+    let (config, model) = filled(shape());
     let (_, small, kept) = factorise(&config, &model, split(6, 3)).unwrap();
     let before = params::values(&model);
     for (active, energy) in [
@@ -108,7 +69,7 @@ fn energy_is_what_the_distance_of_the_matrices_says() {
 
 #[test]
 fn tailors_are_kept_and_what_is_no_dense_model_is_refused() {
-    let (config, model) = dense(4);
+    let (config, model) = filled(shape().with_tailors(4).unwrap());
     let (joined, same, _) = factorise(&config, &model, split(WIDTH - 4, 4)).unwrap();
     let (before, after) = (params::values(&model), params::values(&same));
     let tailors = |name: &&String| name.contains(".tailors.");

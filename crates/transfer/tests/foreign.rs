@@ -5,12 +5,15 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+mod common;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{difference, filled, shape};
 use learngene_formats::{container, torch};
 use learngene_nn::{
     AdaLn, ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, Sharing, TimeCode, params,
 };
-use learngene_train::{DataConfig, RunConfig, TrainConfig};
+use learngene_train::RunConfig;
 use learngene_transfer::interop::{
     checkpoint, diffusers,
     lora::{self, Lora},
@@ -60,16 +63,6 @@ fn answer(name: &str) -> Vec<f32> {
         .clone()
 }
 
-fn difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    let largest = b.iter().fold(0.0, |m: f32, x| m.max(x.abs()));
-    let apart = a
-        .iter()
-        .zip(b)
-        .fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
-    apart / largest
-}
-
 fn close(a: &[f32], b: &[f32]) {
     let apart = difference(a, b);
     assert!(apart < TOLERANCE, "{apart:e}");
@@ -79,40 +72,13 @@ fn from_diffusers() -> (RunConfig, Dit) {
     diffusers::read(&fixture("transformer"), &Device::flex()).unwrap()
 }
 
-/// A factorised model with a shared adaLN matrix and tailors of three classes, no parameter at its start.
+/// A factorised model with a shared adaLN matrix and tailors of three classes.
 fn kind() -> (RunConfig, Dit) {
     let split = RankSplit {
         learngene: 8,
         tailor: 3,
     };
-    let shape = DitConfig {
-        hidden: 24,
-        heads: 3,
-        depth: 2,
-        ..DitConfig::from_size("dit-micro/2", [3, 8, 8], 3).unwrap()
-    };
-    let config = RunConfig {
-        data: DataConfig {
-            source: "builtin:emoji".into(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-        },
-        train: TrainConfig::default(),
-        model: shape.with_rank_split(split).unwrap(),
-        init: FactorInit::Orthogonal,
-        classes: ["a", "b", "c"].map(String::from).to_vec(),
-        method: None,
-    };
-    let device = Device::flex();
-    let model = Dit::init(&config.model, config.init, 3, &device).unwrap();
-    let mut values = params::values(&model);
-    for value in values.values_mut() {
-        let noise = Distribution::Normal(0.0, 0.2);
-        value.values = params::to_vec(Tensor::<1>::random([value.values.len()], noise, &device));
-    }
-    (config, params::replace(model, &values).unwrap())
+    filled(shape().with_rank_split(split).unwrap())
 }
 
 #[test]
@@ -359,6 +325,35 @@ fn files_of_kohya_and_diffusers_are_the_same_adapter() {
     // The fixture's alpha is 5.
     let path = renamed(folder.path(), kohya, Some(5.0));
     close(&said(&adapted(&path), &[(0, 1.0)]), &answer("lora-0"));
+    // A file whose matrices have different ranks is one of the largest, filled up with zeros.
+    let mut contents = container::read(&path).unwrap();
+    let tensors = &mut contents.tensors;
+    let first = "lora_unet_transformer_blocks_0_attn1_to_q";
+    let [down, up, alpha] =
+        ["lora_down.weight", "lora_up.weight", "alpha"].map(|end| format!("{first}.{end}"));
+    let entry = |shape: &[usize], values| container::TensorEntry {
+        shape: shape.to_vec(),
+        values,
+    };
+    // A third component of A, and zeros for it in B.
+    let a = [&tensors[&down].values[..], &[9.0; 16]].concat();
+    let b = tensors[&up]
+        .values
+        .chunks(2)
+        .flat_map(|b| [b[0], b[1], 0.0])
+        .collect();
+    tensors.insert(down, entry(&[3, 16], a));
+    tensors.insert(up, entry(&[16, 3], b));
+    tensors.insert(alpha, entry(&[], vec![7.5]));
+    let uneven = folder.path().join("uneven.safetensors");
+    container::write(&uneven, &contents).unwrap();
+    close(&said(&adapted(&uneven), &[(0, 1.0)]), &answer("lora-0"));
+    let change = Lora::read(&uneven, &config.model).unwrap();
+    change
+        .write(&folder.path().join("again"), &config.model)
+        .unwrap();
+    let again = adapted(&folder.path().join("again"));
+    close(&said(&again, &[(0, 1.0)]), &answer("lora-0"));
     // Without one there is no factor, as if alpha were the rank, 2.
     let path = renamed(folder.path(), kohya, Some(2.0));
     let by_two = said(&adapted(&path), &[(0, 1.0)]);

@@ -64,9 +64,9 @@ pub fn read(
         false if part.is_some() => return Err(refuse("a safetensors file has no parts".into())),
         false => container::read(path)?.tensors,
     };
-    let config = unknown_run(shape(&tensors, heads).map_err(refuse)?.config(), path);
+    let shape = shape(&tensors, heads).map_err(refuse)?;
+    let config = unknown_run(shape.config()?, path);
     let model = &config.model;
-    model.validate()?;
     let stored = tensors
         .remove(POSITIONS)
         .map(|t| t.values)

@@ -10,10 +10,10 @@
 
 use super::names::Names;
 use super::plain::plain;
-use super::{Shape, unknown_run};
+use super::{Shape, unknown_run, write_folder};
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use learngene_formats::{atomic::write_bytes_atomically, container, container::Contents, shards};
+use learngene_formats::shards;
 use learngene_nn::{Dit, DitConfig, FactorInit, NORM_EPS, TimeCode, params};
 use learngene_train::{RunConfig, weights};
 use serde_json::{Map, Value, json};
@@ -42,18 +42,8 @@ pub fn find(path: &Path) -> Option<PathBuf> {
 pub fn write(config: &RunConfig, model: &Dit, folder: &Path) -> Result<bool> {
     let (config, values) = plain(config, model)?;
     let tensors = Names::diffusers(&config.model).write(&values)?;
-    let mut text = serde_json::to_string_pretty(&describe(&config)).unwrap_or_default();
-    text.push('\n');
     let folder = folder.join(TRANSFORMER);
-    std::fs::create_dir_all(&folder).map_err(|source| learngene_formats::FormatError::Io {
-        action: "make the folder",
-        path: folder.clone(),
-        source,
-    })?;
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let contents = Contents { metadata, tensors };
-    container::write(folder.join(format!("{WEIGHTS}.safetensors")), &contents)?;
-    write_bytes_atomically(folder.join(CONFIG), text.as_bytes())?;
+    write_folder(&folder, WEIGHTS, tensors, CONFIG, &describe(&config))?;
     Ok(config.model.time_code == TimeCode::Dit)
 }
 
@@ -110,9 +100,7 @@ fn understand(described: &Map<String, Value>, path: &Path) -> Result<RunConfig> 
             "its `_class_name` is {found}, expected DiTTransformer2DModel"
         )));
     }
-    let shape = shape(described).map_err(refuse)?;
-    let model = shape.config();
-    model.validate()?;
+    let model = shape(described).map_err(refuse)?.config()?;
     let Some(ours) = described.get(OURS) else {
         return Ok(unknown_run(model, path.parent().unwrap_or(path)));
     };

@@ -16,9 +16,14 @@ pub mod lora;
 mod names;
 mod plain;
 
+use crate::error::Result;
 use learngene_diffusion::{Objective, ScheduleKind, Target};
-use learngene_nn::{AdaLn, Basis, DitConfig, FactorInit, Sharing, TimeCode};
+use learngene_formats::{
+    FormatError, TensorEntry, atomic::write_bytes_atomically, container, container::Contents,
+};
+use learngene_nn::{DitConfig, FactorInit, TimeCode};
 use learngene_train::{DataConfig, RunConfig, TrainConfig};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a foreign layout tells of a model's shape.
@@ -35,28 +40,22 @@ struct Shape {
 }
 
 impl Shape {
-    /// A dense model of that shape, as DiT is.
-    fn config(&self) -> DitConfig {
-        DitConfig {
+    /// A dense model of that shape; all else is as in the published sizes.
+    fn config(&self) -> Result<DitConfig> {
+        let config = DitConfig {
             input: self.input,
             patch: self.patch,
             hidden: self.hidden,
             depth: self.depth,
             heads: self.heads,
-            mlp_ratio: 4,
             num_classes: self.num_classes,
-            adaln: AdaLn::PerBlock,
             learn_sigma: self.learn_sigma,
             time_code: self.time_code,
             mlp_norm_eps: self.mlp_norm_eps,
-            basis: Basis::Dense,
-            attention_basis: None,
-            tailor_rank: 0,
-            groups: 0,
-            sharing: Sharing::Class,
-            terms: Vec::new(),
-            bottleneck: 0,
-        }
+            ..DitConfig::from_size("dit-s/1", [1, 1, 1], 1)?
+        };
+        config.validate()?;
+        Ok(config)
     }
 }
 
@@ -85,4 +84,28 @@ fn unknown_run(model: DitConfig, source: &Path) -> RunConfig {
         init: FactorInit::default(),
         method: None,
     }
+}
+
+/// Makes a folder with weights, and the JSON that describes them: last, so that a folder without it is not whole.
+fn write_folder(
+    folder: &Path,
+    weights: &str,
+    tensors: BTreeMap<String, TensorEntry>,
+    description: &str,
+    described: &serde_json::Value,
+) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| FormatError::Io {
+        action: "make the folder",
+        path: folder.into(),
+        source,
+    })?;
+    // PyTorch programs ask for this.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let contents = Contents { metadata, tensors };
+    container::write(folder.join(format!("{weights}.safetensors")), &contents)?;
+    let text = serde_json::to_string_pretty(described).unwrap_or_default() + "\n";
+    Ok(write_bytes_atomically(
+        folder.join(description),
+        text.as_bytes(),
+    )?)
 }
