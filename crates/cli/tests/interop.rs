@@ -199,7 +199,7 @@ fn hostile_files_are_refused_and_leave_nothing_behind() {
         ),
         ("pt/system-legacy.pt", vec!["posix.system"]),
         ("pt/bomb.pt", vec!["is compressed"]),
-        ("pt/shared.pt", vec!["more than twice as large"]),
+        ("pt/shared.pt", vec!["more than twice over"]),
         ("pt/state.pt", vec!["it is no checkpoint of DiT"]),
         ("overlap", vec![weights, "not a valid safetensors file"]),
         ("endless", vec![weights, "1152921504606846976"]),
@@ -237,6 +237,10 @@ fn hostile_files_are_refused_and_leave_nothing_behind() {
         (
             "good/transformer --classes a,b",
             "--classes names 2 classes, the model has 5",
+        ),
+        (
+            "good/transformer --classes a,b,c,b,d",
+            "--classes names `b` twice",
         ),
     ] {
         fails(

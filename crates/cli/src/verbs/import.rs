@@ -29,6 +29,14 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
                 config.classes.len()
             )));
         }
+        if let Some(twice) =
+            (1..args.classes.len()).find(|&i| args.classes[..i].contains(&args.classes[i]))
+        {
+            let twice = &args.classes[twice];
+            return Err(Failure::Usage(format!(
+                "--classes names `{twice}` twice, expected each class once"
+            )));
+        }
         config.classes.clone_from(&args.classes);
     }
     if !wanted.is_empty() {

@@ -2,8 +2,8 @@
 //!
 //! # Threat model
 //! As of [`crate::container`], and: a pickle is read as data (`pickle`), so nothing that it names is called. A ZIP's
-//! members must be stored as they are, which is all that PyTorch writes, so nothing can unfold; and all tensors that are
-//! read may take no more than twice the file, so that no storage can be asked for a thousand times.
+//! members must be stored as they are, which is all that PyTorch writes, so nothing can unfold; and the storages of all
+//! tensors that are read may add up to no more than twice the file, so that none can be asked for a thousand times.
 
 mod legacy;
 mod pickle;
@@ -95,8 +95,9 @@ fn tensors(
         let values = shape
             .iter()
             .try_fold(1usize, |n, &side| n.checked_mul(side));
-        let span = values.and_then(|n| Some((*offset, n, offset.checked_add(n)?)));
-        let Some((offset, values, _)) = span.filter(|&(.., end)| end <= *count) else {
+        let whole = count.checked_mul(size);
+        let span = values.and_then(|n| Some((n, whole?, offset.checked_add(n)?)));
+        let Some((values, whole, _)) = span.filter(|&(.., end)| end <= *count) else {
             return Err(invalid(format!(
                 "`{name}` of shape {shape:?} is larger than its storage"
             )));
@@ -106,17 +107,11 @@ fn tensors(
                 "`{name}` is a view with strides {strides:?}: save it as a tensor of its own"
             )));
         }
-        let taken = (values as u64).saturating_mul(size as u64);
-        room = room.checked_sub(taken).ok_or_else(|| {
-            invalid("its tensors together are more than twice as large as the file")
+        room = room.checked_sub(whole as u64).ok_or_else(|| {
+            invalid("its tensors share their storages more than twice over: save each as one of its own")
         })?;
-        let bytes = place.read(
-            file,
-            length,
-            key,
-            count.saturating_mul(size),
-            (offset * size, values * size),
-        )?;
+        let range = (offset * size, values * size);
+        let bytes = place.read(file, length, key, whole, range)?;
         let values = to_f32(dtype, &bytes).unwrap_or_default();
         let shape = shape.clone();
         if tensors

@@ -113,10 +113,11 @@ impl Lora {
         }
         mismatch.refuse(path)?;
         let rank = changes.values().map(|c| c.s.len()).max().unwrap_or(0);
-        if rank == 0 {
+        if !(1..=shape.hidden).contains(&rank) {
+            let most = shape.hidden;
             return Err(Error::Import {
                 path: path.into(),
-                reason: "it changes no matrix".into(),
+                reason: format!("its changes have rank {rank}, expected 1 to {most}"),
             });
         }
         for (name, change) in &mut changes {
