@@ -547,8 +547,8 @@ const ABOUT_IMPORT: &str = "Examples:
   learngene import DiT-XL-2-256x256.pt --out dit.safetensors
   learngene import dit.safetensors --tailor 207=lora-retriever/ --tailor 281=tabby.safetensors --out two.safetensors
 
-SOURCE is a folder of diffusers' DiTTransformer2DModel (config.json and safetensors, in shards or not) or of a pipeline with \
-one; a checkpoint with the names of the published DiT, as .pt or safetensors; or a MODEL. All is read as data: nothing in a \
+SOURCE is a folder of diffusers' DiTTransformer2DModel (config.json beside safetensors, in shards or not, or a .bin) or of a \
+pipeline with one; a checkpoint with the names of the published DiT, as .pt or safetensors; or a MODEL. All is read as data: nothing in a \
 file is run.
 
 LORA is a folder of PEFT's (adapter_config.json) or a safetensors file with the names of diffusers or of kohya's scripts.";

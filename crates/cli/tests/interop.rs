@@ -238,6 +238,7 @@ fn hostile_files_are_refused_and_leave_nothing_behind() {
             "good/transformer --classes a,b",
             "--classes names 2 classes, the model has 5",
         ),
+        ("good/lora-0", "is an adapter: give the model it is for"),
         (
             "good/transformer --classes a,b,c,b,d",
             "--classes names `b` twice",

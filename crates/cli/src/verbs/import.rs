@@ -73,6 +73,12 @@ fn read(args: &args::Import, device: &Device) -> Result<(RunConfig, Dit)> {
     if let Some(folder) = diffusers::find(&args.source) {
         return Ok(diffusers::read(&folder, device)?);
     }
+    if lora::is_folder_of_one(&args.source) {
+        return Err(Failure::Usage(format!(
+            "{0} is an adapter: give the model it is for, and --lora {0} or --tailor CLASS={0}",
+            args.source.display()
+        )));
+    }
     if of_checkpoint {
         let part = args.part.as_deref();
         return Ok(checkpoint::read(&args.source, part, args.heads, device)?);

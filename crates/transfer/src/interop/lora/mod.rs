@@ -13,7 +13,7 @@ use crate::factors::Components;
 use learngene_nn::{Dit, DitConfig, FactorInit, Sharing, params};
 use learngene_train::RunConfig;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The description of a PEFT adapter.
 const CONFIG: &str = "adapter_config.json";
@@ -28,6 +28,11 @@ pub struct Lora {
     /// By the name of the matrix, all of this rank, so that it can be a tailor.
     changes: BTreeMap<String, Components>,
     rank: usize,
+}
+
+/// Whether a path is a folder of PEFT's.
+pub fn is_folder_of_one(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
 }
 
 /// The adapters that a model's tailors are, with the class of each: one for each class, or one without if classes share
