@@ -10,7 +10,7 @@ use crate::factors::{Components, svd};
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::{Purpose, Stream};
 use learngene_nn::{
-    ClassGate, Conditions, Dit, FactorInit, RankSplit,
+    ClassGate, Conditions, Dit, FactorInit, RankSplit, Sharing,
     params::{self, Values},
     term::SITES,
 };
@@ -58,7 +58,7 @@ pub fn factorise(
         expected: expected.into(),
     };
     let adapted = shape.bottleneck > 0 || !shape.terms.is_empty();
-    let shares_a_tailor = shape.groups != 0 && shape.groups != shape.num_classes;
+    let shares_a_tailor = shape.sharing != Sharing::Class;
     if shape.learngene_rank().is_some() || shape.attention_basis.is_some() {
         return Err(request("model", "a factorised one".into(), "a dense one"));
     }

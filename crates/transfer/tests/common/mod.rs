@@ -4,7 +4,9 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use learngene_formats::container;
-use learngene_nn::{ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, params};
+use learngene_nn::{
+    ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, Superclass, params,
+};
 use learngene_train::{DataConfig, RunConfig, TrainConfig};
 use learngene_transfer::interop::diffusers;
 use std::path::{Path, PathBuf};
@@ -110,11 +112,17 @@ pub fn from_diffusers() -> (RunConfig, Dit) {
     diffusers::read(&fixture("transformer"), &Device::flex()).unwrap()
 }
 
-/// A factorised model with a shared adaLN matrix and tailors of three classes.
+/// A factorised model with a shared adaLN matrix and tailors of three classes, of which the first and the last share
+/// another one, group 3.
 pub fn kind() -> (RunConfig, Dit) {
     let split = RankSplit {
         learngene: 8,
         tailor: 3,
     };
-    filled(shape().with_rank_split(split).unwrap())
+    let superclass = Superclass {
+        name: "x".into(),
+        classes: vec![0, 2],
+    };
+    let shape = shape().with_rank_split(split).unwrap();
+    filled(shape.with_superclasses(vec![superclass]).unwrap())
 }

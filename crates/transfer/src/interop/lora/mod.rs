@@ -35,32 +35,43 @@ pub fn is_folder_of_one(path: &Path) -> bool {
     path.join(CONFIG).is_file()
 }
 
-/// The adapters that a model's tailors are, with the class of each: one for each class, or one without if classes share
-/// it.
+/// The adapters that a model's tailors are, with the class of each: one for each class, with the components of its
+/// superclass too, or one without if classes share it.
 pub fn of_model(config: &RunConfig, model: &Dit) -> Vec<(Option<String>, Lora)> {
     let shape = &config.model;
     let values = params::values(model);
-    let tailor = |group: usize| {
+    let adapter = |class: Option<usize>, groups: &[usize]| {
         let mut changes = BTreeMap::new();
         for (name, ..) in matrices(shape) {
             let rows = |part: &str| {
                 let stored = values.get(&format!("{name}.tailors.{part}"));
                 let stored = stored.map_or(&[][..], |v| &v.values);
                 let size = stored.len() / shape.groups;
-                stored[group * size..(group + 1) * size].to_vec()
+                let of_group = |&g: &usize| &stored[g * size..(g + 1) * size];
+                groups.iter().flat_map(of_group).copied().collect()
             };
-            let [u, s, v] = ["u", "s", "v"].map(rows);
+            let [u, s, v]: [Vec<f32>; 3] = ["u", "s", "v"].map(rows);
             changes.insert(name, Components { u, s, v });
         }
-        let class = (shape.sharing == Sharing::Class).then(|| config.classes[group].clone());
         let lora = Lora {
             path: PathBuf::new(),
             changes,
-            rank: shape.tailor_rank,
+            rank: shape.tailor_rank * groups.len(),
         };
-        (class, lora)
+        (class.map(|c| config.classes[c].clone()), lora)
     };
-    (0..shape.groups).map(tailor).collect()
+    let of_class = |class: usize| {
+        let superclass = shape
+            .superclass_of(class)
+            .map(|s| shape.group_of_superclass(s));
+        let groups: Vec<usize> = superclass.into_iter().chain([class]).collect();
+        adapter(Some(class), &groups)
+    };
+    match (shape.groups, shape.sharing) {
+        (0, _) => Vec::new(),
+        (_, Sharing::Class) => (0..shape.num_classes).map(of_class).collect(),
+        (_, Sharing::Labelled | Sharing::Every) => vec![adapter(None, &[0])],
+    }
 }
 
 /// The model with these changes as tailors: one that all samples share, or those of some classes, the others' being
