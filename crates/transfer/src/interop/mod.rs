@@ -69,6 +69,7 @@ fn unknown_run(model: DitConfig, source: &Path) -> RunConfig {
             image_size: None,
             channels: None,
             class_map: None,
+            images_per_class: None,
         },
         train: TrainConfig {
             schedule: ScheduleKind::Linear,

@@ -36,6 +36,7 @@ pub fn filled(model: DitConfig) -> (RunConfig, Dit) {
             image_size: None,
             channels: None,
             class_map: None,
+            images_per_class: None,
         },
         train: TrainConfig::default(),
         model,
