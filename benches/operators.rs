@@ -362,7 +362,7 @@ mod transformer_block {
         let plan = case.plan();
         let settings = BlockSettings {
             heads: case.heads,
-            eps: EPS,
+            eps: [EPS; 2],
             mode: Mode::default(),
         };
         time(bencher, case, &shapes(case), |x| {

@@ -157,6 +157,12 @@ pub enum Verb {
     Transfer(Transfer),
     /// Work what a method added into ordinary weights.
     Merge(Merge),
+    /// Make learngene and tailors of a dense model's matrices.
+    Factorise(Factorise),
+    /// Make a model of the weights of another program: diffusers, DiT, LoRA.
+    Import(Import),
+    /// Write a model for another program.
+    Export(Export),
     /// Generate images.
     Sample(Sample),
     /// Judge generated images beside real ones.
@@ -504,6 +510,108 @@ pub struct Merge {
     /// File to write; one that is there is replaced.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+const ABOUT_FACTORISE: &str = "Examples:
+  learngene factorise dit.safetensors --rank-split 256,0 --out factorised.safetensors
+  learngene factorise runs/dense --rank-split 96,8 --fine-tune 200 --out runs/factorised
+
+The largest N_G singular components of every matrix become the learngene, the next N_T the tailor that every class starts \
+with; a model's own tailors are kept. Fine-tuning trains everything, on the classes and by the settings of the model.";
+
+/// Options of `factorise`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_FACTORISE)]
+pub struct Factorise {
+    /// A run folder, a checkpoint or a safetensors file of a dense model.
+    pub model: PathBuf,
+    /// Components of the learngene and of a tailor in every matrix.
+    #[arg(long, value_name = "N_G,N_T")]
+    pub rank_split: String,
+    /// Steps to train afterwards; --out is then the folder of the run.
+    #[arg(long, value_name = "STEPS")]
+    pub fine_tune: Option<u64>,
+    /// Where the images to fine-tune on come from; those of the model's own training by default.
+    #[arg(long, value_name = "SOURCE", requires = "fine_tune")]
+    pub data: Option<String>,
+    /// Peak learning rate of fine-tuning; that of the model's own training by default.
+    #[arg(long, requires = "fine_tune")]
+    pub lr: Option<f64>,
+    /// File to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Print energy and differences as one JSON document.
+    #[arg(long, conflicts_with = "fine_tune")]
+    pub json: bool,
+}
+
+const ABOUT_IMPORT: &str = "Examples:
+  learngene import DiT-XL-2-256/ --out dit.safetensors
+  learngene import DiT-XL-2-256x256.pt --out dit.safetensors
+  learngene import dit.safetensors --tailor 207=lora-retriever/ --tailor 281=tabby.safetensors --out two.safetensors
+
+SOURCE is a folder of diffusers' DiTTransformer2DModel (config.json beside safetensors, in shards or not, or a .bin) or of a \
+pipeline with one; a checkpoint with the names of the published DiT, as .pt or safetensors; or a MODEL. All is read as data: nothing in a \
+file is run.
+
+LORA is a folder of PEFT's (adapter_config.json) or a safetensors file with the names of diffusers or of kohya's scripts.";
+
+/// Options of `import`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_IMPORT)]
+pub struct Import {
+    /// Weights of another program, or a MODEL to put LoRA on.
+    pub source: PathBuf,
+    /// Names of the classes in the order of their numbers, with commas; the numbers if nothing else is known.
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub classes: Vec<String>,
+    /// Part of a training checkpoint to take [default: ema, model or state_dict, the first that is there].
+    #[arg(long, value_name = "NAME")]
+    pub part: Option<String>,
+    /// Attention heads of a .pt, which does not say; by default those of the published size of its width.
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// A LoRA as the tailor of a class; may be repeated. Classes without one get a tailor of zeros.
+    #[arg(long, value_name = "CLASS=LORA")]
+    pub tailor: Vec<String>,
+    /// A LoRA as one tailor that all images share.
+    #[arg(long, value_name = "LORA", conflicts_with = "tailor")]
+    pub lora: Option<PathBuf>,
+    /// File to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+const ABOUT_EXPORT: &str = "Examples:
+  learngene export runs/kind --format diffusers --out exported
+  learngene export runs/dense --format dit --out dense.pt
+
+diffusers: DIR/transformer is the learngene multiplied out, as a DiTTransformer2DModel; DIR/tailors/CLASS is the tailor of \
+each class, a LoRA for PEFT. docs/python.md shows how they are loaded.
+
+dit: a .pt with the names of the published DiT checkpoints, without tailors.";
+
+/// Options of `export`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_EXPORT)]
+pub struct Export {
+    /// A run folder, a checkpoint or a safetensors file.
+    pub model: PathBuf,
+    /// For whom.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub format: Format,
+    /// What to write: for diffusers a folder that is not there yet or is empty, for dit a file.
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+}
+
+/// Formats of other programs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A folder for diffusers and PEFT.
+    Diffusers,
+    /// A .pt with the names of the published DiT checkpoints.
+    Dit,
 }
 
 /// Options of `sample`.

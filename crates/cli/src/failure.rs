@@ -183,7 +183,7 @@ impl Failure {
                 | Data::NoPartition { .. }
                 | Data::Setting { .. },
             ) => USAGE,
-            Self::Transfer(Transfer::Setting { .. }) => FILE,
+            Self::Transfer(Transfer::Setting { .. } | Transfer::Import { .. }) => FILE,
             Self::Transfer(_) => USAGE,
             Self::Write { .. }
             | Self::Read { .. }

@@ -23,6 +23,7 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 
+use crate::atomic::write_atomically;
 use crate::decode::to_f32;
 use crate::error::{FormatError, Result};
 use crate::json_header::{HeaderIn, METADATA_KEY};
@@ -69,6 +70,19 @@ pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>>
     let path = path.as_ref();
     let (mut file, length) = open(path)?;
     Ok(read_layout(&mut file, length, path)?.metadata)
+}
+
+/// Writes a plain safetensors file, as other programs read it, whole or not at all.
+///
+/// # Errors
+/// [`FormatError::ValueCount`] or [`FormatError::Name`] for contents that cannot be stored; those of
+/// [`write_atomically`].
+pub fn write(path: impl AsRef<Path>, contents: &Contents) -> Result<()> {
+    let header = encode_header(&contents.metadata, &contents.tensors)?;
+    write_atomically(path, |file| {
+        file.write_all(&header)?;
+        write_values(&contents.tensors, file)
+    })
 }
 
 /// Reads from `source`, which holds `length` bytes and is called `path` in errors.

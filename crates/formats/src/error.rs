@@ -1,8 +1,11 @@
 //! The one error type of this crate. Every text names the file and says what to do next.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::container::TensorEntry;
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, FormatError>;
@@ -54,8 +57,16 @@ pub enum FormatError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Weights of another program that cannot be read.
+    #[error("cannot read weights from {}: {reason}", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not, and what would be read.
+        reason: String,
+    },
     /// A valid safetensors file that this project did not write.
-    #[error("{} is a safetensors file without learngene metadata: it was written by another program and has to be imported first", path.display())]
+    #[error("{} is a safetensors file without learngene metadata: it was written by another program and has to be imported first (`learngene import`)", path.display())]
     NotLearngene {
         /// The file.
         path: PathBuf,
@@ -173,6 +184,13 @@ impl FormatError {
         }
     }
 
+    pub(crate) fn foreign(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Foreign {
+            path: path.to_path_buf(),
+            reason: reason.into(),
+        }
+    }
+
     pub(crate) fn malformed(path: &Path, reason: impl Display) -> Self {
         Self::Malformed {
             path: path.to_path_buf(),
@@ -193,6 +211,43 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
+    /// How the tensors differ from those of the expected names and shapes.
+    pub fn between(
+        tensors: &BTreeMap<String, TensorEntry>,
+        expected: &BTreeMap<String, Vec<usize>>,
+    ) -> Self {
+        let mut mismatch = Self::default();
+        for (name, shape) in expected {
+            match tensors.get(name) {
+                None => mismatch.missing.push(name.clone()),
+                Some(found) if found.shape != *shape => {
+                    let found = found.shape.clone();
+                    mismatch
+                        .misshaped
+                        .push((name.clone(), shape.clone(), found));
+                }
+                Some(_) => {}
+            }
+        }
+        let extra = tensors.keys().filter(|name| !expected.contains_key(*name));
+        mismatch.unexpected.extend(extra.cloned());
+        mismatch
+    }
+
+    /// An error about the file at `path` if anything differs.
+    ///
+    /// # Errors
+    /// [`FormatError::Tensors`].
+    pub fn refuse(self, path: &Path) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Err(FormatError::Tensors {
+            path: path.to_path_buf(),
+            mismatch: self,
+        })
+    }
+
     /// True when nothing differs.
     pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.misshaped.is_empty()

@@ -54,7 +54,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
 }
 
 /// A map of strings with every key exactly once.
-struct UniqueStrings(BTreeMap<String, String>);
+pub(crate) struct UniqueStrings(pub(crate) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for UniqueStrings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
@@ -78,9 +78,7 @@ impl<'de> Visitor<'de> for UniqueStringsVisitor {
         let mut strings = BTreeMap::new();
         while let Some((key, value)) = map.next_entry::<String, String>()? {
             if strings.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "metadata `{key}` stands there twice"
-                )));
+                return Err(A::Error::custom(format_args!("`{key}` stands there twice")));
             }
             strings.insert(key, value);
         }

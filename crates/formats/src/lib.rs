@@ -3,6 +3,7 @@
 //! * In: named `f32` tensors in row-major order, a JSON config, class names.
 //! * Out: one self-contained safetensors file ([`WeightFile`]), or a folder of them with checksums ([`CheckpointWriter`]).
 //!   Images go in and out as archives of NumPy's ([`ImageArchive`]).
+//!   Named tensors of other programs come in from safetensors in [`shards`] and from files of `torch.save` ([`torch`]).
 //! * Must not know: what a tensor means, how a model computes, which tensor engine holds it.
 //!
 //! Nothing here changes a file in place: a new file is written whole beside the old one and renamed over it
@@ -19,7 +20,10 @@ mod json_header;
 pub mod manifest;
 pub mod npz;
 pub mod retention;
+pub mod shards;
+pub mod torch;
 pub mod weights;
+mod zip;
 
 pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, Checkpoints, Found};

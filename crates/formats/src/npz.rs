@@ -9,7 +9,6 @@
 //! reach, checksums are compared, and nothing is unpickled.
 
 mod npy;
-mod zip;
 
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
@@ -19,8 +18,8 @@ use flate2::Crc;
 use crate::atomic::write_atomically;
 use crate::container::open;
 use crate::error::{FormatError, Result};
+use crate::zip::{self, Member, invalid};
 use npy::Kind;
-use zip::Member;
 
 /// The most bytes of pixels that are read: 50,000 images of 256x256 in colour are 9.2 GiB.
 const MAX_BYTES: u64 = 16 << 30;
@@ -132,11 +131,6 @@ fn write(file: &mut dyn Write, arrays: &[(&str, &[u8], &[u8])]) -> io::Result<()
         members.push(member);
     }
     file.write_all(&zip::directory_of(&members, offset))
-}
-
-/// A fault of the file's.
-fn invalid(reason: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }
 
 fn read(file: &mut (impl Read + Seek), length: u64) -> io::Result<ImageArchive> {

@@ -123,30 +123,7 @@ impl WeightFile {
     /// # Errors
     /// [`FormatError::Tensors`] with every missing, unexpected and mis-shaped tensor.
     pub fn check_strict(&self, expected: &BTreeMap<String, Vec<usize>>) -> Result<()> {
-        let mut mismatch = Mismatch::default();
-        for (name, shape) in expected {
-            match self.tensors.get(name) {
-                None => mismatch.missing.push(name.clone()),
-                Some(found) if found.shape != *shape => {
-                    mismatch
-                        .misshaped
-                        .push((name.clone(), shape.clone(), found.shape.clone()));
-                }
-                Some(_) => {}
-            }
-        }
-        let extra = self
-            .tensors
-            .keys()
-            .filter(|name| !expected.contains_key(*name));
-        mismatch.unexpected.extend(extra.cloned());
-        if mismatch.is_empty() {
-            return Ok(());
-        }
-        Err(FormatError::Tensors {
-            path: self.path.clone(),
-            mismatch,
-        })
+        Mismatch::between(&self.tensors, expected).refuse(&self.path)
     }
 
     /// Checks that the file is of the given kind.

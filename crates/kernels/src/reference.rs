@@ -135,13 +135,13 @@ pub fn transformer_block(
     let [b, t, d] = x_btd.dims();
     let six = |i: usize| modulation.clone().slice([0..b, i * d..(i + 1) * d]);
     let project = |p: Projection, x: Tensor<2>| projection(x, p, plan);
-    let normal = modulated_layer_norm(x_btd.clone(), six(0), six(1), eps).reshape([b * t, d]);
+    let normal = modulated_layer_norm(x_btd.clone(), six(0), six(1), eps[0]).reshape([b * t, d]);
     let [q, k, v] =
         [weights.q, weights.k, weights.v].map(|p| project(p, normal.clone()).reshape([b, t, d]));
     let mixed = attention(q, k, v, heads).reshape([b * t, d]);
     let attended = project(weights.o, mixed).reshape([b, t, d]);
     let middle = gated_residual(x_btd, attended, six(2));
-    let normal = modulated_layer_norm(middle.clone(), six(3), six(4), eps).reshape([b * t, d]);
+    let normal = modulated_layer_norm(middle.clone(), six(3), six(4), eps[1]).reshape([b * t, d]);
     let hidden = gelu_tanh(project(weights.input, normal));
     let refined = project(weights.output, hidden).reshape([b, t, d]);
     gated_residual(middle, refined, six(5))

@@ -231,7 +231,7 @@ impl Case {
             let plan = GatePlan::new(&case.lists, groups);
             let settings = BlockSettings {
                 heads: case.heads,
-                eps: 1e-6,
+                eps: [1e-6, 1e-3],
                 mode: case.mode,
             };
             of(x, modulation, weights, &plan, settings).reshape([b * t * d])

@@ -34,7 +34,7 @@ fn block(x: Tensor<3>, shift: Tensor<2>, scale: Tensor<2>, gate: Tensor<2>) -> T
     };
     let settings = BlockSettings {
         heads: 2,
-        eps: 1e-6,
+        eps: [1e-6; 2],
         mode: Mode::default(),
     };
     let x = modulated_layer_norm(x, shift.clone(), scale.clone(), 1e-6);

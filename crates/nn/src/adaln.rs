@@ -4,8 +4,8 @@ use crate::{config::AdaLn, init::Init};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-/// Epsilon of every layer norm, as in DiT.
-pub(crate) const NORM_EPS: f64 = 1e-6;
+/// Epsilon of every layer norm, as in DiT; a [`crate::DitConfig`] may have another before the MLP.
+pub const NORM_EPS: f64 = 1e-6;
 
 /// An ordinary affine layer, for what is never factorised.
 #[derive(Module, Debug)]

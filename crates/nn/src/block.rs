@@ -25,6 +25,8 @@ pub struct Block {
     pub mlp: Mlp,
     /// Behind both.
     pub bottleneck: Option<Bottleneck>,
+    #[module(skip)]
+    mlp_norm_eps: f64,
 }
 
 impl Block {
@@ -34,6 +36,7 @@ impl Block {
             attention: Attention::init(config, init)?,
             mlp: Mlp::init(config, init)?,
             bottleneck: None,
+            mlp_norm_eps: config.mlp_norm_eps.unwrap_or(NORM_EPS),
         })
     }
 
@@ -59,7 +62,7 @@ impl Block {
         let modulation = self.modulation.forward(condition, shared);
         let settings = BlockSettings {
             heads: attention.heads,
-            eps: NORM_EPS,
+            eps: [NORM_EPS, self.mlp_norm_eps],
             mode,
         };
         let y = transformer_block(x, modulation, weights, plan, settings);
@@ -80,6 +83,7 @@ impl Block {
             attention: self.attention.specialise(list, groups, form),
             mlp: self.mlp.specialise(list, groups, form),
             bottleneck: self.bottleneck.clone(),
+            mlp_norm_eps: self.mlp_norm_eps,
         }
     }
 }

@@ -30,6 +30,17 @@ pub enum Basis {
     },
 }
 
+/// The frequencies of the sinusoidal code of a diffusion time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeCode {
+    /// DiT's: 128 of them from 1, the next would be 1 / 10000.
+    #[default]
+    Dit,
+    /// Those of diffusers' DiT: 128 from 1 to 1 / 10000, both included.
+    Diffusers,
+}
+
 /// Which samples switch which tailors on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -97,6 +108,13 @@ pub struct DitConfig {
     pub adaln: AdaLn,
     /// Whether the output has a second half of channels for the variance.
     pub learn_sigma: bool,
+    /// Frequencies of the code of a diffusion time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub time_code: TimeCode,
+    /// What the norm before the MLP adds to the variance, where it is not [`crate::NORM_EPS`] as in DiT: diffusers' own
+    /// default is 1e-5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlp_norm_eps: Option<f64>,
     /// Dense or factorised projections.
     pub basis: Basis,
     /// What attention's four square matrices are made of where that is not `basis`: merging a model for one gate can
@@ -176,6 +194,8 @@ impl DitConfig {
             num_classes,
             adaln,
             learn_sigma: false,
+            time_code: TimeCode::Dit,
+            mlp_norm_eps: None,
             basis: Basis::Dense,
             attention_basis: None,
             tailor_rank: 0,
@@ -315,6 +335,9 @@ impl DitConfig {
                 "{groups}: one tailor per class and superclass or one they share, or none without a tailor_rank"
             );
             return fail("groups", found, &expected);
+        }
+        if let Some(eps) = self.mlp_norm_eps.filter(|eps| !(*eps > 0.0 && *eps < 1.0)) {
+            return fail("mlp_norm_eps", eps.to_string(), "between 0 and 1");
         }
         if self.bottleneck > self.hidden {
             let found = self.bottleneck.to_string();

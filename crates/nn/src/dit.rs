@@ -66,7 +66,7 @@ impl Dit {
         let d = config.hidden;
         let mut model = Self {
             patches: Linear::xavier(config.patch_len(), d, init),
-            time: TimeEmbedding::init(d, init),
+            time: TimeEmbedding::init(d, config.time_code, init),
             label: LabelEmbedding::init(config.num_classes, d, init),
             modulation: (config.adaln == AdaLn::Shared).then(|| Linear::zeros(d, 6 * d, init)),
             blocks: (0..config.depth)

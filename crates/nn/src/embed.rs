@@ -1,6 +1,10 @@
 //! Patches, positions, diffusion time and label as vectors.
 
-use crate::{adaln::Linear, config::DitConfig, init::Init};
+use crate::{
+    adaln::Linear,
+    config::{DitConfig, TimeCode},
+    init::Init,
+};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -17,30 +21,41 @@ pub struct TimeEmbedding {
     pub input: Linear,
     /// `d -> d`.
     pub output: Linear,
+    #[module(skip)]
+    code: TimeCode,
 }
 
 impl TimeEmbedding {
-    pub(crate) fn init(hidden: usize, init: &mut Init) -> Self {
+    pub(crate) fn init(hidden: usize, code: TimeCode, init: &mut Init) -> Self {
         Self {
             input: Linear::normal(TIME_FEATURES, hidden, EMBED_STD, init),
             output: Linear::normal(hidden, hidden, EMBED_STD, init),
+            code,
         }
     }
 
     /// - times: one per sample, in training steps (0 to 999), fractions allowed
     /// - output: `[b, d]`
     pub fn forward(&self, times: &[f64], device: &Device) -> Tensor<2> {
-        let code: Vec<f32> = times.iter().flat_map(|&t| time_code(t)).collect();
+        let code: Vec<f32> = times
+            .iter()
+            .flat_map(|&t| time_code(t, self.code))
+            .collect();
         let code = Tensor::from_data(TensorData::new(code, [times.len(), TIME_FEATURES]), device);
         self.output
             .forward(learngene_kernels::silu(self.input.forward(code)))
     }
 }
 
-/// `[cos(t w_i), sin(t w_i)]` with frequencies `w_i = 10000^(-i / 128)`, in DiT's order: cosines first.
-fn time_code(t: f64) -> [f32; TIME_FEATURES] {
+/// `[cos(t w_i), sin(t w_i)]` with 128 frequencies `w_i = 10000^(-i / 128)`, or `10000^(-i / 127)` as diffusers has
+/// them, in DiT's order: cosines first.
+fn time_code(t: f64, code: TimeCode) -> [f32; TIME_FEATURES] {
     let half = TIME_FEATURES / 2;
-    let angle = |i: usize| t * (-(10_000f64.ln()) * i as f64 / half as f64).exp();
+    let intervals = match code {
+        TimeCode::Dit => half,
+        TimeCode::Diffusers => half - 1,
+    };
+    let angle = |i: usize| t * (-(10_000f64.ln()) * i as f64 / intervals as f64).exp();
     std::array::from_fn(|i| {
         if i < half {
             angle(i).cos() as f32
@@ -101,9 +116,14 @@ pub(crate) fn unpatchify(tokens: Tensor<2>, p: usize, [c, h, w]: [usize; 3]) -> 
 
 /// The code of every token's place, `[1, t, d]`.
 pub(crate) fn positions(config: &DitConfig, device: &Device) -> Tensor<3> {
-    let (p, d) = (config.patch, config.hidden);
-    let values = sine_cosine(config.input[1] / p, config.input[2] / p, d);
-    Tensor::from_data(TensorData::new(values, [1, config.tokens(), d]), device)
+    let shape = [1, config.tokens(), config.hidden];
+    Tensor::from_data(TensorData::new(fixed_positions(config), shape), device)
+}
+
+/// The fixed code of every token's place, `[t, d]` row-major, as checkpoints of other programs keep it.
+pub fn fixed_positions(config: &DitConfig) -> Vec<f32> {
+    let p = config.patch;
+    sine_cosine(config.input[1] / p, config.input[2] / p, config.hidden)
 }
 
 /// Fixed two-dimensional sine-cosine positions (MAE, arXiv 2111.06377): half of the width codes the column, half the
@@ -136,12 +156,20 @@ mod tests {
 
     #[test]
     fn time_code_starts_with_the_cosines() {
-        let code = time_code(500.0);
+        let code = time_code(500.0, TimeCode::Dit);
         assert!((code[0] - 500f64.cos() as f32).abs() < 1e-6);
         assert!((code[128] - 500f64.sin() as f32).abs() < 1e-6);
         // diffusers 0.35: get_timestep_embedding(torch.tensor([500.]), 256, flip_sin_to_cos=True,
         // downscale_freq_shift=0)[0, 1] == cos(500 * 10000 ** (-1/128))
         assert!((f64::from(code[1]) - (500.0 * 10_000f64.powf(-1.0 / 128.0)).cos()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn diffusers_has_the_lowest_frequency_among_its_own() {
+        let slowest = |code| time_code(5000.0, code)[TIME_FEATURES / 2 - 1];
+        assert!((slowest(TimeCode::Diffusers) - 0.5f64.cos() as f32).abs() < 1e-6);
+        let dit = 0.5 * 10_000f64.powf(1.0 / 128.0);
+        assert!((slowest(TimeCode::Dit) - dit.cos() as f32).abs() < 1e-6);
     }
 
     #[test]

@@ -26,10 +26,12 @@ mod projection;
 mod superclass;
 pub mod term;
 
+pub use adaln::NORM_EPS;
 pub use blend::Blend;
 pub use bottleneck::Bottleneck;
-pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES, Sharing};
+pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES, Sharing, TimeCode};
 pub use dit::{Conditions, Dit};
+pub use embed::fixed_positions;
 pub use error::{Error, Result};
 pub use gate::ClassGate;
 pub use init::FactorInit;

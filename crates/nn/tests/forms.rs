@@ -7,7 +7,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Batch, Sample, filled, reference::Reference, relative, wide};
-use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, Sharing, cost, params};
+use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, Sharing, TimeCode, cost, params};
 use proptest::prelude::*;
 
 /// Largest difference allowed, relative to the largest output. Sums of a few hundred f32 products differ by 1e-6.
@@ -35,6 +35,8 @@ fn configs() -> impl Strategy<Value = DitConfig> {
                     AdaLn::PerBlock
                 },
                 learn_sigma,
+                time_code: TimeCode::Dit,
+                mlp_norm_eps: None,
                 basis: match learngene.min(4 * heads - tailor_rank) {
                     0 => Basis::Dense,
                     learngene => Basis::Factorised { learngene },

@@ -74,19 +74,29 @@ fn header(kind: Kind, config: &RunConfig, learngene: String) -> Header {
 
 /// The configuration in a file's header.
 pub fn config_of(header: &Header, path: &Path) -> Result<RunConfig> {
-    let bad = |reason: String| FormatError::Metadata {
-        path: path.into(),
-        key: "config".into(),
-        reason,
-    };
-    let config: RunConfig =
-        serde_json::from_value(header.config.clone()).map_err(|e| bad(e.to_string()))?;
-    config.model.validate().map_err(|e| bad(e.to_string()))?;
-    config.train.validate().map_err(|e| bad(e.to_string()))?;
+    checked(&header.config).map_err(|reason| {
+        FormatError::Metadata {
+            path: path.into(),
+            key: "config".into(),
+            reason,
+        }
+        .into()
+    })
+}
+
+/// A configuration as a file of another program may carry it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn checked(json: &serde_json::Value) -> std::result::Result<RunConfig, String> {
+    let config: RunConfig = serde_json::from_value(json.clone()).map_err(|e| e.to_string())?;
+    config.model.validate().map_err(|e| e.to_string())?;
+    config.train.validate().map_err(|e| e.to_string())?;
     let (names, classes) = (config.classes.len(), config.model.num_classes);
     if names != classes {
-        let reason = format!("{names} class names for a model of {classes} classes");
-        return Err(bad(reason).into());
+        return Err(format!(
+            "{names} class names for a model of {classes} classes"
+        ));
     }
     Ok(config)
 }

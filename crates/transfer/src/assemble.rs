@@ -222,6 +222,12 @@ pub(crate) fn choose<'a>(sets: &[&'a TailorSet], classes: &'a [String]) -> Resul
     Ok(chosen)
 }
 
+/// The number of a class.
+pub(crate) fn number_of(classes: &[String], class: &str) -> Result<usize> {
+    let found = classes.iter().position(|known| known == class);
+    found.ok_or_else(|| Error::unknown_class(class, classes.iter()))
+}
+
 /// The rank that the tailors of all chosen classes have.
 fn common_rank(chosen: &[Choice<'_>]) -> Result<usize> {
     let Some((first, others)) = chosen.split_first() else {

@@ -128,6 +128,17 @@ pub enum Error {
         /// Its value in the model.
         expected: String,
     },
+    /// Weights of another program that make no model here.
+    #[error("cannot import {}: {reason}", path.display())]
+    Import {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A model that another program has no place for.
+    #[error("the model cannot be exported: {0}")]
+    Export(String),
     /// From weight files.
     #[error(transparent)]
     Format(#[from] learngene_formats::FormatError),

@@ -1,4 +1,5 @@
-//! Taking a model apart and putting it together: assemble, adapt, tailor and adapter files.
+//! Taking a model apart and putting it together: assemble, factorise, adapt, tailor and adapter files, models of other
+//! programs.
 //!
 //! In: a trained model and its configuration, the classes wanted or a data set of new ones, tailors of the same learngene.
 //! Out: a smaller model with the same images for its classes; a model that waits to be trained on new classes, by any of
@@ -12,7 +13,9 @@ mod assemble;
 mod budget;
 mod energy;
 mod error;
+mod factorise;
 mod factors;
+pub mod interop;
 mod methods;
 mod settings;
 mod ship;
@@ -25,6 +28,7 @@ pub use anatomy::{Anatomy, MATRICES, Matrix};
 pub use assemble::{assemble, assemble_with};
 pub use budget::{Budget, Fit, Size, amount, fit, rungs};
 pub use error::{Error, Result};
+pub use factorise::{Energy, Kept, factorise};
 pub use methods::{Added, Fits, METHODS, Method, method};
 pub use settings::{Setting, Settings};
 pub use ship::{Shipped, TAILORS, ship, trained_parameters};

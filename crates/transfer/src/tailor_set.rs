@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use learngene_formats::{FormatError, Kind, WeightFile};
 use learngene_nn::{
-    Dit, Superclass,
+    Dit, NORM_EPS, Superclass,
     params::{self, Layout, Part},
 };
 use learngene_train::{
@@ -110,6 +110,9 @@ impl TailorSet {
         // None of these shows in the shape of a shared tensor, so the hash does not see them.
         self.same("number of attention heads", a.model.heads, b.model.heads)?;
         self.same("input", a.model.input, b.model.input)?;
+        self.same("code of times", a.model.time_code, b.model.time_code)?;
+        let eps = [a, b].map(|c| c.model.mlp_norm_eps.unwrap_or(NORM_EPS));
+        self.same("epsilon of the norm before the MLP", eps[0], eps[1])?;
         self.same("schedule", a.train.schedule, b.train.schedule)?;
         let steps = [a, b].map(|c| c.train.diffusion_steps);
         self.same("number of diffusion steps", steps[0], steps[1])?;

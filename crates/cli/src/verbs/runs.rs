@@ -92,6 +92,26 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     )
 }
 
+/// Trains a factorised model, whole, on the classes that it has.
+pub(super) fn fine_tune(args: &args::Factorise, mut config: RunConfig, model: Dit) -> Result<()> {
+    config.data.source = args.data.clone().unwrap_or(config.data.source);
+    let dataset = resolve::load(&config.data)?;
+    if dataset.classes() != config.classes || dataset.shape() != config.model.input {
+        return Err(Failure::Usage(format!(
+            "the images are {:?} of the classes {}, the model has {:?} and {}: give its own with --data",
+            dataset.shape(),
+            dataset.classes().join(", "),
+            config.model.input,
+            config.classes.join(", ")
+        )));
+    }
+    config.train.steps = args.fine_tune.unwrap_or(config.train.steps);
+    config.train.lr = args.lr.unwrap_or(config.train.lr);
+    config.train.trainable = learngene_train::Trainable::default();
+    let run = create(&args.out, config, model, &dataset)?;
+    finish(run, &dataset, &args.out)
+}
+
 /// The settings of the method by name, and those of the run.
 fn method_settings(args: &args::Transfer) -> Result<(BTreeMap<String, String>, Vec<String>)> {
     let (of_method, others): (Vec<_>, Vec<_>) =

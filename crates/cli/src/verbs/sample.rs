@@ -12,6 +12,13 @@ use learngene_train::{Generation, Request, generate, require_precision};
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let how = generation(args)?;
     let (config, model) = model::load(&args.model, &model::device(device)?)?;
+    let channels = config.model.input[0];
+    if !matches!(channels, 1 | 3) {
+        return Err(Failure::Usage(format!(
+            "the model makes latents of {channels} channels, not images of 1 or 3: drawing them takes an autoencoder, \
+             which this program does not have"
+        )));
+    }
     let precision = args.precision.into();
     require_precision(precision, &model.device())?;
     let model = model.in_mode(Mode {

@@ -125,6 +125,7 @@ pub(super) fn norm(
     moments: &mut Vec<Moments>,
 ) {
     let (t, d) = (inputs.tokens, inputs.d);
+    let eps = inputs.call.settings.eps[usize::from(first > 0)] as f32;
     normal.resize(x.len());
     moments.resize(x.len() / d, Moments::default());
     let samples = normal
@@ -136,7 +137,7 @@ pub(super) fn norm(
             x,
             shift: six[first],
             scale: six[first + 1],
-            eps: inputs.call.settings.eps as f32,
+            eps,
             y,
             moments,
         });

@@ -78,8 +78,8 @@ impl BlockWeights {
 pub struct BlockSettings {
     /// Heads of the attention.
     pub heads: usize,
-    /// Added to the variance by the norms.
-    pub eps: f64,
+    /// Added to the variance by the norm before the attention, and by the one before the perceptron.
+    pub eps: [f64; 2],
     /// How it computes.
     pub mode: Mode,
 }
@@ -328,7 +328,7 @@ mod tests {
         for recompute in [false, true] {
             let settings = BlockSettings {
                 heads: 1,
-                eps: 1e-6,
+                eps: [1e-6; 2],
                 mode: Mode {
                     recompute,
                     ..Mode::default()

@@ -1,4 +1,4 @@
-//! As much of ZIP as NumPy uses: members stored or deflated, with ZIP64 records (PKWARE APPNOTE 4.3 and 4.5.3), so that an
+//! As much of ZIP as NumPy and PyTorch use: members stored or deflated, with ZIP64 records (PKWARE APPNOTE 4.3 and 4.5.3), so that an
 //! archive may be larger than 4 GiB.
 
 use std::io::{self, Read, Seek, SeekFrom};
@@ -6,7 +6,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 
-use super::invalid;
+/// A fault of the file's.
+pub(crate) fn invalid(reason: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.into())
+}
 
 /// ZIP version that knows ZIP64.
 const VERSION: u16 = 45;
@@ -27,10 +30,10 @@ const MAX_RATIO: u64 = 1032;
 
 /// One file in the archive.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
+pub(crate) struct Member {
+    pub(crate) name: String,
     /// Bytes of the file itself.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     method: u16,
     crc: u32,
     /// Bytes in the archive.
@@ -40,11 +43,11 @@ pub(super) struct Member {
 }
 
 /// A member that is being read.
-pub(super) type Data<'a> = CrcReader<Box<dyn Read + 'a>>;
+pub(crate) type Data<'a> = CrcReader<Box<dyn Read + 'a>>;
 
 impl Member {
     /// One that is not compressed.
-    pub(super) fn stored(name: &str, crc: u32, size: u64, offset: u64) -> Self {
+    pub(crate) fn stored(name: &str, crc: u32, size: u64, offset: u64) -> Self {
         Self {
             name: name.to_owned(),
             size,
@@ -55,8 +58,13 @@ impl Member {
         }
     }
 
+    /// Whether its bytes are those in the archive.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.method == STORED
+    }
+
     /// What comes before its bytes.
-    pub(super) fn local_header(&self) -> Vec<u8> {
+    pub(crate) fn local_header(&self) -> Vec<u8> {
         let mut out = b"PK\x03\x04".to_vec();
         out.extend(self.common());
         out.extend(20u16.to_le_bytes());
@@ -79,7 +87,7 @@ impl Member {
     }
 
     /// Its bytes from the first; `length` is that of the archive.
-    pub(super) fn open<'a>(
+    pub(crate) fn open<'a>(
         &self,
         file: &'a mut (impl Read + Seek),
         length: u64,
@@ -117,7 +125,7 @@ impl Member {
     }
 
     /// The last `count` bytes, after which the member must end with its checksum right.
-    pub(super) fn rest(&self, mut data: Data<'_>, count: usize) -> io::Result<Vec<u8>> {
+    pub(crate) fn rest(&self, mut data: Data<'_>, count: usize) -> io::Result<Vec<u8>> {
         // A stored member is no longer than the file; a deflated one may yet turn out to be short.
         let room = if self.method == STORED { count } else { 0 };
         let mut bytes = Vec::with_capacity(room);
@@ -137,7 +145,7 @@ impl Member {
 }
 
 /// The directory that stands at `at`, and the records after it.
-pub(super) fn directory_of(members: &[Member], at: u64) -> Vec<u8> {
+pub(crate) fn directory_of(members: &[Member], at: u64) -> Vec<u8> {
     let mut out = Vec::new();
     for member in members {
         out.extend(b"PK\x01\x02");
@@ -183,7 +191,7 @@ fn zip64_record(values: &[u64]) -> Vec<u8> {
 }
 
 /// Reads the directory of an archive of `length` bytes.
-pub(super) fn directory(file: &mut (impl Read + Seek), length: u64) -> io::Result<Vec<Member>> {
+pub(crate) fn directory(file: &mut (impl Read + Seek), length: u64) -> io::Result<Vec<Member>> {
     let (at, size) = find_directory(file, length)?;
     if size > MAX_DIRECTORY || at.checked_add(size).is_none_or(|end| end > length) {
         return Err(invalid("its directory lies outside the file"));

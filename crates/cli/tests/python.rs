@@ -1,0 +1,261 @@
+//! What is exported, loaded by the real diffusers and PEFT of PyPI, and the other way round.
+//!
+//! The Python that has them is named by `LEARNGENE_DIFFUSERS_PYTHON`; where it is not set the tests say so and check
+//! nothing. To run them: `python3 -m venv v && v/bin/pip install torch diffusers peft` and
+//! `LEARNGENE_DIFFUSERS_PYTHON=v/bin/python cargo test --release --workspace --test python -- --nocapture`.
+//!
+//! Largest difference relative to the largest answer, in f32, with torch 2.15.0, diffusers 0.42.1 and peft 0.21.2:
+//! DiT-S/2 with random weights of diffusers' 1.1e-6; after 12 steps of training the learngene 3.6e-7, with the tailors of
+//! face, flag and hand 2.8e-7, 3.2e-7 and 2.8e-7.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests may say why they skip, and panic as tests do"
+)]
+
+mod common;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use common::{fails, pretrain, succeeds};
+use learngene_formats::container::{self, Contents, TensorEntry};
+use learngene_nn::{ClassGate, Conditions, Dit, params};
+use learngene_train::{checkpoint, weights};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const TOLERANCE: f32 = 1e-4;
+
+type Tensors = BTreeMap<String, TensorEntry>;
+
+/// The Python with diffusers, if one is named.
+fn python() -> Option<String> {
+    let named = std::env::var("LEARNGENE_DIFFUSERS_PYTHON").ok();
+    if named.is_none() {
+        eprintln!(
+            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers and peft"
+        );
+    }
+    named
+}
+
+fn run_python(python: &str, folder: &Path, args: &[&str]) {
+    let mut command = Command::new(python);
+    command
+        .current_dir(folder)
+        .args(args)
+        .env("HF_HUB_OFFLINE", "1");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", common::stderr(&output));
+}
+
+fn model(path: &Path) -> Dit {
+    let (file, _) = checkpoint::find_model(path).unwrap();
+    weights::read(&file, &Device::flex()).unwrap().1
+}
+
+/// What our model answers, every sample with this gate.
+fn said(model: &Dit, asked: &Tensors, gate: &[(usize, f32)]) -> Vec<f32> {
+    let (x, t) = (&asked["x"], &asked["t"].values);
+    let classes = model.config().num_classes;
+    let labels = asked["y"]
+        .values
+        .iter()
+        .map(|&y| Some(y as usize).filter(|&y| y < classes));
+    let conditions = Conditions {
+        times: t.iter().map(|&t| f64::from(t)).collect(),
+        labels: labels.collect(),
+        gate: ClassGate::new(vec![gate.to_vec(); t.len()]),
+    };
+    let x = TensorData::new(x.values.clone(), x.shape.clone());
+    params::to_vec(
+        model
+            .forward(Tensor::from_data(x, &Device::flex()), &conditions)
+            .unwrap(),
+    )
+}
+
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(0.0, |m: f32, x| m.max(x.abs()));
+    let apart = a
+        .iter()
+        .zip(b)
+        .fold(0.0, |m: f32, (a, b)| m.max((a - b).abs()));
+    apart / largest
+}
+
+fn close(what: &str, a: &[f32], b: &[f32]) {
+    let apart = difference(a, b);
+    eprintln!("{what}: {apart:.1e}");
+    assert!(apart < TOLERANCE, "{what}: {apart:e}");
+}
+
+/// The blocks of Python in `docs/python.md`.
+fn scripts() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/python.md");
+    let text = fs::read_to_string(path).unwrap();
+    let blocks = text.split("```python\n").skip(1);
+    blocks
+        .map(|block| block.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// Asks the exported model and each of its tailors what stands in `asked.safetensors`.
+const ASK: &str = r#"
+from pathlib import Path
+from safetensors.torch import load_file, save_file
+
+asked = load_file("asked.safetensors")
+answers = {}
+
+def answer():
+    with torch.no_grad():
+        return gated(asked["x"], timestep=asked["t"].long(), class_labels=asked["y"].long()).sample
+
+with gated.disable_adapter():
+    answers["learngene"] = answer()
+for folder in Path("exported/tailors").iterdir():
+    if folder.name not in gated.peft_config:
+        gated.load_adapter(str(folder), adapter_name=folder.name)
+    gated.set_adapter(folder.name)
+    answers[folder.name] = answer()
+save_file(answers, "answers.safetensors")
+"#;
+
+/// Loads a .pt, and finds the tensors of the folder for diffusers in it.
+const LOAD_DIT: &str = r#"
+import torch
+from safetensors.torch import load_file
+
+dit = torch.load("dit.pt", weights_only=True)
+folder = load_file("exported/transformer/diffusion_pytorch_model.safetensors")
+qkv = torch.cat([folder[f"transformer_blocks.3.attn1.to_{x}.weight"] for x in "qkv"])
+assert torch.equal(dit["blocks.3.attn.qkv.weight"], qkv)
+assert torch.equal(dit["x_embedder.proj.weight"], folder["pos_embed.proj.weight"])
+assert dit["pos_embed"].shape == (1, 64, 96) and len(dit) == 1 + 2 + 4 + 1 + 4 + 4 * 10, len(dit)
+"#;
+
+#[test]
+fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let long = "--steps 12 --lr 1e-2 --set train.warmup=0";
+    pretrain(folder, "base", &long.split(' ').collect::<Vec<_>>());
+    succeeds(
+        folder,
+        &[
+            "export",
+            "base",
+            "--format",
+            "diffusers",
+            "--out",
+            "exported",
+        ],
+    );
+
+    let noise = |i: usize| ((i * 37 % 101) as f32 / 50.0) - 1.0;
+    let entry = |shape: &[usize], values: Vec<f32>| TensorEntry {
+        shape: shape.to_vec(),
+        values,
+    };
+    let x: Vec<f32> = (0..4 * 3 * 32 * 32).map(noise).collect();
+    let asked = Tensors::from([
+        ("x".into(), entry(&[4, 3, 32, 32], x)),
+        ("t".into(), entry(&[4], vec![0.0, 20.0, 500.0, 999.0])),
+        ("y".into(), entry(&[4], vec![0.0, 1.0, 2.0, 3.0])),
+    ]);
+    let contents = Contents {
+        tensors: asked.clone(),
+        ..Contents::default()
+    };
+    container::write(folder.join("asked.safetensors"), &contents).unwrap();
+    let [learngene, tailor, lora] = &scripts()[..] else {
+        panic!("three scripts");
+    };
+    fs::write(folder.join("ask.py"), [learngene, tailor, ASK].concat()).unwrap();
+    run_python(&python, folder, &["ask.py"]);
+
+    succeeds(
+        folder,
+        &["export", "base", "--format", "dit", "--out", "dit.pt"],
+    );
+    fs::write(folder.join("dit.py"), LOAD_DIT).unwrap();
+    run_python(&python, folder, &["dit.py"]);
+
+    let answers = container::read(folder.join("answers.safetensors"))
+        .unwrap()
+        .tensors;
+    assert_eq!(answers.len(), 4);
+    let base = model(&folder.join("base"));
+    let closed = said(&base, &asked, &[]);
+    close("learngene", &closed, &answers["learngene"].values);
+    for (group, class) in ["face", "flag", "hand"].into_iter().enumerate() {
+        let ours = said(&base, &asked, &[(group, 1.0)]);
+        close(class, &ours, &answers[class].values);
+        assert!(
+            difference(&closed, &ours) > TOLERANCE,
+            "the tailor of {class} does nothing"
+        );
+    }
+
+    let script = format!("import torch\nfrom diffusers import DiTTransformer2DModel\n{lora}");
+    fs::write(folder.join("lora.py"), script).unwrap();
+    run_python(&python, folder, &["lora.py"]);
+    let line = "import exported --tailor face=lora --out with-lora.safetensors";
+    succeeds(folder, &line.split(' ').collect::<Vec<_>>());
+    let with = model(&folder.join("with-lora.safetensors"));
+    assert_eq!((with.config().groups, with.config().tailor_rank), (3, 4));
+    close("imported again", &said(&with, &asked, &[]), &closed);
+    assert!(difference(&said(&with, &asked, &[(0, 1.0)]), &closed) > TOLERANCE);
+}
+
+#[test]
+fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../transfer/tests/reference/diffusers_dit.py")
+        .canonicalize()
+        .unwrap();
+    let script = script.to_str().unwrap();
+    run_python(&python, folder, &[script, "make", ".", "s"]);
+    // In shards, with an index.
+    assert!(
+        folder
+            .join("transformer/diffusion_pytorch_model.safetensors.index.json")
+            .exists()
+    );
+    succeeds(folder, &["import", "transformer", "--out", "s.safetensors"]);
+    succeeds(
+        folder,
+        &[
+            "export",
+            "s.safetensors",
+            "--format",
+            "diffusers",
+            "--out",
+            "exported",
+        ],
+    );
+    run_python(
+        &python,
+        folder,
+        &[script, "again", "exported/transformer", "."],
+    );
+
+    let draw: Vec<&str> = "sample s.safetensors --class 3 --out x.png"
+        .split(' ')
+        .collect();
+    fails(folder, &draw, 2, &["latents of 4 channels"]);
+    let asked = container::read(folder.join("answers.safetensors"))
+        .unwrap()
+        .tensors;
+    assert_eq!(asked["again"], asked["out"]);
+    let ours = said(&model(&folder.join("s.safetensors")), &asked, &[]);
+    close("DiT-S/2", &ours, &asked["out"].values);
+}
