@@ -1,5 +1,7 @@
 //! `--precision bf16`: training, going on, adapting and drawing, or a refusal where the processor cannot.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{SMALL, contents, fails, pretrain, succeeds, transfer};
