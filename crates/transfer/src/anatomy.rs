@@ -2,30 +2,20 @@
 
 use crate::energy::Factors;
 use crate::error::{Error, Result};
-use learngene_nn::{Dit, Sharing, params};
+use learngene_nn::{Dit, Sharing, params, term::SITES};
 use learngene_train::RunConfig;
 use serde::Serialize;
-
-/// The six matrices of a block.
-pub const MATRICES: [&str; 6] = [
-    "attention.q",
-    "attention.k",
-    "attention.v",
-    "attention.o",
-    "mlp.input",
-    "mlp.output",
-];
 
 /// Energies, drifts and similarities of a whole model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Anatomy {
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Block after block, in each the order of [`MATRICES`].
+    /// Block after block, in each the order of [`SITES`].
     pub matrices: Vec<Matrix>,
     /// By pair of classes, all matrices together.
     pub similarity: Vec<Vec<f64>>,
-    /// The same for the matrices of one name in all blocks, in the order of [`MATRICES`].
+    /// The same for the matrices of one name in all blocks, in the order of [`SITES`].
     pub similarity_by_matrix: Vec<Vec<Vec<f64>>>,
 }
 
@@ -34,7 +24,7 @@ pub struct Anatomy {
 pub struct Matrix {
     /// Number of the block.
     pub block: usize,
-    /// One of [`MATRICES`].
+    /// One of [`SITES`].
     pub name: &'static str,
     /// Squared Frobenius norm of what the learngene adds up to, or of the weights of a dense matrix.
     pub base: f64,
@@ -68,10 +58,10 @@ impl Anatomy {
         }
         let values = params::values(model);
         let (count, rank) = (config.classes.len(), shape.tailor_rank);
-        let mut products = vec![vec![vec![0.0; count]; count]; MATRICES.len()];
+        let mut products = vec![vec![vec![0.0; count]; count]; SITES.len()];
         let mut matrices = Vec::new();
         for block in 0..shape.depth {
-            for (kind, name) in MATRICES.into_iter().enumerate() {
+            for (kind, name) in SITES.into_iter().enumerate() {
                 let prefix = format!("blocks.{block}.{name}");
                 let Some(all) = Factors::at(&values, &format!("{prefix}.tailors")) else {
                     continue;

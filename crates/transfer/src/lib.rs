@@ -24,7 +24,7 @@ mod tailor_set;
 
 pub use adapt::{STEPS, adapt, merge};
 pub use adapter::Adapter;
-pub use anatomy::{Anatomy, MATRICES, Matrix};
+pub use anatomy::{Anatomy, Matrix};
 pub use assemble::{assemble, assemble_with};
 pub use budget::{Budget, Fit, Size, amount, fit, rungs};
 pub use error::{Error, Result};

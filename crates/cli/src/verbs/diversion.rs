@@ -8,9 +8,9 @@ use learngene_compare::Lab;
 use learngene_diffusion::Schedule;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
 use learngene_eval::{Rates, Report};
-use learngene_nn::Precision;
+use learngene_nn::{Precision, term::SITES};
 use learngene_train::{Evaluation, Gating};
-use learngene_transfer::{Anatomy, MATRICES, Matrix};
+use learngene_transfer::{Anatomy, Matrix};
 use serde::Serialize;
 
 /// Everything that is measured.
@@ -119,7 +119,7 @@ fn page(found: &Findings, count: usize) -> Report {
             },
             Section {
                 heading: "The same by kind of matrix".into(),
-                blocks: MATRICES
+                blocks: SITES
                     .iter()
                     .zip(&a.similarity_by_matrix)
                     .map(|(name, values)| Block::HeatMap(similarity(a, values, name)))
@@ -244,8 +244,8 @@ fn by_matrix(a: &Anatomy, digits: usize, caption: &str, of: impl Fn(&Matrix) -> 
     };
     HeatMap {
         caption: caption.into(),
-        columns: MATRICES.map(String::from).to_vec(),
-        rows: a.matrices.chunks(MATRICES.len()).map(row).collect(),
+        columns: SITES.map(String::from).to_vec(),
+        rows: a.matrices.chunks(SITES.len()).map(row).collect(),
         range: None,
         digits,
     }

@@ -5,7 +5,7 @@ use crate::verbs::resolve;
 use learngene_data::{Dataset, Split};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
+use learngene_train::{Evaluation, Gating, RunConfig, evaluate};
 use std::path::Path;
 
 /// Draws of each validation image.
@@ -13,22 +13,8 @@ pub const REPEATS: usize = 8;
 
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
-    let [channels, height, width] = config.model.input;
-    let dataset = resolve::load(&DataConfig {
-        source: source.into(),
-        classes: config.classes.join(","),
-        image_size: (height == width).then_some(height),
-        channels: Some(channels),
-        class_map: class_map.map(Into::into),
-        images_per_class: None,
-    })?;
-    if dataset.shape() != config.model.input {
-        return Err(Failure::Usage(format!(
-            "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
-            dataset.shape(),
-            config.model.input
-        )));
-    }
+    let classes = config.classes.join(",");
+    let (_, dataset) = resolve::load_for(&config.model, source, &classes, class_map)?;
     if dataset.len(Split::Val) == 0 {
         return Err(Failure::Usage(format!(
             "{source} has no validation images of {}: add images, or name other classes",

@@ -129,6 +129,33 @@ pub fn load(data: &DataConfig) -> Result<Dataset> {
     Ok(data.load()?)
 }
 
+/// Images of those classes as a model takes them.
+pub fn load_for(
+    model: &DitConfig,
+    source: &str,
+    classes: &str,
+    class_map: Option<&Path>,
+) -> Result<(DataConfig, Dataset)> {
+    let [channels, height, width] = model.input;
+    let data = DataConfig {
+        source: source.into(),
+        classes: classes.into(),
+        image_size: (height == width).then_some(height),
+        channels: Some(channels),
+        class_map: class_map.map(Into::into),
+        images_per_class: None,
+    };
+    let dataset = load(&data)?;
+    if dataset.shape() != model.input {
+        return Err(Failure::Usage(format!(
+            "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
+            dataset.shape(),
+            model.input
+        )));
+    }
+    Ok((data, dataset))
+}
+
 /// Where the images come from: options over the `[data]` section of `--config`.
 fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfig> {
     let text = |key: &str| section.get(key)?.as_str().map(str::to_owned);

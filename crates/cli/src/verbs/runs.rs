@@ -6,7 +6,7 @@ use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Run, RunConfig, require_precision};
+use learngene_train::{Run, RunConfig, require_precision};
 use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,23 +44,12 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let (given, others) = method_settings(args)?;
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
-    let [channels, height, width] = base.model.input;
-    let data = DataConfig {
-        source: args.data.clone(),
-        classes: args.classes.clone(),
-        image_size: (height == width).then_some(height),
-        channels: Some(channels),
-        class_map: args.class_map.clone(),
-        images_per_class: None,
-    };
-    let dataset = resolve::load(&data)?;
-    if dataset.shape() != base.model.input {
-        return Err(Failure::Usage(format!(
-            "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
-            dataset.shape(),
-            base.model.input
-        )));
-    }
+    let (data, dataset) = resolve::load_for(
+        &base.model,
+        &args.data,
+        &args.classes,
+        args.class_map.as_deref(),
+    )?;
     let classes = dataset.classes();
     let superclasses = match &args.class_tree {
         Some(path) => resolve::superclasses(&ClassTree::read(path)?, classes)?,
