@@ -78,11 +78,12 @@ The file names base models, data, and rows of methods; all but [data], [base] an
 
   seeds = [0]                # a cell of every row for each
   steps = 150                # of every training
-  images_per_class = [0]     # training images of each class, a table for each number; 0 is all
+  images_per_class = [0]     # training images of each class, rows for each number; 0 is all
 
   [data]
   source = \"builtin:emoji\"
   classes = \"novel\"
+  # of a large set, for example: images_per_class = { train = 400, val = 50, test = 100 }
 
   [base]                     # run folders or weight files; {seed} stands for the seed
   kind = \"runs/kind-{seed}\"

@@ -271,12 +271,8 @@ fn refuse_what_exists(out: &Path) -> Result<()> {
 
 fn load(classes: &str) -> Result<(DataConfig, Dataset)> {
     let data = DataConfig {
-        source: "builtin:emoji".into(),
         classes: classes.into(),
-        image_size: None,
-        channels: None,
-        class_map: None,
-        images_per_class: None,
+        ..DataConfig::of("builtin:emoji")
     };
     let dataset = data.load()?;
     Ok((data, dataset))

@@ -426,5 +426,8 @@ fn what_cannot_be_compared_is_refused_before_training_or_marked() {
         Some(c.unwrap().path()).filter(|c| c.to_str().unwrap().contains("-images1-"))
     });
     let config = fs::read_to_string(few.unwrap().join("config.toml")).unwrap();
-    assert!(config.contains("images_per_class = 1"), "{config}");
+    assert!(
+        config.contains("[data.images_per_class]\ntrain = 1\n"),
+        "{config}"
+    );
 }

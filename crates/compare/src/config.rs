@@ -19,7 +19,7 @@ pub struct Comparison {
     /// Steps of every training.
     #[serde(default = "steps")]
     pub steps: u64,
-    /// Training images of each class, each number a table of its own; 0 is all.
+    /// Training images of each class, each number rows of its own; 0 is all that `data` has.
     #[serde(default = "all_images")]
     pub images_per_class: Vec<usize>,
     /// Base models by name: paths, in which `{seed}` stands for the seed.
@@ -181,10 +181,6 @@ impl Comparison {
             (
                 distinct(&self.images_per_class),
                 "`images_per_class` must be one or more different numbers; 0 is all",
-            ),
-            (
-                self.data.images_per_class.is_none(),
-                "`data.images_per_class` belongs to the top, as a list: images_per_class = [4, 0]",
             ),
             (
                 factors.iter().all(positive)
@@ -379,7 +375,6 @@ mod tests {
                 "images_per_class = [4, 4]",
                 &["`images_per_class`"],
             ),
-            ("source =", "images_per_class = 4\nsource =", &["as a list"]),
             (
                 "[data]",
                 "judge = { images = 0 }\n[data]",

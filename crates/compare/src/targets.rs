@@ -51,12 +51,10 @@ impl Targets {
             let few = (count > 0).then_some(count);
             let dataset = match few {
                 None => all.clone(),
-                Some(count) => all.with_train_images(count)?,
+                Some(count) => all.with_images(Split::Train, count)?,
             };
-            let config = DataConfig {
-                images_per_class: few,
-                ..config.clone()
-            };
+            let mut config = config.clone();
+            config.images_per_class.train = few.or(config.images_per_class.train);
             Ok((count, (config, dataset)))
         };
         let budgets: Result<_> = wanted.images_per_class.iter().map(budget).collect();

@@ -135,12 +135,12 @@ impl Dataset {
         })
     }
 
-    /// The same with at most `count` training images of each class, evenly spaced in their order; validation and test
-    /// images stay. The images of a count that divides another are among that one's.
+    /// The same with at most `count` images of each class in a split, evenly spaced in their order; the other splits
+    /// stay. The images of a count that divides another are among that one's.
     ///
     /// # Errors
     /// A count of 0.
-    pub fn with_train_images(&self, count: usize) -> Result<Self> {
+    pub fn with_images(&self, split: Split, count: usize) -> Result<Self> {
         if count == 0 {
             return Err(Error::Setting {
                 name: "images per class",
@@ -148,7 +148,7 @@ impl Dataset {
                 expected: "at least 1".to_owned(),
             });
         }
-        let old = self.part(Split::Train);
+        let old = self.part(split);
         let mut chosen: Vec<usize> = (old.by_class.iter())
             .flat_map(|of_class| {
                 let few = count.min(of_class.len());
@@ -164,10 +164,10 @@ impl Dataset {
             part.by_class[old.labels[i]].push(part.labels.len());
             part.labels.push(old.labels[i]);
             part.ids.push(old.ids[i].clone());
-            part.pixels.extend(self.pixels(Split::Train, i));
+            part.pixels.extend(self.pixels(split, i));
         }
-        let [_, val, test] = &self.parts;
-        let parts = [part, val.clone(), test.clone()];
+        let mut parts = self.parts.clone();
+        parts[split as usize] = part;
         Ok(Self {
             fingerprint: fingerprint(&self.classes, self.shape, &parts),
             parts,
@@ -391,7 +391,7 @@ mod tests {
             &LoadOptions::default(),
         )
         .unwrap();
-        let few = [2, 4].map(|count| all.with_train_images(count).unwrap());
+        let few = [2, 4].map(|count| all.with_images(Split::Train, count).unwrap());
         let ids = |data: &Dataset, split, class| -> Vec<String> {
             let of = data.of_class(split, class).iter();
             of.map(|&i| data.id(split, i).to_owned()).collect()
@@ -415,9 +415,14 @@ mod tests {
             }
         }
         assert_ne!(few[0].fingerprint(), few[1].fingerprint());
-        let many = all.with_train_images(1_000_000).unwrap();
+        let many = all.with_images(Split::Train, 1_000_000).unwrap();
         assert_eq!(many.fingerprint(), all.fingerprint());
-        assert!(all.with_train_images(0).is_err());
+        assert!(all.with_images(Split::Train, 0).is_err());
+        let tested = all.with_images(Split::Test, 3).unwrap();
+        assert_eq!(tested.len(Split::Test), 6);
+        for split in [Split::Train, Split::Val] {
+            assert_eq!(ids(&tested, split, 1), ids(&all, split, 1));
+        }
     }
 
     #[test]

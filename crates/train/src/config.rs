@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions};
+use learngene_data::{BatchOrder, ClassSelection, Dataset, LoadOptions, Split};
 use learngene_diffusion::{Objective, ScheduleKind};
 use learngene_nn::{DitConfig, FactorInit, Mode, Precision, params::Part};
 use serde::{Deserialize, Serialize};
@@ -61,9 +61,30 @@ pub struct DataConfig {
     /// A TOML that merges and picks classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_map: Option<PathBuf>,
-    /// Training images of each class, evenly spaced in their order; all if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images_per_class: Option<usize>,
+    /// How many images to keep.
+    #[serde(default, skip_serializing_if = "ImagesPerClass::is_all")]
+    pub images_per_class: ImagesPerClass,
+}
+
+/// Images kept of each class, evenly spaced in their order; all of a split of which nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesPerClass {
+    /// To train on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
+    /// To validate on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val: Option<usize>,
+    /// To test on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<usize>,
+}
+
+impl ImagesPerClass {
+    fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn all() -> String {
@@ -71,6 +92,18 @@ fn all() -> String {
 }
 
 impl DataConfig {
+    /// All images of a source, as they are.
+    pub fn of(source: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            classes: all(),
+            image_size: None,
+            channels: None,
+            class_map: None,
+            images_per_class: ImagesPerClass::default(),
+        }
+    }
+
     /// Reads the data set.
     pub fn load(&self) -> Result<Dataset> {
         let selection: ClassSelection = self.classes.parse()?;
@@ -79,11 +112,18 @@ impl DataConfig {
             channels: self.channels,
             class_map: self.class_map.clone(),
         };
-        let dataset = Dataset::load(&self.source, &selection, &options)?;
-        Ok(match self.images_per_class {
-            None => dataset,
-            Some(count) => dataset.with_train_images(count)?,
-        })
+        let mut dataset = Dataset::load(&self.source, &selection, &options)?;
+        let ImagesPerClass { train, val, test } = self.images_per_class;
+        for (split, count) in [
+            (Split::Train, train),
+            (Split::Val, val),
+            (Split::Test, test),
+        ] {
+            if let Some(count) = count {
+                dataset = dataset.with_images(split, count)?;
+            }
+        }
+        Ok(dataset)
     }
 }
 
@@ -520,12 +560,8 @@ mod tests {
     fn config() -> RunConfig {
         RunConfig {
             data: DataConfig {
-                source: "builtin:emoji".into(),
                 classes: "base".into(),
-                image_size: None,
-                channels: None,
-                class_map: None,
-                images_per_class: None,
+                ..DataConfig::of("builtin:emoji")
             },
             train: TrainConfig::default(),
             model: DitConfig::from_size("dit-micro/4", [3, 32, 32], 12).unwrap(),

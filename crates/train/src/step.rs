@@ -146,12 +146,9 @@ mod tests {
 
     fn dataset() -> Dataset {
         let config = DataConfig {
-            source: "builtin:emoji".into(),
             classes: "base".into(),
             image_size: Some(8),
-            channels: None,
-            class_map: None,
-            images_per_class: None,
+            ..DataConfig::of("builtin:emoji")
         };
         config.load().unwrap()
     }

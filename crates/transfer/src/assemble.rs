@@ -273,14 +273,7 @@ mod tests {
         };
         let config = DitConfig::from_size("dit-micro/4", [3, 16, 16], 5).unwrap();
         let config = RunConfig {
-            data: DataConfig {
-                source: "builtin:emoji".into(),
-                classes: "all".into(),
-                image_size: None,
-                channels: None,
-                class_map: None,
-                images_per_class: None,
-            },
+            data: DataConfig::of("builtin:emoji"),
             train: TrainConfig::default(),
             model: config
                 .with_rank_split(split)

@@ -11,13 +11,13 @@ use learngene_train::RunConfig;
 /// same name, if the ranks agree, and at zero otherwise; it trains with the tailors of the classes.
 ///
 /// # Errors
-/// A start without tailors of classes, superclasses that do not fit its classes, too many components for the matrices.
+/// A start without tailors of classes or with a shared one, superclasses that do not fit its classes, too many components for the matrices.
 pub fn add_superclasses(
     (base, whole): (&RunConfig, &Dit),
     (mut config, start): (RunConfig, Dit),
     superclasses: Vec<Superclass>,
 ) -> Result<(RunConfig, Dit)> {
-    if superclasses.is_empty() {
+    if superclasses.is_empty() || superclasses == config.model.superclasses {
         return Ok((config, start));
     }
     if config.model.tailor_rank == 0 || config.model.sharing != Sharing::Class {
@@ -26,6 +26,13 @@ pub fn add_superclasses(
             what: "class tree",
             found: format!("one for the method `{method}`, which has no tailors of classes"),
             expected: "the method kind or gated-tailors".into(),
+        });
+    }
+    if !config.model.superclasses.is_empty() {
+        return Err(Error::Request {
+            what: "class tree",
+            found: "one beside a tailor that all classes share".into(),
+            expected: "either: leave method.shared at no".into(),
         });
     }
     config.model = config.model.with_superclasses(superclasses)?;

@@ -24,14 +24,7 @@ fn model(edit: impl Fn(&str, &mut Values)) -> (RunConfig, Dit) {
     };
     let config = DitConfig::from_size("dit-micro/4", [3, 8, 8], CLASSES.len()).unwrap();
     let config = RunConfig {
-        data: DataConfig {
-            source: "builtin:emoji".into(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-            images_per_class: None,
-        },
+        data: DataConfig::of("builtin:emoji"),
         train: TrainConfig::default(),
         model: config.with_rank_split(split).unwrap(),
         init: FactorInit::Orthogonal,

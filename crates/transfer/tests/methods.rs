@@ -17,12 +17,9 @@ const HIDDEN: usize = 16;
 
 fn data(classes: &str) -> DataConfig {
     DataConfig {
-        source: "builtin:emoji".into(),
         classes: classes.into(),
         image_size: Some(8),
-        channels: None,
-        class_map: None,
-        images_per_class: None,
+        ..DataConfig::of("builtin:emoji")
     }
 }
 
@@ -110,11 +107,18 @@ fn cases() -> Vec<Case> {
                 Fits::Factorised
             };
             if method.fits() != other {
-                cases.push(Case {
-                    method,
-                    base: base(factorised),
-                    given: small(method),
-                });
+                let case = |more: &[(&str, &str)]| {
+                    let more = more.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+                    Case {
+                        method,
+                        base: base(factorised),
+                        given: small(method).into_iter().chain(more).collect(),
+                    }
+                };
+                cases.push(case(&[]));
+                if method.settings().iter().any(|s| s.name == "shared") {
+                    cases.push(case(&[("shared", "yes")]));
+                }
             }
         }
     }

@@ -29,12 +29,9 @@ fn base() -> (RunConfig, Dit) {
     let flat = dense.with_rank_split("6,2".parse().unwrap()).unwrap();
     let config = RunConfig {
         data: DataConfig {
-            source: "builtin:emoji".into(),
             classes: "face,flag,hand".into(),
             image_size: Some(8),
-            channels: None,
-            class_map: None,
-            images_per_class: None,
+            ..DataConfig::of("builtin:emoji")
         },
         train: TrainConfig::default(),
         model: flat
@@ -160,6 +157,38 @@ fn an_adapter_of_a_tree_finds_back_to_its_model() {
     let (made, again) = read.attach(&base.0, &base.1, &Device::flex()).unwrap();
     assert_eq!(made.model, config.model);
     assert_eq!(params::values(&again), params::values(&model));
+}
+
+#[test]
+fn a_shared_tailor_is_a_superclass_of_all_and_starts_at_zero() {
+    let base = base();
+    let given = [("shared", "yes"), ("warm", "mean")].map(|(n, v)| (n.into(), v.into()));
+    let kind = method("kind").unwrap();
+    let (config, model) = adapt(
+        &base.0,
+        &base.1,
+        &novel(),
+        kind,
+        &given.into(),
+        1,
+        &Device::flex(),
+    )
+    .unwrap();
+    assert_eq!(
+        config.model.superclasses,
+        [superclass("shared", &[0, 1, 2])]
+    );
+    for (name, value) in params::values(&model) {
+        if name.ends_with("tailors.u") {
+            let (of_classes, shared) = value.values.split_at(value.values.len() / 4 * 3);
+            assert!(of_classes.iter().any(|u| *u != 0.0), "{name}");
+            assert!(shared.iter().all(|u| *u == 0.0), "{name}");
+        }
+    }
+    let text = start(&base, "kind", &[("shared", "yes")]).unwrap_err();
+    assert!(text.to_string().contains("method.shared"), "{text}");
+    let text = start(&base, "kind", &[("shared", "some")]).unwrap_err();
+    assert!(text.to_string().contains("no or yes"), "{text}");
 }
 
 #[test]

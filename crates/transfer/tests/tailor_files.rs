@@ -36,14 +36,7 @@ fn base() -> (RunConfig, Dit) {
     };
     let model = DitConfig::from_size("dit-micro/4", [3, 8, 8], 3).unwrap();
     let config = RunConfig {
-        data: DataConfig {
-            source: "builtin:emoji".into(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-            images_per_class: None,
-        },
+        data: DataConfig::of("builtin:emoji"),
         train: TrainConfig::default(),
         model: model.with_rank_split(split).unwrap(),
         init: FactorInit::Orthogonal,

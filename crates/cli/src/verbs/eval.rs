@@ -35,14 +35,7 @@ struct Report<'a> {
 /// `eval`.
 pub fn eval(args: &args::Eval) -> Result<()> {
     let metrics = metrics(args)?;
-    let source = |source: &str| DataConfig {
-        source: source.to_owned(),
-        classes: "all".into(),
-        image_size: None,
-        channels: None,
-        class_map: None,
-        images_per_class: None,
-    };
+    let source = |source: &str| DataConfig::of(source);
     let real = Pictures::open(&DataConfig {
         classes: args.classes.clone(),
         image_size: args.image_size,

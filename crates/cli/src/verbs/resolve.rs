@@ -138,12 +138,11 @@ pub fn load_for(
 ) -> Result<(DataConfig, Dataset)> {
     let [channels, height, width] = model.input;
     let data = DataConfig {
-        source: source.into(),
         classes: classes.into(),
         image_size: (height == width).then_some(height),
         channels: Some(channels),
         class_map: class_map.map(Into::into),
-        images_per_class: None,
+        ..DataConfig::of(source)
     };
     let dataset = load(&data)?;
     if dataset.shape() != model.input {
@@ -171,7 +170,11 @@ fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfi
         image_size: args.image_size.or_else(|| number("image_size")),
         channels: number("channels"),
         class_map: (args.class_map.clone()).or_else(|| text("class_map").map(Into::into)),
-        images_per_class: number("images_per_class"),
+        images_per_class: (section.get("images_per_class").cloned())
+            .map(toml::Value::try_into)
+            .transpose()
+            .map_err(|error| Failure::Usage(format!("data.images_per_class: {error}")))?
+            .unwrap_or_default(),
     })
 }
 

@@ -18,12 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The twelve base classes at 16 x 16.
 pub fn data() -> DataConfig {
     DataConfig {
-        source: "builtin:emoji".into(),
         classes: "base".into(),
         image_size: Some(16),
-        channels: None,
-        class_map: None,
-        images_per_class: None,
+        ..DataConfig::of("builtin:emoji")
     }
 }
 

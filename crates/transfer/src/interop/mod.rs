@@ -63,14 +63,7 @@ impl Shape {
 /// its classes called by their numbers.
 fn unknown_run(model: DitConfig, source: &Path) -> RunConfig {
     RunConfig {
-        data: DataConfig {
-            source: source.display().to_string(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-            images_per_class: None,
-        },
+        data: DataConfig::of(&source.display().to_string()),
         train: TrainConfig {
             schedule: ScheduleKind::Linear,
             objective: Objective {

@@ -42,7 +42,7 @@ impl Method for GatedTailors {
     }
 
     fn shape(&self, config: DitConfig, settings: &Settings, _: u64) -> Result<DitConfig> {
-        Ok(config.with_tailors(settings.count("rank")?)?)
+        kind::shape(config, settings)
     }
 
     fn start(&self, start: &mut Start<'_>) -> Result<()> {

@@ -5,13 +5,14 @@
 //! Tailors start at zero (U zero, V orthonormal to the learngene's), or warm, from those of related classes: then at the
 //! best approximation, of the new rank, to the mean of what those add. Good values: the rank of pre-training, 3e-3 as
 //! rate (1e-3 and 6e-3 were worse); the learngene may train along at 0.3 of it (`train.trainable.learngene`), biases too
-//! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none.
+//! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none. A shared tailor learns
+//! once what all the new classes have in common, such as another style than the base's; it is a superclass of them all.
 
 use super::{Added, Fits, Method, Start, name, over_matrices, shapes};
 use crate::error::Result;
 use crate::factors::{Components, svd_of_sum};
 use crate::settings::{Setting, Settings};
-use learngene_nn::{DitConfig, Sharing};
+use learngene_nn::{DitConfig, Sharing, Superclass};
 
 pub(super) struct Kind;
 
@@ -25,6 +26,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "warm",
         default: "none",
         about: "start from old tailors: mean, or names of classes with commas",
+    },
+    Setting {
+        name: "shared",
+        default: "no",
+        about: "one tailor more, which all classes switch on: no or yes",
     },
 ];
 
@@ -58,7 +64,7 @@ impl Method for Kind {
     }
 
     fn shape(&self, config: DitConfig, settings: &Settings, _: u64) -> Result<DitConfig> {
-        Ok(config.with_tailors(settings.count("rank")?)?)
+        shape(config, settings)
     }
 
     fn start(&self, start: &mut Start<'_>) -> Result<()> {
@@ -79,6 +85,19 @@ pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
         .collect()
 }
 
+/// Tailors for the classes, and the one they share if the settings ask for it.
+pub(super) fn shape(config: DitConfig, settings: &Settings) -> Result<DitConfig> {
+    let config = config.with_tailors(settings.count("rank")?)?;
+    if settings.choice("shared", &["no", "yes"])? == 0 {
+        return Ok(config);
+    }
+    let everything = Superclass {
+        name: "shared".into(),
+        classes: (0..config.num_classes).collect(),
+    };
+    Ok(config.with_superclasses(vec![everything])?)
+}
+
 /// One tailor for each class and superclass, of which those of one class run.
 pub(super) fn added(config: &DitConfig, rank: usize) -> Result<Added> {
     let running = (config.switched_on() * config.tokens()) as u64;
@@ -88,7 +107,7 @@ pub(super) fn added(config: &DitConfig, rank: usize) -> Result<Added> {
     })
 }
 
-/// Every new tailor at the mean of old ones, if the settings ask for it.
+/// Every new class's tailor at the mean of old ones, if the settings ask for it.
 pub(super) fn warm(start: &mut Start<'_>) -> Result<()> {
     let old = &start.base_config.model;
     let all = &start.base_config.classes;
@@ -129,10 +148,9 @@ pub(super) fn warm(start: &mut Start<'_>) -> Result<()> {
                 rank,
             )?;
             for (part, values) in [("u", mean.u), ("s", mean.s), ("v", mean.v)] {
-                start.set(
-                    &name(l, site, &format!("tailors.{part}")),
-                    values.repeat(config.groups),
-                )?;
+                let of_classes = values.repeat(config.num_classes);
+                let all = &mut start.of(&name(l, site, &format!("tailors.{part}")))?.values;
+                all[..of_classes.len()].copy_from_slice(&of_classes);
             }
         }
     }

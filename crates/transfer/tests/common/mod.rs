@@ -30,14 +30,7 @@ pub fn shape() -> DitConfig {
 /// A model of that configuration with random values everywhere.
 pub fn filled(model: DitConfig) -> (RunConfig, Dit) {
     let config = RunConfig {
-        data: DataConfig {
-            source: "builtin:emoji".into(),
-            classes: "all".into(),
-            image_size: None,
-            channels: None,
-            class_map: None,
-            images_per_class: None,
-        },
+        data: DataConfig::of("builtin:emoji"),
         train: TrainConfig::default(),
         model,
         init: FactorInit::Orthogonal,
