@@ -164,6 +164,8 @@ pub enum Verb {
     Import(Import),
     /// Write a model for another program.
     Export(Export),
+    /// Make a folder to publish: weights, configuration, samples, and a page about them.
+    Card(Card),
     /// Generate images.
     Sample(Sample),
     /// Judge generated images beside real ones.
@@ -613,6 +615,37 @@ pub enum Format {
     Diffusers,
     /// A .pt with the names of the published DiT checkpoints.
     Dit,
+}
+
+/// Options of `card`.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  learngene card runs/kind --data builtin:emoji --license mit --out emoji-kind\n\nThe folder holds README.md with the front matter that the Hugging Face hub reads, model.safetensors, config.json and samples.png."
+)]
+pub struct Card {
+    /// A run folder, a checkpoint or a safetensors file.
+    pub model: PathBuf,
+    /// Measure validation losses on these images, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: Option<String>,
+    /// A TOML that merges and picks classes.
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub class_map: Option<PathBuf>,
+    /// What the model is called; the folder's name by default.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Licence of the weights, as the hub names it, such as mit or cc-by-4.0.
+    #[arg(long, value_name = "ID")]
+    pub license: Option<String>,
+    /// Sample images of each class; 0 for none.
+    #[arg(long, default_value_t = 8)]
+    pub count: usize,
+    /// Their guidance.
+    #[arg(long, default_value_t = 2.0)]
+    pub cfg: f64,
+    /// Folder to make, which is not there yet or is empty.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 /// Options of `sample`.

@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Verb::Factorise(factorise) => verbs::factorise(&factorise, &args.device),
         Verb::Import(import) => verbs::import(&import, &args.device),
         Verb::Export(export) => verbs::export(&export, &args.device),
+        Verb::Card(card) => verbs::card(&card, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),
         Verb::Eval(eval) => verbs::eval(&eval),
         Verb::Compare(compare) => verbs::compare(&compare, &args.device),

@@ -1,6 +1,7 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod card;
 mod compare;
 mod curve;
 mod data;
@@ -18,6 +19,7 @@ mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use card::card;
 pub use compare::compare;
 pub use curve::curve;
 pub use data::data;

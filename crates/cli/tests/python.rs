@@ -259,3 +259,21 @@ fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
     let ours = said(&model(&folder.join("s.safetensors")), &asked, &[]);
     close("DiT-S/2", &ours, &asked["out"].values);
 }
+
+/// The hub's own reader takes the front matter of a card.
+#[test]
+fn a_card_is_one_to_the_hub() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    pretrain(folder, "base", &["--steps", "1"]);
+    let card = ["card", "base", "--count", "0", "--license", "cc-by-4.0"];
+    succeeds(folder, &[&card[..], &["--out", "tiny"]].concat());
+    let read = "from huggingface_hub import ModelCard\n\
+        card = ModelCard.load('tiny/README.md')\n\
+        assert card.data.license == 'cc-by-4.0', card.data\n\
+        assert card.data.library_name == 'learngene', card.data\n\
+        assert 'diffusion' in card.data.tags, card.data\n\
+        assert card.text.lstrip().startswith('# tiny'), card.text\n";
+    run_python(&python, folder, &["-c", read]);
+}

@@ -107,6 +107,70 @@ fn inspect_tells_what_a_model_is() {
 }
 
 #[test]
+fn a_card_is_a_folder_with_the_model_and_what_to_know_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    pretrain(folder, "base", &["--steps", "3"]);
+    let card = ["card", "base", "--count", "1", "--out", "shown/tiny"];
+    let lacking = [&card[..], &["--data", "builtin:nothing"]].concat();
+    fails(folder, &lacking, 3, &["builtin:nothing"]);
+    assert!(!folder.join("shown").exists());
+    let measured = [&card[..], &["--data", "builtin:emoji", "--license", "mit"]].concat();
+    succeeds(folder, &measured);
+    let text = fs::read_to_string(folder.join("shown/tiny/README.md")).unwrap();
+    assert!(
+        text.starts_with("---\nlibrary_name: learngene\nlicense: \"mit\"\n"),
+        "{text}"
+    );
+    let compared = succeeds(
+        folder,
+        &[
+            "assemble",
+            "base",
+            "--classes",
+            "face,flag,hand",
+            "--check",
+            "--data",
+            "builtin:emoji",
+            "--out",
+            "whole.safetensors",
+        ],
+    );
+    let loss = compared.split("validation v loss ").nth(1).unwrap();
+    for part in [
+        "# tiny",
+        "face, flag, hand",
+        "learngene of 16 components",
+        "![samples of every class](samples.png)",
+        "| builtin:emoji, classes face,flag,hand |".trim_start_matches("| "),
+        "| steps | 3 |",
+        &format!("the v loss is {}", &loss[..6]),
+        "without tailors",
+        "Twemoji",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in {text}");
+    }
+    let plan = json(folder, &["inspect", "base", "--json"]);
+    let total = &plan["cost"]["total"];
+    let row = format!(
+        "| total | {} | {} | {} |",
+        total["parameters"], total["macs"], total["bytes"]
+    );
+    assert!(text.contains(&row), "{text}");
+    let png = fs::read(folder.join("shown/tiny/samples.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG"));
+    let config: serde_json::Value =
+        serde_json::from_slice(&fs::read(folder.join("shown/tiny/config.json")).unwrap()).unwrap();
+    assert_eq!(config["run"]["model"], plan["model"]);
+    let again = json(
+        folder,
+        &["inspect", "shown/tiny/model.safetensors", "--json"],
+    );
+    assert_eq!(again["learngene_blake3"], plan["learngene_blake3"]);
+    fails(folder, &card, 2, &["shown/tiny", "holds something"]);
+}
+
+#[test]
 fn plan_prints_one_document_with_the_published_size_of_dit_l_2() {
     let folder = tempfile::tempdir().unwrap();
     let line = "plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma --json";
@@ -129,8 +193,16 @@ fn completions_and_help_name_every_verb() {
         "resume",
         "inspect",
         "assemble",
+        "curve",
         "transfer",
+        "merge",
+        "factorise",
+        "import",
+        "export",
+        "card",
         "sample",
+        "eval",
+        "compare",
         "plan",
     ];
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -226,14 +226,20 @@ fn rises(found: &Findings) -> HeatMap {
     }
 }
 
+/// Blank where a class meets itself: there it is 1, beside which all others look alike.
 fn similarity(a: &Anatomy, values: &[Vec<f64>], caption: &str) -> HeatMap {
-    let rows = a.classes.iter().cloned().zip(values.iter().cloned());
+    let others = values.iter().enumerate().map(|(i, row)| {
+        let mut row = row.clone();
+        row[i] = f64::NAN;
+        row
+    });
+    let rows = a.classes.iter().cloned().zip(others);
     HeatMap {
         caption: caption.into(),
         columns: a.classes.clone(),
         rows: rows.collect(),
-        range: Some((0.0, 1.0)),
-        digits: 2,
+        range: None,
+        digits: 3,
     }
 }
 

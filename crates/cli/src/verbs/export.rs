@@ -64,7 +64,8 @@ fn folder_name(number: usize, class: Option<&str>) -> String {
     }
 }
 
-fn require_empty(folder: &Path) -> Result<()> {
+/// Refuses a folder that holds something.
+pub(super) fn require_empty(folder: &Path) -> Result<()> {
     let holds_nothing = std::fs::read_dir(folder).map(|mut entries| entries.next().is_none());
     match holds_nothing {
         Ok(false) => Err(Failure::Usage(format!(

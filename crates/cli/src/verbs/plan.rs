@@ -59,6 +59,18 @@ pub fn plan(args: &args::Plan) -> Result<()> {
 
 /// The cost of each part and in total; parts that a model lacks are left out.
 pub(super) fn print(plan: &Plan) {
+    output::table(
+        &["component", "parameters", "MACs per image", "bytes"],
+        &rows(plan),
+    );
+    output::say(&format!(
+        "training state: {} bytes; activations: about {} bytes per image",
+        plan.training_state_bytes, plan.activation_bytes_per_image
+    ));
+}
+
+/// Name, parameters, MACs for an image and bytes of each part that there is.
+pub(super) fn rows(plan: &Plan) -> Vec<Vec<String>> {
     let parts = [
         ("learngene", &plan.learngene),
         ("one tailor", &plan.tailor),
@@ -73,15 +85,7 @@ pub(super) fn print(plan: &Plan) {
     let there = parts
         .into_iter()
         .filter(|(_, cost)| **cost != Cost::default());
-    let rows: Vec<Vec<String>> = there.map(|(name, cost)| row(name, cost)).collect();
-    output::table(
-        &["component", "parameters", "MACs per image", "bytes"],
-        &rows,
-    );
-    output::say(&format!(
-        "training state: {} bytes; activations: about {} bytes per image",
-        plan.training_state_bytes, plan.activation_bytes_per_image
-    ));
+    there.map(|(name, cost)| row(name, cost)).collect()
 }
 
 fn all_tailors(plan: &Plan) -> &'static str {

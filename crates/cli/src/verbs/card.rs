@@ -1,0 +1,270 @@
+//! `card`: a folder with a model as model hubs show them, weights, configuration, samples and a page that says what it is.
+
+use crate::failure::{Failure, Result};
+use crate::verbs::export::require_empty;
+use crate::verbs::{plan, quality};
+use crate::{args, model, output, quickstart};
+use learngene_compare::Lab;
+use learngene_data::picture::Grid;
+use learngene_diffusion::Schedule;
+use learngene_formats::Kind;
+use learngene_nn::{Dit, Precision, cost, params};
+use learngene_train::{Evaluation, Gating, RunConfig, weights};
+use std::fmt::Write;
+use std::path::Path;
+
+const WEIGHTS: &str = "model.safetensors";
+const CONFIG: &str = "config.json";
+const SAMPLES: &str = "samples.png";
+const CARD: &str = "README.md";
+/// Seed of the noise of the samples.
+const SEED: u64 = 0;
+
+/// `card`: nothing is written before all has been measured.
+pub fn card(args: &args::Card, device: &str) -> Result<()> {
+    require_empty(&args.out)?;
+    let (config, whole) = model::load(&args.model, &model::device(device)?)?;
+    let name = match &args.name {
+        Some(name) => name.clone(),
+        None => folder_name(&args.out)?,
+    };
+    let losses = match &args.data {
+        None => None,
+        Some(source) => Some(Losses::measure(&config, &whole, source, args)?),
+    };
+    let samples = match matches!(config.model.input[0], 1 | 3) && args.count > 0 {
+        true => Some(samples(&config, &whole, args)?),
+        false => None,
+    };
+    let about = About {
+        name: &name,
+        config: &config,
+        losses: losses.as_ref(),
+        samples: samples.is_some(),
+        args,
+    };
+    let write = |file: &str, bytes: &[u8]| output::write(&args.out.join(file), bytes);
+    output::make_folder_of(&args.out.join(WEIGHTS))?;
+    weights::file(Kind::Model, &config, &params::values(&whole)).write(args.out.join(WEIGHTS))?;
+    write(CONFIG, about.config()?.as_bytes())?;
+    if let Some(png) = samples {
+        write(SAMPLES, &png)?;
+    }
+    write(CARD, about.text().as_bytes())?;
+    output::say(&format!("wrote {}", args.out.display()));
+    Ok(())
+}
+
+fn folder_name(folder: &Path) -> Result<String> {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    Ok(name
+        .ok_or_else(|| Failure::Usage("give the model a name with --name".into()))?
+        .to_owned())
+}
+
+/// Validation losses, with the tailor of the class and without.
+struct Losses {
+    right: Evaluation,
+    none: Option<Evaluation>,
+}
+
+impl Losses {
+    fn measure(config: &RunConfig, model: &Dit, source: &str, args: &args::Card) -> Result<Self> {
+        let data = quality::load(config, source, args.class_map.as_deref())?;
+        let of = |gating| quality::losses(config, model, &data, gating);
+        Ok(Self {
+            right: of(Gating::Right)?,
+            none: match config.model.groups {
+                0 => None,
+                _ => Some(of(Gating::None)?),
+            },
+        })
+    }
+}
+
+fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Vec<u8>> {
+    let lab = Lab {
+        schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
+        objective: config.train.objective,
+        sampling: quickstart::sampling(),
+        precision: Precision::F32,
+        seed: SEED,
+        repeats: quality::REPEATS,
+    };
+    let tailor = |class| (config.model.groups > 0).then_some(class);
+    let classes = config.classes.len();
+    let images = lab.images(model, classes, args.count, args.cfg, &tailor)?;
+    let mut grid = Grid::new(2);
+    for (name, row) in config.classes.iter().zip(images.chunks(args.count)) {
+        grid.push_row(name, row.to_vec());
+    }
+    Ok(grid.encode_png()?)
+}
+
+/// What the page is made of.
+struct About<'a> {
+    name: &'a str,
+    config: &'a RunConfig,
+    losses: Option<&'a Losses>,
+    samples: bool,
+    args: &'a args::Card,
+}
+
+impl About<'_> {
+    fn config(&self) -> Result<String> {
+        let config = serde_json::json!({ "library_name": "learngene", "run": self.config });
+        serde_json::to_string_pretty(&config)
+            .map_err(|error| Failure::Usage(format!("the configuration is no JSON: {error}")))
+    }
+
+    fn text(&self) -> String {
+        let parts = [
+            self.front_matter(),
+            self.what(),
+            self.cost(),
+            self.training(),
+            self.use_it(),
+            self.credits(),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+    }
+
+    fn front_matter(&self) -> Option<String> {
+        let mut text = String::from("---\nlibrary_name: learngene\n");
+        if let Some(licence) = &self.args.license {
+            let _ = writeln!(text, "license: {}", quoted(licence));
+        }
+        text += "pipeline_tag: unconditional-image-generation\ntags:\n- diffusion\n- diffusion-transformer\n\
+                 - class-conditional\n- kind\n---\n";
+        Some(text)
+    }
+
+    fn what(&self) -> Option<String> {
+        let config = self.config;
+        let [channels, height, width] = config.model.input;
+        let of = match (config.model.learngene_rank(), config.model.tailor_rank) {
+            (Some(rank), 0) => format!("a learngene of {rank} components in every matrix"),
+            (Some(rank), tailor) => format!(
+                "a learngene of {rank} components in every matrix, and beside it tailors of {tailor}, of which an image \
+                 switches on those of its class"
+            ),
+            (None, 0) => "dense matrices".into(),
+            (None, tailor) => format!("dense matrices, and beside them tailors of rank {tailor}"),
+        };
+        let mut text = format!(
+            "# {}\n\nA diffusion transformer for images of {width} x {height} pixels and {channels} channels, made of {of}. \
+             It draws {} classes: {}.\n",
+            self.name,
+            config.classes.len(),
+            config.classes.join(", ")
+        );
+        if self.samples {
+            let _ = write!(
+                text,
+                "\n![samples of every class]({SAMPLES})\n\n{} images of each class, guidance {}, {} of {} steps, seed {SEED}, \
+                 not chosen.\n",
+                self.args.count,
+                self.args.cfg,
+                quickstart::sampling().kind,
+                quickstart::sampling().steps
+            );
+        }
+        Some(text)
+    }
+
+    fn cost(&self) -> Option<String> {
+        let mut text = String::from(
+            "## Size\n\n| component | parameters | MACs per image | bytes |\n|---|---:|---:|---:|\n",
+        );
+        for row in plan::rows(&cost::plan(&self.config.model)) {
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        Some(text)
+    }
+
+    fn training(&self) -> Option<String> {
+        let (data, train) = (&self.config.data, &self.config.train);
+        let mut text = format!(
+            "## Training\n\n| | |\n|---|---|\n| images | {}, classes {} |\n| steps | {} |\n| target | {}, schedule {} |\n\
+             | learning rate | {} |\n| precision of products | {} |\n| seed | {} |\n",
+            cell(&data.source),
+            cell(&data.classes),
+            train.steps,
+            train.objective.target,
+            train.schedule,
+            train.lr,
+            match train.precision {
+                Precision::F32 => "32 bits",
+                Precision::Bf16 => "bf16",
+            },
+            train.seed
+        );
+        if let Some(method) = &self.config.method {
+            let _ = writeln!(
+                text,
+                "| adapted by | {}, from the learngene {} |",
+                method.name, method.base
+            );
+        }
+        if let Some(found) = self.losses {
+            let _ = write!(
+                text,
+                "\nOn validation images the v loss is {:.4} and the epsilon loss {:.4} (n = {} draws)",
+                found.right.velocity, found.right.epsilon, found.right.draws
+            );
+            match &found.none {
+                None => text += ".\n",
+                Some(none) => {
+                    let above = quality::above(found.right.velocity, none.velocity);
+                    let _ = writeln!(text, "; without tailors the v loss is {above:+.1} %.");
+                }
+            }
+        }
+        Some(text)
+    }
+
+    fn use_it(&self) -> Option<String> {
+        let first = self.config.classes.first()?;
+        let mut text = format!(
+            "## Use\n\n```\nlearngene sample {WEIGHTS} --class {first} --count 8 --out samples.png\n"
+        );
+        if self.config.model.groups > 1 {
+            let _ = writeln!(
+                text,
+                "learngene assemble {WEIGHTS} --classes {first} --out small.safetensors"
+            );
+        }
+        let _ = writeln!(
+            text,
+            "learngene export {WEIGHTS} --format diffusers --out exported\n```"
+        );
+        Some(text)
+    }
+
+    /// The built-in drawings ask for credit.
+    fn credits(&self) -> Option<String> {
+        let drawings = match self.config.data.source.as_str() {
+            "builtin:emoji" => {
+                "Twemoji (copyright Twitter, Inc. and other contributors, CC BY 4.0) and Noto Emoji (copyright Google LLC, \
+                 Apache License 2.0)"
+            }
+            "builtin:emoji-fluent3d" => {
+                "Fluent Emoji (copyright Microsoft Corporation, MIT licence)"
+            }
+            _ => return None,
+        };
+        Some(format!(
+            "## Credits\n\nTrained on drawings of {drawings}.\n"
+        ))
+    }
+}
+
+/// A string of YAML.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
