@@ -4,6 +4,7 @@ mod cifar;
 mod emoji;
 mod folder;
 mod idx;
+mod shards;
 mod sheet;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use crate::{Image, Split};
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
      images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
-     their label files";
+     their label files, a WebDataset shard (.tar) or a folder of them";
 
 /// One labelled image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,9 @@ fn open_plain(spec: &str) -> Result<Box<dyn Source>> {
     }
     if let Some(sheets) = sheet::CifarSheets::open(path)? {
         return Ok(Box::new(sheets));
+    }
+    if let Some(shards) = shards::Shards::open(path)? {
+        return Ok(Box::new(shards));
     }
     if path.is_dir() {
         return Ok(Box::new(folder::ImageFolder::open(path)?));

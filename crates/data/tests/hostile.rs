@@ -275,3 +275,87 @@ fn sizes_and_channels_out_of_range_are_errors() {
         );
     }
 }
+
+/// A tar of these files, in this order; a size replaces that in the header of the last one.
+fn tar_of(path: &Path, files: &[(&str, &[u8])], claimed: Option<u64>) {
+    let mut bytes = Vec::new();
+    for (i, (name, content)) in files.iter().enumerate() {
+        let mut header = tar::Header::new_ustar();
+        // Written past the checks of `set_path`, as a hostile writer would.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        let last = i + 1 == files.len();
+        header.set_size(claimed.filter(|_| last).unwrap_or(content.len() as u64));
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(*content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn hostile_shards_are_refused_by_name() {
+    let root = tempfile::tempdir().unwrap();
+    let shard = root.path().join("s.tar");
+    let png = png();
+    let image = ("a.png", &png[..]);
+    for (files, claimed, parts) in [
+        (
+            vec![("../a.png", &png[..])],
+            None,
+            &["`../a.png`", "stay inside"][..],
+        ),
+        (vec![("/tmp/a.png", &png[..])], None, &["`/tmp/a.png`"]),
+        (vec![("b/../../a.cls", &b"1"[..])], None, &["stay inside"]),
+        (vec![image], None, &["a class for `a`", ".cls"]),
+        (
+            vec![image, ("a.cls", b" \n")],
+            None,
+            &["a class in `a.cls`", "nothing"],
+        ),
+        (
+            vec![image, ("a.cls", b"\xff\xfe")],
+            None,
+            &["a.cls", "utf-8"],
+        ),
+        (
+            vec![image, ("a.json", b"{\"label\": ")],
+            None,
+            &["a.json", "EOF"],
+        ),
+        (
+            vec![image, ("a.json", b"{\"caption\": \"x\"}")],
+            None,
+            &["a class for `a`"],
+        ),
+        (
+            vec![("a.cls", b"1"), image],
+            Some(1 << 40),
+            &["the end of the file"],
+        ),
+        (
+            vec![image, ("a.cls", b"1")],
+            Some(1 << 33),
+            &["the end of the file"],
+        ),
+        (vec![("a.txt", b"words")], None, &["no image"]),
+    ] {
+        tar_of(&shard, &files, claimed);
+        assert_says(load(root.path()), parts);
+    }
+    tar_of(&shard, &[image, ("a.cls", b"3")], None);
+    fs::write(root.path().join("classes.txt"), "cat\ndog").unwrap();
+    assert_says(load(root.path()), &["classes.txt", "up to 3", "2 lines"]);
+    fs::write(root.path().join("classes.txt"), "cat\ncat").unwrap();
+    assert_says(load(root.path()), &["classes.txt", "`cat`", "once"]);
+    fs::remove_file(root.path().join("classes.txt")).unwrap();
+    fs::write(
+        &shard,
+        b"not a tar at all, but long enough to hold a header".repeat(20),
+    )
+    .unwrap();
+    assert_says(load(root.path()), &["s.tar", "tar"]);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+}

@@ -211,6 +211,61 @@ fn image_folders_are_read_and_other_files_are_skipped() {
     );
 }
 
+/// Shards that the webdataset package wrote: `reference/shards.py`.
+#[test]
+fn webdataset_shards_are_read_from_their_places() {
+    let shards = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/shards");
+    let check = |spec: &str, classes: [&str; 2], prefix: &str| {
+        let source = source::open(spec, None).unwrap();
+        assert_eq!(source.class_names(), classes);
+        assert_eq!(source.known_len(), Some(6));
+        let samples: Vec<_> = source.samples().map(Result::unwrap).collect();
+        assert_eq!(samples.len(), 6);
+        for (i, sample) in samples.iter().enumerate() {
+            assert_eq!(sample.class, 1 - i % 2, "7 comes before 11");
+            assert_eq!(
+                sample.id,
+                format!("{prefix}tiny-{:06}.tar/photos/{i:04}", i / 4)
+            );
+            let image = &sample.image;
+            assert_eq!((image.width, image.height, image.channels), (5, 4, 3));
+            assert_eq!(
+                image.pixels[..6],
+                [255, i as u8, 0, 40 * i as u8, 40 * i as u8, 40 * i as u8]
+            );
+        }
+    };
+    check(shards, ["7", "11"], "");
+    // The same below train/, with names for the numbers.
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("train")).unwrap();
+    for name in ["tiny-000000.tar", "tiny-000001.tar"] {
+        fs::copy(
+            Path::new(shards).join(name),
+            root.path().join("train").join(name),
+        )
+        .unwrap();
+    }
+    check(path_text(root.path()), ["7", "11"], "train/");
+    let names: Vec<String> = (0..12).map(|n| format!("class {n}")).collect();
+    fs::write(root.path().join("classes.txt"), names.join("\n")).unwrap();
+    let source = source::open(path_text(root.path()), None).unwrap();
+    assert_eq!(source.class_names(), names);
+    for (i, sample) in source.samples().map(Result::unwrap).enumerate() {
+        assert_eq!(
+            (sample.class, sample.split),
+            (if i % 2 == 1 { 7 } else { 11 }, Some(Split::Train))
+        );
+    }
+    let one = root.path().join("train/tiny-000001.tar");
+    let source = source::open(path_text(&one), None).unwrap();
+    let ids: Vec<String> = source.samples().map(|sample| sample.unwrap().id).collect();
+    assert_eq!(
+        ids,
+        ["tiny-000001.tar/photos/0004", "tiny-000001.tar/photos/0005"]
+    );
+}
+
 #[test]
 fn train_and_test_folders_are_honoured() {
     let root = tempfile::tempdir().unwrap();

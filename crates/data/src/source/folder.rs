@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::image::decode;
 use crate::{Image, Split};
 
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+pub(super) const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
 /// The largest image file that is read, bytes.
-const MAX_FILE_BYTES: u64 = 256 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// One image file.
 #[derive(Debug)]

@@ -1,0 +1,371 @@
+//! WebDataset shards: tar files in which the files of a sample stand together and share their name up to the first dot,
+//! `0001.jpg`, `0001.cls`. Shards are listed, not unpacked: images are read from their places in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use super::folder::{EXTENSIONS, MAX_FILE_BYTES};
+use super::{Sample, Source, text};
+use crate::Split;
+use crate::error::{Error, Result};
+use crate::image::decode;
+
+/// The largest label that is read, bytes.
+const MAX_LABEL_BYTES: u64 = 1 << 20;
+/// Names of the classes, a line each, beside shards whose labels are numbers.
+const CLASS_NAMES: [&str; 2] = ["classnames.txt", "classes.txt"];
+/// Keys of a sample's JSON that hold its class, the first that is there.
+const KEYS: [&str; 4] = ["class_name", "cls", "label", "class"];
+
+/// A file of a tar.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    at: u64,
+    length: u64,
+}
+
+/// One labelled image in a shard.
+#[derive(Debug)]
+struct Entry {
+    shard: usize,
+    image: Span,
+    class: usize,
+    key: String,
+}
+
+/// Shards that have been listed.
+#[derive(Debug)]
+pub(super) struct Shards {
+    name: String,
+    classes: Vec<String>,
+    shards: Vec<(PathBuf, Option<Split>)>,
+    entries: Vec<Entry>,
+    skipped: Vec<PathBuf>,
+}
+
+impl Shards {
+    /// Lists a tar, a folder of tars, or `train/`, `val/` and `test/` folders of tars, in the order of their names;
+    /// `None` if the path is none of these. The class of a sample is a name or a number, in its `.cls` or its `.json`; a
+    /// sample without an image is noted as skipped.
+    ///
+    /// # Errors
+    /// A damaged shard, a path in it that leads out of it, a sample without a class.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>> {
+        let shards = find(path)?;
+        if shards.is_empty() {
+            return Ok(None);
+        }
+        let (mut found, mut skipped) = (Vec::new(), Vec::new());
+        for (number, (shard, _)) in shards.iter().enumerate() {
+            for sample in list(shard)? {
+                let key = shard.join(&sample.key);
+                match (sample.image, sample.label) {
+                    (None, _) => skipped.push(key),
+                    (Some(_), None) => {
+                        return Err(Error::format(
+                            shard,
+                            format!(
+                                "a class for `{}` (a .cls file, or one of {} in its .json)",
+                                sample.key,
+                                KEYS.join(", ")
+                            ),
+                            "none",
+                        ));
+                    }
+                    (Some(image), Some(label)) => found.push((number, image, label, sample.key)),
+                }
+            }
+        }
+        if found.is_empty() {
+            return Err(Error::EmptySource {
+                origin: text(path),
+                hint: "a shard is a tar with images and, of the same name, their classes: 0001.jpg, 0001.cls",
+            });
+        }
+        let (classes, places) = classes(found.iter().map(|(_, _, label, _)| label), path)?;
+        let entries = found.into_iter().map(|(shard, image, label, key)| Entry {
+            class: places[&label],
+            shard,
+            image,
+            key,
+        });
+        Ok(Some(Self {
+            name: text(path),
+            entries: entries.collect(),
+            classes,
+            shards,
+            skipped,
+        }))
+    }
+}
+
+impl Source for Shards {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.classes
+    }
+
+    fn known_len(&self) -> Option<usize> {
+        Some(self.entries.len())
+    }
+
+    fn skipped(&self) -> &[PathBuf] {
+        &self.skipped
+    }
+
+    fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
+        let mut open: Option<(usize, File)> = None;
+        Box::new(self.entries.iter().map(move |entry| {
+            let (path, split) = &self.shards[entry.shard];
+            let file = match &mut open {
+                Some((shard, file)) if *shard == entry.shard => file,
+                other => {
+                    let file = File::open(path).map_err(Error::io(path))?;
+                    &mut other.insert((entry.shard, file)).1
+                }
+            };
+            let bytes = read(file, entry.image, MAX_FILE_BYTES, path)?;
+            Ok(Sample {
+                image: decode(&bytes, &path.join(&entry.key))?,
+                class: entry.class,
+                split: *split,
+                id: format!("{}/{}", self.inside(path), entry.key),
+            })
+        }))
+    }
+}
+
+impl Shards {
+    /// A shard's path in the source, which stays the same where the source is moved.
+    fn inside(&self, shard: &Path) -> String {
+        let inside = shard.strip_prefix(&self.name).unwrap_or(shard);
+        match inside.as_os_str().is_empty() || inside.is_absolute() {
+            true => shard
+                .file_name()
+                .map_or(String::new(), |name| text(Path::new(name))),
+            false => text(inside),
+        }
+    }
+}
+
+/// The shards of a path with the split their folder names.
+fn find(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>> {
+    if path.is_file() {
+        return Ok(match is_tar(path) {
+            true => vec![(path.to_owned(), None)],
+            false => Vec::new(),
+        });
+    }
+    let mut shards: Vec<_> = tars(path)?.into_iter().map(|tar| (tar, None)).collect();
+    for split in Split::ALL {
+        let folder = path.join(split.name());
+        if folder.is_dir() {
+            shards.extend(tars(&folder)?.into_iter().map(|tar| (tar, Some(split))));
+        }
+    }
+    Ok(shards)
+}
+
+fn tars(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path()));
+    let mut tars: Vec<PathBuf> = paths.collect::<Result<_>>()?;
+    tars.retain(|path| path.is_file() && is_tar(path));
+    tars.sort();
+    Ok(tars)
+}
+
+fn is_tar(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("tar"))
+}
+
+/// The files of one sample.
+#[derive(Debug, Default)]
+struct Group {
+    key: String,
+    image: Option<Span>,
+    label: Option<String>,
+}
+
+/// The samples of a shard. Of files that are neither an image nor a class nothing is read.
+fn list(shard: &Path) -> Result<Vec<Group>> {
+    let file = File::open(shard).map_err(Error::io(shard))?;
+    let size = file.metadata().map_err(Error::io(shard))?.len();
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    let damaged = |error: std::io::Error| Error::format(shard, "a whole tar", error.to_string());
+    let mut groups: Vec<Group> = Vec::new();
+    for entry in archive.entries_with_seek().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path().map_err(damaged)?.into_owned();
+        let (key, extension) = parts(&path, shard)?;
+        let span = Span {
+            at: entry.raw_file_position(),
+            length: entry.size(),
+        };
+        if span
+            .at
+            .checked_add(span.length)
+            .is_none_or(|end| end > size)
+        {
+            return Err(Error::format(
+                shard,
+                format!("{} bytes of `{}`", span.length, path.display()),
+                "the end of the file",
+            ));
+        }
+        if groups.last().is_none_or(|group| group.key != key) {
+            groups.push(Group {
+                key: key.clone(),
+                ..Group::default()
+            });
+        }
+        let Some(group) = groups.last_mut() else {
+            continue;
+        };
+        match extension.as_str() {
+            image if EXTENSIONS.contains(&image) => group.image = Some(span),
+            "cls" | "json" => {
+                let mut bytes = Vec::new();
+                let mut label = (&mut entry).take(MAX_LABEL_BYTES + 1);
+                label.read_to_end(&mut bytes).map_err(damaged)?;
+                let found = label_in(&bytes, &extension).map_err(|found| {
+                    Error::format(shard, format!("a class in `{}`", path.display()), found)
+                })?;
+                // Where both are there, the .cls is meant.
+                group.label = match extension.as_str() {
+                    "cls" => found,
+                    _ => group.label.take().or(found),
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(groups)
+}
+
+/// The name of a sample, and what kind of file this is.
+fn parts(path: &Path, shard: &Path) -> Result<(String, String)> {
+    let inside = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !inside {
+        return Err(Error::format(
+            shard,
+            "paths that stay inside it",
+            format!("`{}`", path.display()),
+        ));
+    }
+    let whole = text(path);
+    let whole = whole.strip_prefix("./").unwrap_or(&whole);
+    let name = whole.rfind('/').map_or(0, |slash| slash + 1);
+    Ok(match whole[name..].find('.') {
+        Some(dot) => (
+            whole[..name + dot].to_owned(),
+            whole[name + dot + 1..].to_lowercase(),
+        ),
+        None => (whole.to_owned(), String::new()),
+    })
+}
+
+/// The class in a `.cls` file; in a `.json` file that names one.
+fn label_in(bytes: &[u8], extension: &str) -> std::result::Result<Option<String>, String> {
+    if bytes.len() as u64 > MAX_LABEL_BYTES {
+        return Err(format!("more than {MAX_LABEL_BYTES} bytes"));
+    }
+    let whole = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    if extension == "cls" {
+        return match whole.trim() {
+            "" => Err("nothing".into()),
+            label => Ok(Some(label.into())),
+        };
+    }
+    let json: serde_json::Value = serde_json::from_str(whole).map_err(|error| error.to_string())?;
+    let named = KEYS.iter().filter_map(|key| json.get(key));
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(label) => Some(label.clone()),
+        serde_json::Value::Number(label) => Some(label.to_string()),
+        _ => None,
+    };
+    Ok(named.filter_map(text).next())
+}
+
+/// Class names, and the class of each label that stands in the shards. Numbers are lines of a file beside the shards, or
+/// their own names where there is none.
+fn classes<'a>(
+    labels: impl Iterator<Item = &'a String>,
+    path: &Path,
+) -> Result<(Vec<String>, BTreeMap<String, usize>)> {
+    let labels: BTreeSet<&String> = labels.collect();
+    let numbers: Option<Vec<(&String, u64)>> = (labels.iter())
+        .map(|label| Some((*label, label.parse().ok()?)))
+        .collect();
+    let Some(numbers) = numbers else {
+        let names: Vec<String> = labels.into_iter().cloned().collect();
+        let places = names.iter().cloned().zip(0..).collect();
+        return Ok((names, places));
+    };
+    let folder = if path.is_dir() {
+        Some(path)
+    } else {
+        path.parent()
+    };
+    let mut lists = CLASS_NAMES
+        .iter()
+        .filter_map(|name| Some(folder?.join(name)));
+    let Some(list) = lists.find(|list| list.is_file()) else {
+        let distinct: BTreeSet<u64> = numbers.iter().map(|(_, n)| *n).collect();
+        let place = |n: &u64| distinct.range(..n).count();
+        let places = numbers
+            .iter()
+            .map(|(label, n)| ((*label).clone(), place(n)));
+        let places = places.collect();
+        return Ok((distinct.iter().map(u64::to_string).collect(), places));
+    };
+    let lines = fs::read_to_string(&list).map_err(Error::io(&list))?;
+    let names: Vec<String> = lines.lines().map(|line| line.trim().to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(name) = names
+        .iter()
+        .find(|name| name.is_empty() || !seen.insert(*name))
+    {
+        return Err(Error::format(
+            list,
+            "a class in each line, each once",
+            format!("`{name}`"),
+        ));
+    }
+    let place = |(label, n): &(&String, u64)| match usize::try_from(*n) {
+        Ok(place) if place < names.len() => Ok(((*label).clone(), place)),
+        _ => Err(Error::format(
+            &list,
+            format!("a line for every class up to {n}, counted from 0"),
+            format!("{} lines", names.len()),
+        )),
+    };
+    let places = numbers.iter().map(place).collect::<Result<_>>()?;
+    Ok((names, places))
+}
+
+fn read(file: &mut File, span: Span, limit: u64, path: &Path) -> Result<Vec<u8>> {
+    if span.length > limit {
+        return Err(Error::format(
+            path,
+            format!("images of at most {limit} bytes"),
+            format!("one of {}", span.length),
+        ));
+    }
+    let mut bytes = vec![0; span.length as usize];
+    file.seek(SeekFrom::Start(span.at))
+        .map_err(Error::io(path))?;
+    file.read_exact(&mut bytes).map_err(Error::io(path))?;
+    Ok(bytes)
+}
