@@ -117,3 +117,55 @@ impl<'a> Factor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_made_ready_is_the_factor() {
+        let numbers = |count: usize, of: usize| -> Vec<f32> {
+            (0..count).map(|i| (i * 7 % of) as f32 - 5.0).collect()
+        };
+        let precisions = [Precision::F32, Precision::Bf16];
+        for precision in precisions.into_iter().filter(|p| p.is_in_processor()) {
+            for [m, k, n] in [
+                [1, 1, 1],
+                [5, 0, 3],
+                [7, 3, 40],
+                [70, 387, 300],
+                [3, 33, 17],
+            ] {
+                let (a, b, across) = (numbers(m * k, 11), numbers(k * n, 13), numbers(n * k, 9));
+                let straight = View {
+                    rows: k,
+                    ..View::new(&b, n)
+                };
+                let across = View {
+                    rows: n,
+                    ..View::new(&across, k)
+                };
+                let views = [Some(straight), None, Some(across.transposed())];
+                let factors = Factor::all(precision, views);
+                assert!(factors[1].is_none());
+                for (view, factor) in views.into_iter().zip(factors) {
+                    let (Some(view), Some(factor)) = (view, factor) else {
+                        continue;
+                    };
+                    let mut c = vec![1.0; m * n];
+                    let left = View {
+                        rows: m,
+                        ..View::new(&a, k)
+                    };
+                    factor.gemm(ViewMut::new(&mut c, n), Target::Add, left);
+                    for (at, &c) in c.iter().enumerate() {
+                        let right =
+                            |p| view.data[p * view.row_stride + at % n * view.column_stride];
+                        let exact: f32 = (0..k).map(|p| a[at / n * k + p] * right(p)).sum();
+                        assert_eq!(c, 1.0 + exact, "{precision:?} {m} {k} {n} at {at}");
+                    }
+                }
+            }
+        }
+    }
+}

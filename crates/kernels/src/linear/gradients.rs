@@ -16,7 +16,7 @@ const COLUMNS: usize = 128;
 /// Most columns of a task in bf16, where each packs the rows of the other side for itself.
 const COLUMNS_BF16: usize = 256;
 
-/// Columns of a task of `width` in all: as equal as can be in bf16, where nothing depends on their number.
+/// Columns of a task, of `width` in all.
 fn columns_of_task(precision: Precision, width: usize) -> usize {
     match precision {
         Precision::F32 => COLUMNS,
