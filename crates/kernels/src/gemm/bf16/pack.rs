@@ -42,13 +42,13 @@ pub(super) fn pack_b(
     to: &mut [u32],
 ) {
     let pairs = depth.div_ceil(2);
-    let panels = to
-        .chunks_mut(pairs * VECTORS * LANES)
-        .zip((left..left + columns).step_by(VECTORS * LANES));
     if b.column_stride != 1 {
         assert_eq!(b.row_stride, 1, "rows or columns side by side in memory");
         let mut rows = [0; VECTORS * LANES * PAIRS];
-        for (panel, j) in panels {
+        for (panel, j) in to
+            .chunks_mut(pairs * VECTORS * LANES)
+            .zip((left..left + columns).step_by(VECTORS * LANES))
+        {
             let count = (VECTORS * LANES).min(left + columns - j);
             for (i, row) in rows.chunks_exact_mut(PAIRS).enumerate().take(count) {
                 let column = &b.data[from + (j + i) * b.column_stride..][..depth];
