@@ -9,10 +9,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of `mimalloc.h`, which the crate does not name.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// Memory that is free for so long is given back.
-const MILLISECONDS: std::ffi::c_long = 5000;
+/// Never: after any delay, all that is free is given back at once, and between two steps that is every gradient.
+const MILLISECONDS: std::ffi::c_long = -1;
 
-/// Keeps freed memory for a while; `MIMALLOC_PURGE_DELAY` in the environment comes first. To be called before there is a
+/// Keeps freed memory; `MIMALLOC_PURGE_DELAY` in the environment comes first. To be called before there is a
 /// second thread.
 pub fn keep() {
     #[expect(unsafe_code, reason = "the option has no safe interface")]

@@ -117,7 +117,13 @@ impl Packed {
 /// Rows of `from`, `stride` apart, become the first `rows` columns of `to`; four at a time, which the compiler turns into
 /// shuffles where one at a time would be scattered stores.
 #[inline(always)]
-pub(crate) fn transpose(from: &[f32], stride: usize, rows: usize, to: &mut [f32], width: usize) {
+pub(crate) fn transpose<T: Copy>(
+    from: &[T],
+    stride: usize,
+    rows: usize,
+    to: &mut [T],
+    width: usize,
+) {
     let inner = to.len() / width;
     let mut first = 0;
     while first + 4 <= rows {

@@ -252,7 +252,9 @@ impl Operator for Call {
     type Kept = Vec<Buffer>;
 
     fn forward(&self, inputs: &[FlexTensor], _keep: bool) -> (FlexTensor, Self::Kept) {
-        let linear = self.linear(inputs);
+        let linear = [self.linear(inputs)];
+        let [base] = Linear::bases(&linear, Direction::Forward);
+        let [linear] = &linear;
         let x = Values::new(inputs[0].clone());
         let (n, m) = (linear.n, linear.m);
         let rows = x.len() / n;
@@ -260,7 +262,10 @@ impl Operator for Call {
         let tasks = flex::pieces(&mut y, self.tasks(rows), |task| task.rows.len() * m);
         let kept = on_every_thread(
             tasks,
-            || Active::new(&linear, Direction::Forward, self.gate.longest()),
+            || {
+                let longest = self.gate.longest();
+                Active::new(linear, base.as_ref(), Direction::Forward, longest)
+            },
             |active, (task, y)| {
                 active.switch(task.list);
                 let x = View::new(&x[task.rows.start * n..task.rows.end * n], n);
@@ -279,7 +284,9 @@ impl Operator for Call {
         grad: FlexTensor,
         wanted: &[bool],
     ) -> Vec<Option<Vec<f32>>> {
-        let linear = self.linear(inputs);
+        let linear = [self.linear(inputs)];
+        let [base] = Linear::bases(&linear, Direction::Backward);
+        let [linear] = &linear;
         let (x, grad) = (Values::new(inputs[0].clone()), Values::new(grad));
         let (n, m) = (linear.n, linear.m);
         let rows = x.len() / n;
@@ -289,7 +296,10 @@ impl Operator for Call {
         let tasks = flex::pieces(&mut dx, self.tasks(rows), |task| task.rows.len() * width);
         let dh = on_every_thread(
             tasks,
-            || Active::new(&linear, Direction::Backward, self.gate.longest()),
+            || {
+                let longest = self.gate.longest();
+                Active::new(linear, base.as_ref(), Direction::Backward, longest)
+            },
             |active, (task, dx)| {
                 active.switch(task.list);
                 let mut dh = Buffer::default();
@@ -312,7 +322,7 @@ impl Operator for Call {
                 list: task.list,
             });
         let pass = Pass {
-            linear: &linear,
+            linear,
             pieces: pieces.collect(),
             wanted: &wanted[1..],
         };

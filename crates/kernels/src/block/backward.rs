@@ -53,8 +53,9 @@ pub(super) fn backward(
     let tasks = flex::pieces(&mut dx, inputs.tasks(), |task| task.rows.len() * d);
     let six = |(task, _): &(Task<'_>, _)| task.rows.len() / inputs.tokens * 6 * d;
     let tasks = flex::pieces(&mut modulation, tasks, six);
+    let bases = inputs.bases(Direction::Backward);
     let worker = || Worker {
-        active: inputs.active(Direction::Backward),
+        active: inputs.active(&bases, Direction::Backward),
         given: Buffer::default(),
         moments: Vec::new(),
         head: head::Scratch::default(),
@@ -65,6 +66,7 @@ pub(super) fn backward(
         dx.copy_from_slice(&grad[rows]);
         samples(inputs, &task, worker, kept, dx, six)
     });
+    drop(bases);
     let weights = weights(inputs, kept, &slopes, &wanted[2..]);
     let first = [(dx, wanted[0]), (modulation, wanted[1])];
     let first = first.map(|(values, wanted)| wanted.then_some(values));

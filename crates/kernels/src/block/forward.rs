@@ -48,9 +48,10 @@ pub(super) fn forward(inputs: &Inputs<'_>, keep: bool) -> (FlexTensor, Vec<Kept>
     let (t, d) = (inputs.tokens, inputs.d);
     let mut out = vec![0.0; inputs.x.len()];
     let tasks = flex::pieces(&mut out, inputs.tasks(), |task| task.rows.len() * d);
+    let bases = inputs.bases(Direction::Forward);
     let spare = || {
         let worker = Worker {
-            active: inputs.active(Direction::Forward),
+            active: inputs.active(&bases, Direction::Forward),
             normal: Buffer::default(),
             wide: Buffer::default(),
             head: head::Scratch::default(),

@@ -19,7 +19,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use crate::flex::{self, Values};
-use crate::gemm::Precision;
+use crate::gemm::{Factor, Precision};
 use crate::linear::{Active, Direction, Kind, Linear, Task, Tensors, cut};
 use crate::operator::{self, Operator};
 use crate::plan::GatePlan;
@@ -293,11 +293,22 @@ impl<'a> Inputs<'a> {
         cut(runs.map(|run| (run.samples, &run.list[..])), self.tokens)
     }
 
+    /// What all threads read of the projections.
+    fn bases(&self, direction: Direction) -> [Option<Factor<'_>>; 6] {
+        Linear::bases(&self.projections, direction)
+    }
+
     /// The projections in a thread's own memory.
-    fn active(&self, direction: Direction) -> [Active<'_>; 6] {
+    fn active<'b>(
+        &'b self,
+        bases: &'b [Option<Factor<'b>>; 6],
+        direction: Direction,
+    ) -> [Active<'b>; 6] {
         let longest = self.call.gate.longest();
-        let projections = self.projections.each_ref();
-        projections.map(|p| Active::new(p, direction, longest))
+        std::array::from_fn(|i| {
+            let base = bases[i].as_ref();
+            Active::new(&self.projections[i], base, direction, longest)
+        })
     }
 
     /// The six vectors of each sample of a task: shift, scale, gate, shift, scale, gate.

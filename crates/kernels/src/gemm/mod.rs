@@ -6,11 +6,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod factor;
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::flex;
+
+pub(crate) use factor::Factor;
 
 /// What the factors of a product are rounded to. Sums are 32-bit floats always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +167,23 @@ pub(crate) fn gemm(
     a: View<'_>,
     b: View<'_>,
 ) {
+    if !check(&to, a, b) {
+        return;
+    }
+    match precision {
+        Precision::F32 => single(to, target, a, b),
+        #[cfg(target_arch = "x86_64")]
+        Precision::Bf16 => bf16::gemm(to, target, a, b),
+        #[cfg(not(target_arch = "x86_64"))]
+        Precision::Bf16 => unreachable!("`Precision::is_available` says so"),
+    }
+}
+
+/// Whether a product has results.
+///
+/// # Panics
+/// If the shapes do not fit together.
+fn check(to: &ViewMut<'_>, a: View<'_>, b: View<'_>) -> bool {
     assert_eq!(a.columns, b.rows, "inner dimensions");
     assert_eq!(
         (to.rows, to.columns),
@@ -171,7 +191,7 @@ pub(crate) fn gemm(
         "size of the result"
     );
     if to.rows == 0 || to.columns == 0 {
-        return;
+        return false;
     }
     assert!(
         to.columns <= to.stride && (to.rows - 1) * to.stride + to.columns <= to.data.len(),
@@ -181,13 +201,7 @@ pub(crate) fn gemm(
         a.end() <= a.data.len() && b.end() <= b.data.len(),
         "views inside their slices"
     );
-    match precision {
-        Precision::F32 => single(to, target, a, b),
-        #[cfg(target_arch = "x86_64")]
-        Precision::Bf16 => bf16::gemm(to, target, a, b),
-        #[cfg(not(target_arch = "x86_64"))]
-        Precision::Bf16 => unreachable!("`Precision::is_available` says so"),
-    }
+    true
 }
 
 /// A product of 32-bit floats whose shapes and bounds have been checked.

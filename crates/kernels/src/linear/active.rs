@@ -2,7 +2,7 @@
 
 use super::{Components, Linear, List};
 use crate::buffer::Buffer;
-use crate::gemm::{Target, View, ViewMut, gemm};
+use crate::gemm::{Factor, Target, View, ViewMut, gemm};
 use crate::matmul::transpose;
 
 /// Which way the rows go: each product reads the factor on its right row by row, so one of the two is kept transposed.
@@ -13,7 +13,7 @@ pub(crate) enum Direction {
 }
 
 /// Components in a thread's own memory, the learngene's first, which are written once; sigma and the weights of the list
-/// are multiplied into U.
+/// are multiplied into U. A dense base is made ready for all threads.
 pub(crate) struct Active<'a> {
     linear: &'a Linear,
     direction: Direction,
@@ -24,15 +24,20 @@ pub(crate) struct Active<'a> {
     stride: usize,
     /// S U forward and V backward: a component per row.
     second: Vec<f32>,
-    /// W^T forward; backward W is read where it is.
-    weight: Buffer,
+    /// W^T forward and W backward, of a dense base.
+    base: Option<&'a Factor<'a>>,
     scaled: Vec<f32>,
 }
 
 impl<'a> Active<'a> {
     /// With an empty list, for lists of at most `longest` entries.
-    pub(crate) fn new(linear: &'a Linear, direction: Direction, longest: usize) -> Self {
-        let base = linear.ranks[0];
+    pub(crate) fn new(
+        linear: &'a Linear,
+        base: Option<&'a Factor<'a>>,
+        direction: Direction,
+        longest: usize,
+    ) -> Self {
+        let components = linear.ranks[0];
         let stride = linear.stride(longest);
         let mut active = Self {
             linear,
@@ -42,15 +47,11 @@ impl<'a> Active<'a> {
             first: Buffer::new((linear.inputs(direction) + 1) * stride),
             stride,
             second: Vec::new(),
-            weight: Buffer::default(),
+            base,
             scaled: Vec::new(),
         };
         if let Some(learngene) = &linear.learngene {
-            active.put(learngene, 0, 0, base, 1.0);
-        }
-        if let (Some(weight), Direction::Forward) = (&linear.weight, direction) {
-            active.weight.resize(weight.len());
-            transpose(weight, linear.n, linear.m, &mut active.weight, linear.m);
+            active.put(learngene, 0, 0, components, 1.0);
         }
         active
     }
@@ -98,11 +99,9 @@ impl<'a> Active<'a> {
     /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
     pub(crate) fn forward(&self, x: View<'_>, h: &mut Buffer, mut y: ViewMut<'_>) {
         debug_assert!(self.direction == Direction::Forward);
-        let m = self.linear.m;
         y.fill_rows(&self.linear.bias);
-        if self.linear.weight.is_some() {
-            let weight = View::new(&self.weight, m);
-            self.gemm(y.reborrow(), Target::Add, x, weight);
+        if let Some(base) = self.base {
+            base.gemm(y.reborrow(), Target::Add, x);
         }
         self.product(x, h);
         self.expand(h, y, Target::Add);
@@ -120,9 +119,8 @@ impl<'a> Active<'a> {
         let Some((mut dx, mut target)) = dx else {
             return;
         };
-        if let Some(weight) = &self.linear.weight {
-            let weight = View::new(weight, self.linear.n);
-            self.gemm(dx.reborrow(), target, dy, weight);
+        if let Some(base) = self.base {
+            base.gemm(dx.reborrow(), target, dy);
             target = Target::Add;
         }
         self.expand(dh, dx, target);

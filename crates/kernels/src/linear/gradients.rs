@@ -11,8 +11,18 @@ use super::{Components, Linear};
 use crate::gemm::{Precision, Target, View, ViewMut, gemm};
 use crate::simd;
 
-/// Columns of a task, so few that the product reads its left factor where it is instead of packing it.
+/// Columns of a task in 32 bits, so few that the product reads its left factor where it is instead of packing it.
 const COLUMNS: usize = 128;
+/// Most columns of a task in bf16, where each packs the rows of the other side for itself.
+const COLUMNS_BF16: usize = 256;
+
+/// Columns of a task, of `width` in all.
+fn columns_of_task(precision: Precision, width: usize) -> usize {
+    match precision {
+        Precision::F32 => COLUMNS,
+        Precision::Bf16 => width.div_ceil(width.div_ceil(COLUMNS_BF16)),
+    }
+}
 
 /// Rows that share a list: what went into a projection and what came back.
 pub(crate) struct Piece<'a> {
@@ -116,9 +126,10 @@ impl Found {
         let [base_u, _, base_v] = &mut self.learngene;
         let [tailor_u, _, tailor_v] = &mut self.tailors;
         let side = |out: bool, width: usize, base: &'a mut [f32], tailors: &'a mut [f32]| {
-            let base = by_columns(base, width).into_iter();
-            let tailors = by_columns(tailors, width).into_iter();
-            let firsts = (0..width).step_by(COLUMNS);
+            let columns = columns_of_task(linear.precision, width);
+            let base = by_columns(base, width, columns).into_iter();
+            let tailors = by_columns(tailors, width, columns).into_iter();
+            let firsts = (0..width).step_by(columns);
             firsts
                 .zip(base.zip(tailors))
                 .map(move |(first, (base, tailors))| Job {
@@ -126,7 +137,7 @@ impl Found {
                     owner,
                     out,
                     first,
-                    count: COLUMNS.min(width - first),
+                    count: columns.min(width - first),
                     wants: [
                         if out { wanted.base_out } else { wanted.base_in },
                         if out {
@@ -142,8 +153,9 @@ impl Found {
                 })
         };
         if wanted.out_side() {
-            let mut weight = self.weight.chunks_mut(COLUMNS * linear.n);
-            let mut bias = self.bias.chunks_mut(COLUMNS);
+            let columns = columns_of_task(linear.precision, linear.m);
+            let mut weight = self.weight.chunks_mut(columns * linear.n);
+            let mut bias = self.bias.chunks_mut(columns);
             jobs.extend(side(true, linear.m, base_u, tailor_u).map(|job| Job {
                 weight: weight.next().unwrap_or_default(),
                 bias: bias.next().unwrap_or_default(),
@@ -182,13 +194,13 @@ impl Found {
 }
 
 /// Rows of a row-major matrix cut into blocks of columns: for each block, its part of every row.
-fn by_columns(values: &mut [f32], width: usize) -> Vec<Vec<&mut [f32]>> {
+fn by_columns(values: &mut [f32], width: usize, columns: usize) -> Vec<Vec<&mut [f32]>> {
     let rows = values.len() / width;
-    let mut blocks: Vec<Vec<_>> = (0..width.div_ceil(COLUMNS))
+    let mut blocks: Vec<Vec<_>> = (0..width.div_ceil(columns))
         .map(|_| Vec::with_capacity(rows))
         .collect();
     for row in values.chunks_exact_mut(width) {
-        for (block, part) in blocks.iter_mut().zip(row.chunks_mut(COLUMNS)) {
+        for (block, part) in blocks.iter_mut().zip(row.chunks_mut(columns)) {
             block.push(part);
         }
     }

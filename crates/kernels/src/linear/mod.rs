@@ -17,7 +17,7 @@ use burn::backend::{Backend, ExtensionType, TensorMetadata, tensor::FloatTensor}
 use burn_flex::FlexTensor;
 
 use crate::flex::Values;
-use crate::gemm::Precision;
+use crate::gemm::{Factor, Precision, View};
 
 pub(crate) use active::{Active, Direction};
 pub(crate) use gradients::{Pass, Piece, gradients};
@@ -176,6 +176,22 @@ impl Linear {
             tailors,
             precision,
         }
+    }
+
+    /// The right factors of dense bases in a direction, made ready once for all threads.
+    pub(crate) fn bases<'a, const N: usize>(
+        linears: &'a [Self; N],
+        direction: Direction,
+    ) -> [Option<Factor<'a>>; N] {
+        let right = |linear: &'a Self| {
+            let weight = View::new(linear.weight.as_ref()?, linear.n);
+            Some(match direction {
+                Direction::Forward => weight.transposed(),
+                Direction::Backward => weight,
+            })
+        };
+        let precision = linears.first().map_or(Precision::F32, |l| l.precision);
+        Factor::all(precision, linears.each_ref().map(right))
     }
 
     /// Components that run with a list.

@@ -1,0 +1,171 @@
+//! Right factors made ready once for the products of all threads.
+
+#[cfg(target_arch = "x86_64")]
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
+use rayon::prelude::*;
+
+#[cfg(target_arch = "x86_64")]
+use super::bf16;
+use super::{Precision, Target, View, ViewMut, check, gemm};
+use crate::buffer::Buffer;
+use crate::matmul::transpose;
+
+/// A right factor as products of a precision read it fastest.
+pub(crate) struct Factor<'a> {
+    view: View<'a>,
+    form: Form,
+}
+
+enum Form {
+    /// Rows side by side in memory, where they are.
+    InPlace,
+    /// The same in memory of its own.
+    Rows(Buffer),
+    /// Pairs of bf16 in panels.
+    #[cfg(target_arch = "x86_64")]
+    Panels(Buffer),
+}
+
+/// Rows of a factor that one task copies: as many as the floats of a cache line.
+const ROWS: usize = 16;
+
+/// Part of a factor being made ready.
+enum Task<'a> {
+    /// Rows of the factor, from that one on.
+    Rows(View<'a>, usize, &'a mut [f32]),
+    #[cfg(target_arch = "x86_64")]
+    Panels(bf16::Piece<'a>),
+}
+
+impl Task<'_> {
+    fn run(self) {
+        match self {
+            Self::Rows(view, first, to) => {
+                let from = &view.data[first..];
+                transpose(from, view.column_stride, view.columns, to, view.columns);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Panels(piece) => piece.pack(),
+        }
+    }
+}
+
+impl<'a> Factor<'a> {
+    /// Makes all of them ready, on all threads.
+    ///
+    /// # Panics
+    /// If the processor does not have that precision, or neither rows nor columns of a factor lie side by side.
+    pub(crate) fn all<const N: usize>(
+        precision: Precision,
+        views: [Option<View<'a>>; N],
+    ) -> [Option<Self>; N] {
+        let mut factors = views.map(|view| Some(Self::blank(precision, view?)));
+        let there = factors.iter_mut().flatten();
+        let tasks: Vec<_> = there.flat_map(Self::tasks).collect();
+        tasks.into_par_iter().for_each(Task::run);
+        factors
+    }
+
+    /// With memory that is still to be written.
+    fn blank(precision: Precision, view: View<'a>) -> Self {
+        let form = match precision {
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 => Form::Panels(Buffer::new(bf16::packed_len(view))),
+            _ if view.column_stride == 1 => Form::InPlace,
+            _ => {
+                assert_eq!(view.row_stride, 1, "rows or columns side by side in memory");
+                Form::Rows(Buffer::new(view.rows * view.columns))
+            }
+        };
+        Self { view, form }
+    }
+
+    fn tasks(&mut self) -> Vec<Task<'_>> {
+        let view = self.view;
+        match &mut self.form {
+            Form::InPlace => Vec::new(),
+            Form::Rows(rows) => {
+                let rows = rows.chunks_mut(ROWS * view.columns).enumerate();
+                rows.map(|(i, rows)| Task::Rows(view, i * ROWS, rows))
+                    .collect()
+            }
+            #[cfg(target_arch = "x86_64")]
+            Form::Panels(panels) => {
+                let pieces = bf16::pieces(view, cast_slice_mut(panels));
+                pieces.map(Task::Panels).collect()
+            }
+        }
+    }
+
+    /// `to = a b` or `to += a b`, this being `b`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together.
+    pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target, a: View<'_>) {
+        match &self.form {
+            Form::InPlace => gemm(Precision::F32, to, target, a, self.view),
+            Form::Rows(rows) => {
+                let b = View::new(rows, self.view.columns);
+                gemm(Precision::F32, to, target, a, b);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Form::Panels(panels) => {
+                if check(&to, a, self.view) {
+                    bf16::gemm_packed(to, target, a, cast_slice(panels));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_made_ready_is_the_factor() {
+        let numbers = |count: usize, of: usize| -> Vec<f32> {
+            (0..count).map(|i| (i * 7 % of) as f32 - 5.0).collect()
+        };
+        let precisions = [Precision::F32, Precision::Bf16];
+        for precision in precisions.into_iter().filter(|p| p.is_in_processor()) {
+            for [m, k, n] in [
+                [1, 1, 1],
+                [5, 0, 3],
+                [7, 3, 40],
+                [70, 387, 300],
+                [3, 33, 17],
+            ] {
+                let (a, b, across) = (numbers(m * k, 11), numbers(k * n, 13), numbers(n * k, 9));
+                let straight = View {
+                    rows: k,
+                    ..View::new(&b, n)
+                };
+                let across = View {
+                    rows: n,
+                    ..View::new(&across, k)
+                };
+                let views = [Some(straight), None, Some(across.transposed())];
+                let factors = Factor::all(precision, views);
+                assert!(factors[1].is_none());
+                for (view, factor) in views.into_iter().zip(factors) {
+                    let (Some(view), Some(factor)) = (view, factor) else {
+                        continue;
+                    };
+                    let mut c = vec![1.0; m * n];
+                    let left = View {
+                        rows: m,
+                        ..View::new(&a, k)
+                    };
+                    factor.gemm(ViewMut::new(&mut c, n), Target::Add, left);
+                    for (at, &c) in c.iter().enumerate() {
+                        let right =
+                            |p| view.data[p * view.row_stride + at % n * view.column_stride];
+                        let exact: f32 = (0..k).map(|p| a[at / n * k + p] * right(p)).sum();
+                        assert_eq!(c, 1.0 + exact, "{precision:?} {m} {k} {n} at {at}");
+                    }
+                }
+            }
+        }
+    }
+}
