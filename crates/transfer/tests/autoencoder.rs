@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Sums of f32 in another order; found are 4e-7 to 7e-7.
+/// Sums of f32 in another order. Found, relative to the largest value: mean 3.0e-7, log-variance 4.1e-7, image 7.6e-7.
 const TOLERANCE: f32 = 1e-5;
 
 type Tensors = BTreeMap<String, TensorEntry>;
@@ -82,6 +82,7 @@ fn moments_and_images_are_those_of_diffusers() {
         ("decoded", decoded),
     ] {
         let apart = difference(&params::to_vec(found), &asked[name].values);
+        println!("{name}: {apart:.1e}");
         assert!(apart < TOLERANCE, "{name}: {apart:e}");
     }
 }

@@ -65,7 +65,7 @@ impl Shape {
 /// its classes called by their numbers.
 fn unknown_run(model: DitConfig, source: &Path) -> RunConfig {
     RunConfig {
-        data: DataConfig::of(&source.display().to_string()),
+        data: DataConfig::of(source.display().to_string()),
         train: TrainConfig {
             schedule: ScheduleKind::Linear,
             objective: Objective {
