@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use learngene_train::AutoencoderTraining;
 use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -166,6 +167,8 @@ pub enum Verb {
     Export(Export),
     /// Make a folder to publish: weights, configuration, samples, and a page about them.
     Card(Card),
+    /// Train a small autoencoder of your own.
+    Autoencoder(Autoencoder),
     /// Make latents of a data set's images, to train on instead of them.
     Encode(Encode),
     /// Generate images.
@@ -648,6 +651,52 @@ pub struct Card {
     /// Folder to make, which is not there yet or is empty.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+}
+
+const ABOUT_AUTOENCODER: &str = "Example:
+  learngene autoencoder train --data builtin:emoji --out autoencoder
+  learngene encode --data builtin:emoji --vae autoencoder --out latents
+
+A small one for small images: four channels at a quarter of the side. It learns to give images back (mean absolute error), \
+its latents kept near a normal distribution, and leaves a folder of diffusers' AutoencoderKL with a scaling and a shift \
+factor measured on the training images.";
+
+/// Options of `autoencoder`.
+#[derive(clap::Args)]
+pub struct Autoencoder {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: AutoencoderVerb,
+}
+
+/// Verbs of `autoencoder`.
+#[derive(Subcommand)]
+pub enum AutoencoderVerb {
+    /// Train a small one on a data set's images.
+    #[command(after_help = ABOUT_AUTOENCODER)]
+    Train {
+        /// Where the images come from, as in `data inspect`.
+        #[arg(long, value_name = "SOURCE")]
+        data: String,
+        /// Crop and resize images to this side.
+        #[arg(long, value_name = "PIXELS")]
+        image_size: Option<usize>,
+        /// Steps to train.
+        #[arg(long, default_value_t = AutoencoderTraining::default().steps)]
+        steps: u64,
+        /// Images in a batch.
+        #[arg(long, default_value_t = AutoencoderTraining::default().batch)]
+        batch: usize,
+        /// Peak learning rate.
+        #[arg(long, default_value_t = AutoencoderTraining::default().lr)]
+        lr: f64,
+        /// Seed of everything random.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Folder to make, which is not there yet or is empty.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 const ABOUT_ENCODE: &str = "Example:

@@ -12,9 +12,9 @@ pub enum Failure {
     /// Stopped on request between two runs.
     #[error("interrupted between two stages; what is finished lies in the folder")]
     Stopped,
-    /// Stopped on request between two shards.
-    #[error("interrupted; the latents that are written so far stay")]
-    StoppedEncoding,
+    /// Stopped on request, leaving what the text says.
+    #[error("interrupted: {0}")]
+    StoppedHere(&'static str),
     /// It ran to its end, and something that must hold does not.
     #[error("a check failed: {0}; please report it")]
     Check(&'static str),
@@ -166,7 +166,7 @@ impl Failure {
             Self::InRun { failure, .. } | Self::InRow { failure, .. } => failure.exit_code(),
             Self::Interrupted(_)
             | Self::Stopped
-            | Self::StoppedEncoding
+            | Self::StoppedHere(_)
             | Self::Compare(Compare::Interrupted { .. }) => INTERRUPTED,
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
@@ -229,7 +229,6 @@ impl miette::Diagnostic for Failure {
             Self::Compare(learngene_compare::Error::Interrupted { .. }) => {
                 "the same command goes on where it was".into()
             }
-            Self::StoppedEncoding => "the same command goes on where it was".into(),
             Self::Interrupted(_) => "go on with `learngene resume` and the run's folder".into(),
             Self::Data(Data::EmptyClass { .. }) => {
                 "`learngene data inspect SOURCE` counts the images of each class".into()

@@ -1,6 +1,7 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod autoencoder;
 mod card;
 mod compare;
 mod curve;
@@ -20,6 +21,7 @@ mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use autoencoder::autoencoder;
 pub use card::card;
 pub use compare::compare;
 pub use curve::curve;

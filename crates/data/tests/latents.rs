@@ -1,5 +1,7 @@
 //! Latents on disk and in a data set.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe};
 use learngene_data::{
     Content, Dataset, Image, LatentSpace, LoadOptions, Purpose, Split, Statistics, Stream, source,

@@ -291,7 +291,7 @@ pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
 }
 
 /// The model with exactly the parameters trainable whose name the predicate accepts.
-pub fn set_trainable(model: Dit, trainable: impl Fn(&str) -> bool) -> Dit {
+pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M {
     struct Mapper<F> {
         path: Path,
         trainable: F,

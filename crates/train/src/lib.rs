@@ -1,10 +1,11 @@
 //! The training step, the loop around it, checkpoints and the record of a run.
 //!
 //! In: a [`RunConfig`], a data set, a model at its start or a run folder to go on with.
-//! Out: latents of images; a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images; from a
+//! Out: autoencoders and latents of images; a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images; from a
 //! [`Trainer`], training steps without a folder.
 //! Must not know: file formats of other programs, how a method chose what trains, the terminal.
 
+mod autoencoder;
 mod batch;
 pub mod checkpoint;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod tensorboard;
 mod trainer;
 pub mod weights;
 
+pub use autoencoder::{AutoencoderTraining, Fitted, fit_autoencoder};
 pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable, require_precision};
 pub use encode::{encode, latent_space};
 pub use error::{Error, Result};

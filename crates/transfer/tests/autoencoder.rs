@@ -3,6 +3,8 @@
 //! The fixture is random weights of diffusers' own making with its answers: `reference/diffusers_vae.py`. At the shape of
 //! Stable Diffusion's, `cli/tests/python.rs` asks diffusers itself.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};

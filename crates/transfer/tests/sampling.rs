@@ -4,6 +4,12 @@
 //! from -1 to 1: v with DDIM 3.8e-6, with DPM-Solver++(2M) 1.9e-6; relative to the largest value: noise with DDIM 5.8e-7,
 //! with DPM-Solver++(2M) 1.2e-6.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may panic as tests do"
+)]
+
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -19,7 +19,9 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
     })?;
     bar.finish_and_clear();
     let Some(images) = done else {
-        return Err(Failure::StoppedEncoding);
+        return Err(Failure::StoppedHere(
+            "what is encoded stays, and the same command goes on where it was",
+        ));
     };
     output::say(&format!(
         "wrote {}: latents of {images} images and their mirror images",
