@@ -193,3 +193,56 @@ fn encoding_goes_on_after_a_kill_and_leaves_the_same_files() {
         "the files of both are the same"
     );
 }
+
+#[test]
+fn a_small_autoencoder_learns_to_give_images_back_and_serves_as_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    images(folder, 40);
+    let train = |steps: &str, out: &str| {
+        let line = "autoencoder train --data images --batch 8 --steps";
+        let said = succeeds(folder, &[&words(line)[..], &[steps, "--out", out]].concat());
+        let psnr = said.split("given back: ").nth(1).unwrap();
+        psnr.split(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let (before, after) = (train("1", "untrained"), train("80", "trained"));
+    assert!(after > before + 4.0, "{before} dB, then {after} dB");
+    train("80", "again");
+    let weights = |name: &str| {
+        contents(&folder.join(name))
+            .into_values()
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        weights("trained") == weights("again"),
+        "a function of data and seed"
+    );
+
+    succeeds(
+        folder,
+        &words("encode --data images --vae trained --out latents"),
+    );
+    // The factors bring latents to mean 0 and deviation 1, all channels together.
+    let found = json(folder, &["data", "inspect", "latents", "--json"]);
+    let numbers = |key: &str| -> Vec<f64> {
+        let each = found[key].as_array().unwrap().iter();
+        each.map(|v| v.as_f64().unwrap()).collect()
+    };
+    let (means, deviations) = (numbers("mean"), numbers("std"));
+    assert_eq!(means.len(), 4);
+    let mean = means.iter().sum::<f64>() / 4.0;
+    let squares = means.iter().zip(&deviations).map(|(m, d)| m * m + d * d);
+    let deviation = (squares.sum::<f64>() / 4.0 - mean * mean).sqrt();
+    // The factors are of the training images, this is of all.
+    assert!(
+        mean.abs() < 0.1 && (deviation - 1.0).abs() < 0.1,
+        "{mean} {deviation}"
+    );
+
+    let again = words("autoencoder train --data images --steps 1 --out trained");
+    fails(folder, &again, 2, &["holds something"]);
+    let latents = words("autoencoder train --data latents --steps 1 --out x");
+    fails(folder, &latents, 2, &["it holds latents"]);
+    let none = words("autoencoder train --data images --steps 0 --out x");
+    fails(folder, &none, 2, &["`train.steps` is 0"]);
+}
