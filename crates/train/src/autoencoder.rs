@@ -33,9 +33,9 @@ pub struct AutoencoderTraining {
 impl Default for AutoencoderTraining {
     fn default() -> Self {
         Self {
-            steps: 500,
-            batch: 24,
-            lr: 2e-3,
+            steps: 600,
+            batch: 12,
+            lr: 4e-3,
             seed: 0,
         }
     }
