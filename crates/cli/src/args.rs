@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 use learngene_train::AutoencoderTraining;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const ABOUT_MODELS_AND_CODES: &str = "\
@@ -723,7 +723,7 @@ pub struct Encode {
     pub vae: PathBuf,
     /// Crop and resize images to this side.
     #[arg(long, value_name = "PIXELS")]
-    pub image_size: Option<NonZeroU16>,
+    pub image_size: Option<usize>,
     /// Folder for the latents; one with the beginning of the same latents is gone on with.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

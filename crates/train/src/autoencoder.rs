@@ -33,7 +33,7 @@ pub struct AutoencoderTraining {
 impl Default for AutoencoderTraining {
     fn default() -> Self {
         Self {
-            steps: 600,
+            steps: 500,
             batch: 12,
             lr: 4e-3,
             seed: 0,

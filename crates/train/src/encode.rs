@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
+use learngene_data::image::MAX_SIDE;
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe, SHARD};
 use learngene_data::{Image, LatentSpace, Sample, Source};
 use learngene_formats::{TensorEntry, fingerprint};
@@ -54,6 +55,14 @@ pub fn encode(
     if source.latent_space().is_some() {
         let origin = source.name().to_owned();
         return Err(learngene_data::Error::NoImages { origin }.into());
+    }
+    if let Some(size) = image_size.filter(|size| !(1..=MAX_SIDE as usize).contains(size)) {
+        return Err(learngene_data::Error::Setting {
+            name: "image size",
+            value: size.to_string(),
+            expected: format!("1 to {MAX_SIDE} pixels"),
+        }
+        .into());
     }
     let partition = source.partition().cloned().unwrap_or_default();
     let recipe = Recipe {

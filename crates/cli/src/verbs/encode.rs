@@ -13,10 +13,16 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
     output::left_out(source.skipped());
     let vae = autoencoder::read(&args.vae, &model::device(device)?)?;
     let bar = output::bar(source.known_len().unwrap_or_default() as u64, "encoding");
-    let image_size = args.image_size.map(|side| usize::from(side.get()));
-    let done = encode_source(&*source, &vae, image_size, &args.out, stop(), &mut |done| {
-        bar.set_position(done);
-    })?;
+    let done = encode_source(
+        &*source,
+        &vae,
+        args.image_size,
+        &args.out,
+        stop(),
+        &mut |done| {
+            bar.set_position(done);
+        },
+    )?;
     bar.finish_and_clear();
     let Some(images) = done else {
         return Err(Failure::StoppedHere(
