@@ -27,12 +27,13 @@ impl Synthetic {
         let mut stream = Stream::new(0, number as u64, Purpose::Test);
         let bytes = channels * height * width;
         Sample {
-            image: Image {
+            content: Image {
                 width,
                 height,
                 channels,
                 pixels: (0..bytes).map(|_| stream.bits() as u8).collect(),
-            },
+            }
+            .into(),
             class: number / PER_CLASS,
             split: Some(Split::Train),
             id: number.to_string(),

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use learngene_train::AutoencoderTraining;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -166,6 +167,10 @@ pub enum Verb {
     Export(Export),
     /// Make a folder to publish: weights, configuration, samples, and a page about them.
     Card(Card),
+    /// Train a small autoencoder of your own.
+    Autoencoder(Autoencoder),
+    /// Make latents of a data set's images, to train on instead of them.
+    Encode(Encode),
     /// Generate images.
     Sample(Sample),
     /// Judge generated images beside real ones.
@@ -648,10 +653,86 @@ pub struct Card {
     pub out: PathBuf,
 }
 
+const ABOUT_AUTOENCODER: &str = "Example:
+  learngene autoencoder train --data builtin:emoji --out autoencoder
+  learngene encode --data builtin:emoji --vae autoencoder --out latents
+
+A small one for small images: four channels at a quarter of the side. It learns to give images back (mean absolute error), \
+its latents kept near a normal distribution, and leaves a folder of diffusers' AutoencoderKL with a scaling and a shift \
+factor measured on the training images.";
+
+/// Options of `autoencoder`.
+#[derive(clap::Args)]
+pub struct Autoencoder {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: AutoencoderVerb,
+}
+
+/// Verbs of `autoencoder`.
+#[derive(Subcommand)]
+pub enum AutoencoderVerb {
+    /// Train a small one on a data set's images.
+    #[command(after_help = ABOUT_AUTOENCODER)]
+    Train {
+        /// Where the images come from, as in `data inspect`.
+        #[arg(long, value_name = "SOURCE")]
+        data: String,
+        /// Crop and resize images to this side.
+        #[arg(long, value_name = "PIXELS")]
+        image_size: Option<usize>,
+        /// Steps to train.
+        #[arg(long, default_value_t = AutoencoderTraining::default().steps)]
+        steps: u64,
+        /// Images in a batch.
+        #[arg(long, default_value_t = AutoencoderTraining::default().batch)]
+        batch: usize,
+        /// Peak learning rate.
+        #[arg(long, default_value_t = AutoencoderTraining::default().lr)]
+        lr: f64,
+        /// Seed of everything random.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Folder to make, which is not there yet or is empty.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+const ABOUT_ENCODE: &str = "Example:
+  learngene encode --data photos/ --image-size 256 --vae sd-vae-ft-ema/ --out latents/
+  learngene pretrain --data latents/ --size dit-s/2 --out runs/latents
+  learngene sample runs/latents --vae sd-vae-ft-ema/ --out drawn.png
+
+VAE is a folder of diffusers' AutoencoderKL (config.json beside safetensors) or of a pipeline with one in vae/, or a \
+single file, also one with the names of latent diffusion, with such a config.json beside it.
+
+DIR then is a SOURCE: for each image and its mirror image the mean and log-variance of its latent, in shards of 256 \
+images. Training draws a latent from that distribution each time, and takes mirror images where train.flip is set. \
+Interrupted or killed, the same command goes on where it was, and leaves the files it would have left.";
+
+/// Options of `encode`.
+#[derive(clap::Args)]
+#[command(after_help = ABOUT_ENCODE)]
+pub struct Encode {
+    /// Where the images come from, as in `data inspect`.
+    #[arg(long, value_name = "SOURCE")]
+    pub data: String,
+    /// The autoencoder.
+    #[arg(long, value_name = "VAE")]
+    pub vae: PathBuf,
+    /// Crop and resize images to this side.
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Folder for the latents; one with the beginning of the same latents is gone on with.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 /// Options of `sample`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz\n  learngene sample runs/kind --blend face=1 --blend face=0.5,flag=0.5 --out blends.png"
+    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz\n  learngene sample runs/kind --blend face=1 --blend face=0.5,flag=0.5 --out blends.png\n  learngene sample runs/latents --vae sd-vae-ft-ema/ --out drawn.png"
 )]
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
@@ -670,6 +751,10 @@ pub struct Sample {
     /// Images of each class or blend.
     #[arg(long, default_value = "8")]
     pub count: NonZeroUsize,
+    /// The autoencoder that makes images of latents, as in `encode`; in tiles where they are larger than those it was
+    /// trained on.
+    #[arg(long, value_name = "VAE")]
+    pub vae: Option<PathBuf>,
     /// Steps of the sampler.
     #[arg(long, default_value_t = 50)]
     pub steps: usize,

@@ -12,6 +12,9 @@ pub enum Failure {
     /// Stopped on request between two runs.
     #[error("interrupted between two stages; what is finished lies in the folder")]
     Stopped,
+    /// Stopped on request, leaving what the text says.
+    #[error("interrupted: {0}")]
+    StoppedHere(&'static str),
     /// It ran to its end, and something that must hold does not.
     #[error("a check failed: {0}; please report it")]
     Check(&'static str),
@@ -161,9 +164,10 @@ impl Failure {
         use learngene_transfer::Error as Transfer;
         match self {
             Self::InRun { failure, .. } | Self::InRow { failure, .. } => failure.exit_code(),
-            Self::Interrupted(_) | Self::Stopped | Self::Compare(Compare::Interrupted { .. }) => {
-                INTERRUPTED
-            }
+            Self::Interrupted(_)
+            | Self::Stopped
+            | Self::StoppedHere(_)
+            | Self::Compare(Compare::Interrupted { .. }) => INTERRUPTED,
             Self::Check(_) => CHECK,
             Self::NotFinite { .. }
             | Self::Compare(Compare::NotFinite { .. })
@@ -174,13 +178,14 @@ impl Failure {
             | Self::Compare(Compare::Config { .. })
             | Self::Model(_)
             | Self::Diffusion(_)
-            | Self::Train(Train::Config { .. })
+            | Self::Train(Train::Config { .. } | Train::Latents { .. })
             | Self::Data(
                 Data::UnknownClass { .. }
                 | Data::ClassList { .. }
                 | Data::ClassMap { .. }
                 | Data::ClassTree { .. }
                 | Data::NoPartition { .. }
+                | Data::NoImages { .. }
                 | Data::Setting { .. },
             ) => USAGE,
             Self::Transfer(Transfer::Setting { .. } | Transfer::Import { .. }) => FILE,

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use learngene_formats::atomic::write_bytes_atomically;
 use miette::Diagnostic;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A line of a result. A reader that went away, as in `learngene ... | head`, is no failure.
 pub fn say(text: &str) {
@@ -22,6 +22,32 @@ pub fn passed_over(reason: &impl std::fmt::Display) {
     note(&format!(
         "warning: passed over a damaged checkpoint: {reason}"
     ));
+}
+
+/// Names files of a source that were left out.
+pub fn left_out(files: &[PathBuf]) {
+    if !files.is_empty() {
+        let names = files.iter().map(|path| path.display().to_string());
+        note(&format!(
+            "warning: left out, no images: {}",
+            shortened(names)
+        ));
+    }
+}
+
+/// Names shown before the rest is counted.
+const SHOWN: usize = 5;
+
+/// The first few, and how many more there are.
+pub fn shortened(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<String> = names.take(SHOWN).collect();
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    shown.join(", ") + &rest
 }
 
 /// An error and the next step; coloured on a terminal unless `NO_COLOR` is set (no-color.org).

@@ -74,7 +74,7 @@ impl Pictures {
             store: Store::Images(
                 (places.clone())
                     .map(|(split, i)| dataset.image(split, i))
-                    .collect(),
+                    .collect::<learngene_data::Result<_>>()?,
             ),
             labels: Labels::Names(places.map(class).collect()),
             dataset: Some(dataset),

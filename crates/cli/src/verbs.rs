@@ -1,11 +1,13 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
 mod assemble;
+mod autoencoder;
 mod card;
 mod compare;
 mod curve;
 mod data;
 mod diversion;
+mod encode;
 mod eval;
 mod export;
 mod factorise;
@@ -19,10 +21,12 @@ mod runs;
 mod sample;
 
 pub use assemble::assemble;
+pub use autoencoder::autoencoder;
 pub use card::card;
 pub use compare::compare;
 pub use curve::curve;
 pub use data::data;
+pub use encode::encode;
 pub use eval::eval;
 pub use export::export;
 pub use factorise::factorise;

@@ -374,7 +374,7 @@ fn generated_images_are_judged_and_features_are_kept() {
     let dataset = Dataset::load("builtin:emoji", &selection, &LoadOptions::default()).unwrap();
     let count = dataset.len(Split::Test) / 2;
     let images: Vec<Image> = (0..count)
-        .map(|i| dataset.image(Split::Test, 2 * i))
+        .map(|i| dataset.image(Split::Test, 2 * i).unwrap())
         .collect();
     let labels = (0..count).map(|i| dataset.class_of(Split::Test, 2 * i) as i64);
     let [channels, height, width] = dataset.shape();

@@ -29,7 +29,10 @@ impl Judge {
     ) -> Result<Self, E> {
         let mut split = |split: Split| {
             let all = 0..dataset.len(split);
-            let images: Vec<Image> = all.clone().map(|i| dataset.image(split, i)).collect();
+            let images = all.clone().map(|i| dataset.image(split, i));
+            let images = images
+                .collect::<Result<Vec<Image>, _>>()
+                .map_err(crate::Error::from)?;
             let labels: Vec<usize> = all.map(|i| dataset.class_of(split, i)).collect();
             let features = features(&images, &format!("real {} images", split.name()))?;
             Ok::<_, E>((features, labels))
@@ -101,7 +104,7 @@ mod tests {
         let data = Dataset::load("builtin:emoji", &classes, &LoadOptions::default()).unwrap();
         let extract = |images: &[Image], _: &str| Ok::<_, crate::Error>(features("a", images));
         let judge = Judge::train(&data, extract).unwrap();
-        let images = [data.image(Split::Test, 0), data.image(Split::Test, 1)];
+        let images = [0, 1].map(|i| data.image(Split::Test, i).unwrap());
         let labels = [0, 1].map(|i| data.class_of(Split::Test, i));
         let rates = judge.rates(&features("a", &images), &labels).unwrap();
         assert_eq!(rates.overall.count, 2);

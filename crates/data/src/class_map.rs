@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Hint, Result};
+use crate::latents::LatentSpace;
 use crate::source::{Partition, Sample, Source};
 
 /// The classes to load, in the order their numbers will have.
@@ -284,6 +285,10 @@ impl Source for MappedSource {
 
     fn skipped(&self) -> &[PathBuf] {
         self.source.skipped()
+    }
+
+    fn latent_space(&self) -> Option<&LatentSpace> {
+        self.source.latent_space()
     }
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {

@@ -1,12 +1,17 @@
-//! A data set in memory: bytes of equal shape, by split and class.
+//! A data set in memory: images or latents of equal shape, by split and class.
+
+mod values;
 
 use std::path::PathBuf;
 
 use crate::class_map::ClassSelection;
 use crate::error::{Error, Result};
 use crate::image::{self, Image, MAX_SIDE};
+use crate::latents::{Content, Latent, LatentSpace};
+use crate::random::Stream;
 use crate::source::{self, Source};
 use crate::split::{self, Item, Split};
+use values::{PER_VALUE, Values};
 
 /// The most bytes a data set may decode to.
 const MAX_BYTES: u64 = 8 << 30;
@@ -23,28 +28,29 @@ pub struct LoadOptions {
     pub class_map: Option<PathBuf>,
 }
 
-/// The images of one split.
+/// The samples of one split.
 #[derive(Debug, Clone, Default)]
 struct Part {
-    pixels: Vec<u8>,
+    values: Values,
     labels: Vec<usize>,
     ids: Vec<String>,
     by_class: Vec<Vec<usize>>,
 }
 
-/// Labelled images of one shape, in memory.
+/// Labelled images, or latents of images, of one shape, in memory.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     name: String,
     classes: Vec<String>,
     shape: [usize; 3],
     parts: [Part; 3],
+    latents: Option<LatentSpace>,
     fingerprint: String,
 }
 
-/// An image that has been read and brought to size.
+/// A sample that has been read and brought to size.
 struct Loaded {
-    image: Image,
+    content: Content,
     class: usize,
     official: Option<Split>,
     id: String,
@@ -105,16 +111,14 @@ impl Dataset {
             }
         }
         // Every selected class has an image by now, so there is a first one.
-        let channels = loaded
-            .iter()
-            .map(|one| one.image.channels)
+        let latents = source.latent_space().cloned();
+        let channels = (loaded.iter().map(|one| one.content.shape()[0]))
             .max()
             .unwrap_or(3);
-        let [width, height] = loaded
-            .first()
-            .map_or([0, 0], |one| [one.image.width, one.image.height]);
-        let shape = [channels as usize, height as usize, width as usize];
+        let [_, height, width] = loaded.first().map_or([0; 3], |one| one.content.shape());
+        let shape = [channels, height, width];
         let mut parts = [(); 3].map(|()| Part {
+            values: Values::empty(latents.as_ref()),
             by_class: vec![Vec::new(); classes.len()],
             ..Part::default()
         });
@@ -123,10 +127,11 @@ impl Dataset {
             part.by_class[one.class].push(part.labels.len());
             part.labels.push(one.class);
             part.ids.push(one.id);
-            part.pixels.extend(one.image.with_channels(channels).pixels);
+            part.values.push(one.content, channels as u32);
         }
         let fingerprint = fingerprint(&classes, shape, &parts);
         Ok(Self {
+            latents,
             name: source.name().to_owned(),
             classes,
             shape,
@@ -157,6 +162,7 @@ impl Dataset {
             .collect();
         chosen.sort_unstable();
         let mut part = Part {
+            values: Values::empty(self.latents.as_ref()),
             by_class: vec![Vec::new(); self.classes.len()],
             ..Part::default()
         };
@@ -164,7 +170,7 @@ impl Dataset {
             part.by_class[old.labels[i]].push(part.labels.len());
             part.labels.push(old.labels[i]);
             part.ids.push(old.ids[i].clone());
-            part.pixels.extend(self.pixels(split, i));
+            part.values.copy(&old.values, self.values_per_image(), i);
         }
         let mut parts = self.parts.clone();
         parts[split as usize] = part;
@@ -185,7 +191,12 @@ impl Dataset {
         &self.classes
     }
 
-    /// Channels, height, width of every image.
+    /// What the samples mean if they are latents; `None` if they are images.
+    pub const fn latent_space(&self) -> Option<&LatentSpace> {
+        self.latents.as_ref()
+    }
+
+    /// Channels, height, width of every image or latent.
     pub const fn shape(&self) -> [usize; 3] {
         self.shape
     }
@@ -223,40 +234,65 @@ impl Dataset {
         &self.part(split).ids[i]
     }
 
-    /// Writes image `i` as model input: planes (CHW) of x / 127.5 - 1, mirrored left to right if `flip`.
+    /// Writes image `i` as model input: planes (CHW) of x / 127.5 - 1, mirrored left to right if `flip`. Of a latent
+    /// it is one drawn from the distribution of the image, or of the mirror image, with the numbers of `posterior`, shifted
+    /// and scaled; the mean without.
     ///
     /// # Panics
     /// If `out` does not hold [`Dataset::values_per_image`] numbers.
-    pub fn write_chw(&self, split: Split, i: usize, flip: bool, out: &mut [f32]) {
-        assert_eq!(out.len(), self.values_per_image(), "room for one image");
-        image::write_chw(
-            self.pixels(split, i),
-            self.shape[2],
-            self.shape[0],
-            flip,
-            out,
-        );
-    }
-
-    /// Image `i` as an image.
-    pub fn image(&self, split: Split, i: usize) -> Image {
-        let [channels, height, width] = self.shape.map(|side| side as u32);
-        Image {
-            width,
-            height,
-            channels,
-            pixels: self.pixels(split, i).to_vec(),
+    pub fn write_chw(
+        &self,
+        split: Split,
+        i: usize,
+        flip: bool,
+        posterior: Option<Stream>,
+        out: &mut [f32],
+    ) {
+        let size = self.values_per_image();
+        assert_eq!(out.len(), size, "room for one image");
+        match &self.part(split).values {
+            Values::Bytes(bytes) => {
+                let pixels = &bytes[i * size..][..size];
+                image::write_chw(pixels, self.shape[2], self.shape[0], flip, out);
+            }
+            Values::Normals { numbers, .. } => {
+                let first = (PER_VALUE * i + if flip { PER_VALUE / 2 } else { 0 }) * size;
+                let (means, deviations) = numbers[first..][..2 * size].split_at(size);
+                let Some(mut stream) = posterior else {
+                    out.copy_from_slice(means);
+                    return;
+                };
+                stream.fill_normal(out);
+                for (out, (mean, deviation)) in out.iter_mut().zip(means.iter().zip(deviations)) {
+                    *out = mean + deviation * *out;
+                }
+            }
         }
     }
 
-    /// A BLAKE3 hash (hex) of pixels, labels, splits and class names: equal for equal data, whatever its path.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    /// Image `i` as an image.
+    ///
+    /// # Errors
+    /// [`Error::NoImages`] for latents.
+    pub fn image(&self, split: Split, i: usize) -> Result<Image> {
+        let Values::Bytes(bytes) = &self.part(split).values else {
+            return Err(Error::NoImages {
+                origin: self.name.clone(),
+            });
+        };
+        let size = self.values_per_image();
+        let [channels, height, width] = self.shape.map(|side| side as u32);
+        Ok(Image {
+            width,
+            height,
+            channels,
+            pixels: bytes[i * size..][..size].to_vec(),
+        })
     }
 
-    fn pixels(&self, split: Split, i: usize) -> &[u8] {
-        let size = self.values_per_image();
-        &self.part(split).pixels[i * size..(i + 1) * size]
+    /// A BLAKE3 hash (hex) of pixels or latents, labels, splits and class names: equal for equal data, whatever its path.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     const fn part(&self, split: Split) -> &Part {
@@ -271,8 +307,14 @@ fn read(
     options: &LoadOptions,
     max_bytes: u64,
 ) -> Result<Vec<Loaded>> {
-    let size = options.image_size.map(checked_size).transpose()?;
-    let channels = options.channels.map(checked_channels).transpose()?;
+    let (size, channels) = match source.latent_space() {
+        None => (
+            options.image_size.map(checked_size).transpose()?,
+            options.channels.map(checked_channels).transpose()?,
+        ),
+        // Latents are of the shape they have: see `fits`.
+        Some(_) => (None, None),
+    };
     let mut loaded: Vec<Loaded> = Vec::new();
     let mut bytes = 0;
     for sample in source.samples() {
@@ -280,18 +322,26 @@ fn read(
         let Some(class) = renumbered.get(sample.class).copied().flatten() else {
             continue;
         };
-        let mut image = sample.image;
-        if let Some(size) = size {
-            image = image.centre_crop(size);
-        }
-        if let Some(channels) = channels {
-            image = image.with_channels(channels);
-        }
+        let content = match sample.content {
+            Content::Image(mut image) => {
+                if let Some(size) = size {
+                    image = image.centre_crop(size);
+                }
+                if let Some(channels) = channels {
+                    image = image.with_channels(channels);
+                }
+                Content::Image(image)
+            }
+            Content::Latent(latent) => {
+                fits(&latent, options)?;
+                Content::Latent(latent)
+            }
+        };
+        let [channels, height, width] = content.shape();
         if let Some(first) = loaded.first() {
-            let (first_size, other) = (
-                [first.image.width, first.image.height],
-                [image.width, image.height],
-            );
+            let [_, first_height, first_width] = first.content.shape();
+            let sides = |width: usize, height: usize| [width as u32, height as u32];
+            let (first_size, other) = (sides(first_width, first_height), sides(width, height));
             if first_size != other {
                 let first_id = first.id.clone();
                 return Err(Error::MixedSizes {
@@ -302,7 +352,11 @@ fn read(
                 });
             }
         }
-        bytes += image.byte_count() as u64;
+        let each = match content {
+            Content::Image(_) => 1,
+            Content::Latent(_) => PER_VALUE * size_of::<f32>(),
+        };
+        bytes += (each * channels * height * width) as u64;
         if bytes > max_bytes {
             let origin = source.name().to_owned();
             return Err(Error::TooMuchMemory {
@@ -311,13 +365,32 @@ fn read(
             });
         }
         loaded.push(Loaded {
-            image,
+            content,
             class,
             official: sample.split,
             id: sample.id,
         });
     }
     Ok(loaded)
+}
+
+/// Whether a latent has the shape that is asked for, if one is.
+fn fits(latent: &Latent, options: &LoadOptions) -> Result<()> {
+    let [channels, height, width] = latent.shape;
+    let wrong = |name: &'static str, value: usize, expected: String| Error::Setting {
+        name,
+        value: value.to_string(),
+        expected: format!("{expected}, which these latents have, or nothing"),
+    };
+    match (options.image_size, options.channels) {
+        (Some(size), _) if [height, width] != [size; 2] => {
+            Err(wrong("image size", size, format!("{height}x{width}")))
+        }
+        (_, Some(given)) if given != channels => {
+            Err(wrong("channels", given, channels.to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn checked_size(size: usize) -> Result<u32> {
@@ -362,7 +435,7 @@ fn fingerprint(classes: &[String], shape: [usize; 3], parts: &[Part; 3]) -> Stri
         part.labels
             .iter()
             .for_each(|label| number(&mut hasher, *label));
-        hasher.update(&part.pixels);
+        part.values.hash(&mut hasher);
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -407,8 +480,8 @@ mod tests {
             let there = whole.iter().position(|id| *id == halves[1]).unwrap();
             let first = all.of_class(Split::Train, class)[there];
             assert_eq!(
-                few[0].image(Split::Train, place),
-                all.image(Split::Train, first)
+                few[0].image(Split::Train, place).unwrap(),
+                all.image(Split::Train, first).unwrap()
             );
             for split in [Split::Val, Split::Test] {
                 assert_eq!(ids(&few[0], split, class), ids(&all, split, class));
@@ -429,7 +502,7 @@ mod tests {
     fn the_fingerprint_tells_names_labels_splits_and_pixels_apart() {
         let part = |labels: &[usize], pixels: &[u8]| Part {
             labels: labels.to_vec(),
-            pixels: pixels.to_vec(),
+            values: Values::Bytes(pixels.to_vec()),
             ..Part::default()
         };
         let of = |names: [&str; 2], train: Part, val: Part| {

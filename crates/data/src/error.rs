@@ -155,6 +155,22 @@ pub enum Error {
         /// The limit, MiB.
         limit_mib: u64,
     },
+    /// Latents that cannot be read or written.
+    #[error("use latents {}: {reason}", path.display())]
+    Latents {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Images were asked of a source of latents.
+    #[error(
+        "take images from {origin}: it holds latents; give the images that they were encoded from"
+    )]
+    NoImages {
+        /// The source.
+        origin: String,
+    },
     /// A picture could not be encoded.
     #[error("encode picture: {0}")]
     Encode(String),
@@ -164,6 +180,13 @@ impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn latents(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::Latents {
+            path: path.into(),
+            reason: reason.into(),
+        }
     }
 
     pub(crate) fn format(

@@ -1,6 +1,7 @@
 //! Datasets, class lists and splits, transforms, and the order and randomness of samples.
 //!
-//! In: a source ([`source::open`]: the built-in pack, a folder, an idx or CIFAR file), a choice of classes and a seed.
+//! In: a source ([`source::open`]: the built-in pack, a folder, an idx or CIFAR file, a cache of [`latents`]), a choice
+//! of classes and a seed.
 //! Out: a [`Dataset`] in memory, the [`Batches`] that visit it, the random [`Stream`] of every
 //! sample, and the pictures and [`Statistics`] a person looks at.
 //!
@@ -13,6 +14,7 @@ mod class_tree;
 mod dataset;
 mod error;
 pub mod image;
+pub mod latents;
 mod order;
 pub mod picture;
 mod random;
@@ -26,6 +28,7 @@ pub use class_map::{ClassMap, ClassSelection};
 pub use class_tree::ClassTree;
 pub use dataset::{Dataset, LoadOptions};
 pub use error::{Error, Result};
+pub use latents::{Content, Latent, LatentSpace};
 pub use order::{BatchOrder, Batches, Draw};
 pub use random::{Purpose, Stream};
 pub use source::{Partition, Sample, Source};

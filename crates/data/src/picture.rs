@@ -180,7 +180,7 @@ impl ContactSheet {
         }
     }
 
-    /// Takes the image if its class has room.
+    /// Takes the image if its class has room; latents are no pictures.
     pub fn add(&mut self, sample: &Sample) {
         let Some(tiles) = self
             .tiles
@@ -189,7 +189,9 @@ impl ContactSheet {
         else {
             return;
         };
-        let image = &sample.image;
+        let Some(image) = sample.content.image() else {
+            return;
+        };
         tiles.push(if image.width.max(image.height) > self.largest_tile {
             image.centre_crop(self.largest_tile)
         } else {

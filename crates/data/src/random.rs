@@ -47,6 +47,10 @@ pub enum Purpose {
     GateDropout = 17,
     /// Whether a labelled training sample hides its label.
     HiddenLabel = 18,
+    /// Which latent of its distribution a training sample is.
+    Posterior = 19,
+    /// Which latent of its distribution a validation sample is.
+    EvaluationPosterior = 20,
 }
 
 /// The random numbers of one (seed, index, purpose).

@@ -1,5 +1,6 @@
 //! Where images come from: one trait, one file for each kind, and [`open`], which tells the kinds apart by looking.
 
+mod cache;
 mod cifar;
 mod emoji;
 mod folder;
@@ -11,21 +12,22 @@ use std::path::{Path, PathBuf};
 
 pub use folder::images_in;
 
+use crate::Split;
 use crate::class_map::ClassMap;
 use crate::error::{Error, Hint, Result};
-use crate::{Image, Split};
+use crate::latents::{Content, LatentSpace};
 
 /// What [`open`] takes, for error texts and help pages.
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
      images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
-     their label files, a WebDataset shard (.tar) or a folder of them";
+     their label files, a WebDataset shard (.tar) or a folder of them, a folder of latents that `learngene encode` wrote";
 
-/// One labelled image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One labelled image, or the latent of one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The pixels, in the size the source has them.
-    pub image: Image,
+    /// The image, in the size the source has it, or its latent.
+    pub content: Content,
     /// The class, a position in [`Source::class_names`].
     pub class: usize,
     /// The split the source itself puts the image in, if it has any.
@@ -58,6 +60,11 @@ pub trait Source: std::fmt::Debug {
 
     /// The number of samples, or `None` for a stream of unknown length.
     fn known_len(&self) -> Option<usize> {
+        None
+    }
+
+    /// What the samples mean if they are latents; `None` if they are images.
+    fn latent_space(&self) -> Option<&LatentSpace> {
         None
     }
 
@@ -101,6 +108,9 @@ fn open_plain(spec: &str) -> Result<Box<dyn Source>> {
     let path = Path::new(spec);
     if !path.exists() {
         return Err(unknown("no such file or folder".to_owned()));
+    }
+    if let Some(latents) = cache::LatentCache::open(path)? {
+        return Ok(Box::new(latents));
     }
     if let Some(idx) = idx::Idx::open(path)? {
         return Ok(Box::new(idx));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::latents::{Content, Latent, LatentSpace};
 use crate::source::{Sample, Source};
 use crate::split::{self, Item, Split};
 
@@ -28,7 +29,7 @@ pub struct SizeCount {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// 1 for grey, 3 for colour.
+    /// 1 for grey, 3 for colour; any number for latents.
     pub channels: u32,
     /// Images.
     pub count: usize,
@@ -47,11 +48,15 @@ pub struct Statistics {
     pub base: Vec<String>,
     /// Names of the classes of transfer, empty if the source does not say.
     pub novel: Vec<String>,
-    /// Image sizes, the most frequent first.
+    /// What the samples mean if they are latents.
+    pub latents: Option<LatentSpace>,
+    /// Image sizes, the most frequent first; latents have sizes of their own.
     pub sizes: Vec<SizeCount>,
-    /// Mean of each channel over all pixels, 0 to 1; grey images count as three equal channels beside colour ones.
+    /// Mean of each channel over all pixels, 0 to 1; grey images count as three equal channels beside colour ones. Of
+    /// latents over all means, shifted and scaled as a model sees them.
     pub mean: Vec<f64>,
-    /// Standard deviation of each channel over all pixels, 0 to 1.
+    /// Standard deviation of each channel over the same; of latents with the variance of their distributions, so it is
+    /// what a model sees.
     pub std: Vec<f64>,
     /// Images equal, pixel for pixel, to an earlier one of the same split.
     pub duplicates: usize,
@@ -79,19 +84,28 @@ impl Statistics {
         let mut entries: Vec<(String, usize, Option<Split>, blake3::Hash)> = Vec::new();
         let mut sizes: BTreeMap<(u32, u32, u32), usize> = BTreeMap::new();
         let mut moments = Moments::default();
+        let mut of_latents = LatentMoments::default();
         for sample in source.samples() {
             let sample = sample?;
             observe(&sample);
-            let image = &sample.image;
-            *sizes
-                .entry((image.width, image.height, image.channels))
-                .or_default() += 1;
-            moments.add(&image.pixels, image.channels as usize);
+            let [channels, height, width] = sample.content.shape().map(|side| side as u32);
+            *sizes.entry((width, height, channels)).or_default() += 1;
             let mut hasher = blake3::Hasher::new();
             hasher
-                .update(&image.width.to_le_bytes())
-                .update(&image.channels.to_le_bytes())
-                .update(&image.pixels);
+                .update(&width.to_le_bytes())
+                .update(&channels.to_le_bytes());
+            match &sample.content {
+                Content::Image(image) => {
+                    moments.add(&image.pixels, channels as usize);
+                    hasher.update(&image.pixels);
+                }
+                Content::Latent(latent) => {
+                    of_latents.add(latent);
+                    latent.values.iter().for_each(|value| {
+                        hasher.update(&value.to_le_bytes());
+                    });
+                }
+            }
             entries.push((sample.id, sample.class, sample.split, hasher.finalize()));
         }
         if entries.is_empty() {
@@ -143,7 +157,11 @@ impl Statistics {
             })
             .collect();
         sizes.sort_by_key(|size| std::cmp::Reverse(size.count));
-        let (mean, std) = moments.finish();
+        let space = source.latent_space();
+        let (mean, std) = match space {
+            Some(space) => of_latents.finish(space),
+            None => moments.finish(),
+        };
         let partition = source.partition().cloned().unwrap_or_default();
         Ok(Self {
             source: source.name().to_owned(),
@@ -151,6 +169,7 @@ impl Statistics {
             classes,
             base: partition.base,
             novel: partition.novel,
+            latents: space.cloned(),
             sizes,
             mean,
             std,
@@ -230,5 +249,40 @@ impl Moments {
             )
         };
         channels.into_iter().map(moment).unzip()
+    }
+}
+
+/// Sums over the distributions of latents, for each channel: of values, of means, of mean squares.
+#[derive(Default)]
+struct LatentMoments(Vec<[f64; 3]>);
+
+impl LatentMoments {
+    fn add(&mut self, latent: &Latent) {
+        let [channels, height, width] = latent.shape;
+        self.0.resize(channels, [0.0; 3]);
+        let (area, size) = (height * width, channels * height * width);
+        let Some((means, rest)) = latent.values.split_at_checked(size) else {
+            return;
+        };
+        let means = means.chunks_exact(area.max(1));
+        let planes = means.zip(rest.chunks_exact(area.max(1)));
+        for (sums, (means, log_variances)) in self.0.iter_mut().zip(planes) {
+            for (mean, log_variance) in means.iter().zip(log_variances) {
+                let mean = f64::from(*mean);
+                sums[0] += 1.0;
+                sums[1] += mean;
+                sums[2] += mean * mean + libm::exp(f64::from(*log_variance));
+            }
+        }
+    }
+
+    fn finish(&self, space: &LatentSpace) -> (Vec<f64>, Vec<f64>) {
+        let (scale, shift) = (space.scaling_factor, space.shift_factor);
+        let moment = |[count, sum, squares]: &[f64; 3]| {
+            let mean = sum / count;
+            let variance = (squares / count - mean * mean).max(0.0);
+            ((mean - shift) * scale, variance.sqrt() * scale)
+        };
+        self.0.iter().map(moment).unzip()
     }
 }

@@ -62,14 +62,7 @@ fn the_built_in_packs_have_20_classes_and_no_drawing_in_two_splits() {
             let sample = sample.unwrap();
             let split = sample.split.unwrap();
             found[split as usize] += 1;
-            assert_eq!(
-                [
-                    sample.image.width,
-                    sample.image.height,
-                    sample.image.channels
-                ],
-                [32, 32, 3]
-            );
+            assert_eq!(sample.content.shape(), [3, 32, 32]);
             // Across vendors, skin tones and both packs.
             let first = *split_of
                 .entry(drawing(&sample.id))
@@ -90,7 +83,7 @@ fn tiles_are_cut_where_pillow_cuts_them() {
     let pack = source::open("builtin:emoji", None).unwrap();
     let samples: Vec<_> = pack.samples().map(Result::unwrap).collect();
     for (number, id, expected) in REFERENCE_TILES {
-        let image = &samples[number].image;
+        let image = samples[number].content.image().unwrap();
         let sum = |channel: usize| {
             image
                 .pixels
@@ -138,8 +131,11 @@ fn base_novel_and_named_classes_are_selected() {
         );
     }
     let mut planes = vec![0.0; two.values_per_image()];
-    two.write_chw(Split::Train, 5, true, &mut planes);
-    assert_eq!(planes, two.image(Split::Train, 5).flipped().to_chw());
+    two.write_chw(Split::Train, 5, true, None, &mut planes);
+    assert_eq!(
+        planes,
+        two.image(Split::Train, 5).unwrap().flipped().to_chw()
+    );
     assert_ne!(base.fingerprint(), two.fingerprint());
     let again = Dataset::load("builtin:emoji", &ClassSelection::Base, &options).unwrap();
     assert_eq!(base.fingerprint(), again.fingerprint());
@@ -186,7 +182,10 @@ fn image_folders_are_read_and_other_files_are_skipped() {
         40
     );
     let i = data.of_class(Split::Train, 1)[0];
-    assert_eq!(&data.image(Split::Train, i).pixels[..3], [250, 0, 0]);
+    assert_eq!(
+        &data.image(Split::Train, i).unwrap().pixels[..3],
+        [250, 0, 0]
+    );
     assert!(data.id(Split::Train, i).starts_with("red/"));
     let source = source::open(path_text(root.path()), None).unwrap();
     let skipped: Vec<_> = source
@@ -227,7 +226,7 @@ fn webdataset_shards_are_read_from_their_places() {
                 sample.id,
                 format!("{prefix}tiny-{:06}.tar/photos/{i:04}", i / 4)
             );
-            let image = &sample.image;
+            let image = sample.content.image().unwrap();
             assert_eq!((image.width, image.height, image.channels), (5, 4, 3));
             assert_eq!(
                 image.pixels[..6],
@@ -313,7 +312,10 @@ fn images_of_different_sizes_need_a_size_and_grey_joins_colour() {
     };
     let data = Dataset::load(path_text(root.path()), &ClassSelection::All, &options).unwrap();
     assert_eq!((data.shape(), data.len(Split::Train)), ([3, 8, 8], 2));
-    assert_eq!(data.image(Split::Train, 0), Image::filled(8, 8, &[7, 7, 7]));
+    assert_eq!(
+        data.image(Split::Train, 0).unwrap(),
+        Image::filled(8, 8, &[7, 7, 7])
+    );
 }
 
 /// An idx file: magic, dimensions, bytes.
@@ -359,7 +361,10 @@ fn idx_folders_and_files_are_read_plain_and_gzipped() {
         ),
         (2, 60)
     );
-    assert_eq!(data.image(Split::Test, 1).pixels, [6, 7, 8, 9, 10, 11]);
+    assert_eq!(
+        data.image(Split::Test, 1).unwrap().pixels,
+        [6, 7, 8, 9, 10, 11]
+    );
     assert_eq!(data.class_of(Split::Test, 1), 1);
     let one = load(&root.path().join("train-images-idx3-ubyte")).unwrap();
     assert_eq!(
@@ -386,7 +391,7 @@ fn cifar_binary_batches_are_read() {
         (1, 1)
     );
     assert_eq!(
-        data.image(Split::Test, 0),
+        data.image(Split::Test, 0).unwrap(),
         Image::filled(32, 32, &[10, 20, 30])
     );
     fs::write(root.path().join("test_batch.bin"), record(2)).unwrap();
@@ -431,7 +436,7 @@ fn cifar_sheets_are_read_row_by_row() {
         })
         .unwrap();
     assert_eq!(
-        (data.class_of(split, i), data.image(split, i)),
+        (data.class_of(split, i), data.image(split, i).unwrap()),
         (0, Image::filled(32, 32, &[99; 3]))
     );
     fs::write(root.path().join("train_lables.json"), "[1, 0]").unwrap();

@@ -57,9 +57,17 @@ pub struct Contents {
 /// # Errors
 /// [`FormatError::Malformed`], [`FormatError::Dtype`], [`FormatError::NotAFile`] or [`FormatError::Io`].
 pub fn read(path: impl AsRef<Path>) -> Result<Contents> {
+    read_where(path, |_| true)
+}
+
+/// Reads the tensors whose name `keep` accepts, passing over the others whatever their type.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_where(path: impl AsRef<Path>, keep: impl Fn(&str) -> bool) -> Result<Contents> {
     let path = path.as_ref();
     let (file, length) = open(path)?;
-    read_from(&mut io::BufReader::new(file), length, path)
+    read_some(&mut io::BufReader::new(file), length, path, &keep)
 }
 
 /// Reads the metadata alone. The header is checked as a whole, against the length of the file too.
@@ -87,6 +95,15 @@ pub fn write(path: impl AsRef<Path>, contents: &Contents) -> Result<()> {
 
 /// Reads from `source`, which holds `length` bytes and is called `path` in errors.
 pub(crate) fn read_from(source: &mut dyn Read, length: u64, path: &Path) -> Result<Contents> {
+    read_some(source, length, path, &|_| true)
+}
+
+fn read_some(
+    source: &mut dyn Read,
+    length: u64,
+    path: &Path,
+    keep: &dyn Fn(&str) -> bool,
+) -> Result<Contents> {
     let layout = read_layout(source, length, path)?;
     let mut tensors = BTreeMap::new();
     let mut bytes = Vec::new();
@@ -95,6 +112,11 @@ pub(crate) fn read_from(source: &mut dyn Read, length: u64, path: &Path) -> Resu
             continue;
         };
         let (start, end) = info.data_offsets;
+        if !keep(&name) {
+            let passed = io::copy(&mut source.take((end - start) as u64), &mut io::sink());
+            passed.map_err(|source| FormatError::io("read", path, source))?;
+            continue;
+        }
         bytes.resize(end - start, 0);
         source
             .read_exact(&mut bytes)

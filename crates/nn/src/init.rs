@@ -101,13 +101,17 @@ impl Init {
         self.param(values, shape)
     }
 
-    /// Kaiming uniform for a leaky ReLU of slope sqrt(5) (He et al., arXiv 1502.01852), which PEFT starts factors with:
+    /// Kaiming uniform for a leaky ReLU of slope sqrt(5) (He et al., arXiv 1502.01852), as PyTorch starts convolutions and PEFT factors:
     /// within `1 / sqrt(fan_in)` of zero.
-    pub fn kaiming(&mut self, shape: [usize; 2], fan_in: usize) -> Param<Tensor<2>> {
+    pub fn kaiming<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        fan_in: usize,
+    ) -> Param<Tensor<D>> {
         let bound = 1.0 / (fan_in as f64).sqrt();
         let mut stream = self.stream();
         let draw = |_| ((2.0 * stream.uniform() - 1.0) * bound) as f32;
-        let values = (0..shape[0] * shape[1]).map(draw).collect();
+        let values = (0..shape.iter().product()).map(draw).collect();
         self.param(values, shape)
     }
 

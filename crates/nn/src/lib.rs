@@ -10,6 +10,7 @@
 
 mod adaln;
 mod attention;
+mod autoencoder;
 mod blend;
 mod block;
 mod bottleneck;
@@ -27,6 +28,7 @@ mod superclass;
 pub mod term;
 
 pub use adaln::NORM_EPS;
+pub use autoencoder::{Autoencoder, AutoencoderConfig, Moments};
 pub use blend::Blend;
 pub use bottleneck::Bottleneck;
 pub use config::{AdaLn, Basis, DitConfig, RankSplit, SIZES, Sharing, TimeCode};

@@ -166,7 +166,7 @@ pub trait Edit {
 }
 
 /// Runs an edit over every parameter; what is replaced stays trainable or frozen as it was.
-pub fn edit<E: Edit>(model: Dit, editor: &mut E) -> Dit {
+pub fn edit<M: Module, E: Edit>(model: M, editor: &mut E) -> M {
     struct Mapper<'a, E> {
         path: Path,
         editor: &'a mut E,
@@ -199,7 +199,7 @@ pub trait Visit {
 }
 
 /// Runs a visit over every parameter.
-pub fn visit<V: Visit>(model: &Dit, visitor: &mut V) {
+pub fn visit<M: Module, V: Visit>(model: &M, visitor: &mut V) {
     struct Walker<'a, V> {
         path: Path,
         visitor: &'a mut V,
@@ -222,7 +222,7 @@ pub fn visit<V: Visit>(model: &Dit, visitor: &mut V) {
 }
 
 /// Every parameter by name.
-pub fn values(model: &Dit) -> BTreeMap<String, Values> {
+pub fn values<M: Module>(model: &M) -> BTreeMap<String, Values> {
     struct Collect(BTreeMap<String, Values>);
     impl Visit for Collect {
         fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
@@ -244,7 +244,7 @@ pub fn to_vec<const D: usize>(value: Tensor<D>) -> Vec<f32> {
 }
 
 /// The name of the first parameter with a value that is not finite, in the model's order.
-pub fn first_not_finite(model: &Dit) -> Option<String> {
+pub fn first_not_finite<M: Module>(model: &M) -> Option<String> {
     struct Find(Option<String>);
     impl Visit for Find {
         fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
@@ -291,7 +291,7 @@ pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
 }
 
 /// The model with exactly the parameters trainable whose name the predicate accepts.
-pub fn set_trainable(model: Dit, trainable: impl Fn(&str) -> bool) -> Dit {
+pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M {
     struct Mapper<F> {
         path: Path,
         trainable: F,

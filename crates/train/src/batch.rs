@@ -18,13 +18,41 @@ pub(crate) struct Item {
     pub index: u64,
 }
 
-/// Images and their noise, `[b, c, h, w]` each. Noise is a function of (seed, index, purpose), so it is the same in
-/// whatever batch an item stands.
+/// What the random numbers of an item are keyed by, beside its index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keys {
+    seed: u64,
+    noise: Purpose,
+    posterior: Purpose,
+}
+
+impl Keys {
+    /// Of a training sample.
+    pub const fn training(seed: u64) -> Self {
+        Self {
+            seed,
+            noise: Purpose::Noise,
+            posterior: Purpose::Posterior,
+        }
+    }
+
+    /// Of a validation sample.
+    pub const fn evaluation(seed: u64) -> Self {
+        Self {
+            seed,
+            noise: Purpose::EvaluationNoise,
+            posterior: Purpose::EvaluationPosterior,
+        }
+    }
+}
+
+/// Images, or latents drawn from their distributions, and their noise, `[b, c, h, w]` each. What is drawn is a function of
+/// the keys and the index, so it is the same in whatever batch an item stands.
 pub(crate) fn images_and_noise(
     dataset: &Dataset,
     split: Split,
     items: &[Item],
-    (seed, purpose): (u64, Purpose),
+    keys: Keys,
     device: &Device,
 ) -> (Tensor<4>, Tensor<4>) {
     let [c, h, w] = dataset.shape();
@@ -38,8 +66,9 @@ pub(crate) fn images_and_noise(
     )
         .into_par_iter()
         .for_each(|(image, noise, item)| {
-            dataset.write_chw(split, item.sample, item.flip, image);
-            Stream::new(seed, item.index, purpose).fill_normal(noise);
+            let posterior = Stream::new(keys.seed, item.index, keys.posterior);
+            dataset.write_chw(split, item.sample, item.flip, Some(posterior), image);
+            Stream::new(keys.seed, item.index, keys.noise).fill_normal(noise);
         });
     let tensor =
         |values| Tensor::from_data(TensorData::new(values, [items.len(), c, h, w]), device);
@@ -84,21 +113,20 @@ mod tests {
                 index: 1000 + i as u64,
             })
             .collect();
-        let of = |items: &[Item], seed, purpose| {
-            let key = (seed, purpose);
+        let of = |items: &[Item], keys| {
             let device = Device::flex();
-            let (x, noise) = images_and_noise(&dataset, Split::Train, items, key, &device);
+            let (x, noise) = images_and_noise(&dataset, Split::Train, items, keys, &device);
             (to_vec(x), to_vec(noise))
         };
-        let whole = of(&items, 5, Purpose::Noise);
+        let whole = of(&items, Keys::training(5));
         let (mut images, mut noise) = (Vec::new(), Vec::new());
         for part in items.chunks(3) {
-            let (x, n) = of(part, 5, Purpose::Noise);
+            let (x, n) = of(part, Keys::training(5));
             images.extend(x);
             noise.extend(n);
         }
         assert_eq!((&images, &noise), (&whole.0, &whole.1));
-        assert_ne!(of(&items, 6, Purpose::Noise).1, whole.1);
-        assert_ne!(of(&items, 5, Purpose::EvaluationNoise).1, whole.1);
+        assert_ne!(of(&items, Keys::training(6)).1, whole.1);
+        assert_ne!(of(&items, Keys::evaluation(5)).1, whole.1);
     }
 }

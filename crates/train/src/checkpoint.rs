@@ -56,7 +56,7 @@ pub(crate) fn save(
 /// one whole number per group (or one for the whole parameter), none above the steps done.
 pub(crate) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(RunConfig, Dit, AdamW)> {
     let (config, model) = weights::read(&checkpoint.file(MODEL)?, device)?;
-    let mut optimiser = AdamW::new(&model, &config.train);
+    let mut optimiser = AdamW::new(&model, config.model.groups, &config.train);
     let average = WeightFile::read(checkpoint.file(EMA)?)?;
     average.require_kind(Kind::Ema)?;
     average.check_strict(&params::layout(&config.model))?;

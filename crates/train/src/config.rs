@@ -64,6 +64,9 @@ pub struct DataConfig {
     /// How many images to keep.
     #[serde(default, skip_serializing_if = "ImagesPerClass::is_all")]
     pub images_per_class: ImagesPerClass,
+    /// Of latents: the BLAKE3 of the encoder that made them ([`learngene_data::LatentSpace`]). Absent for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
 }
 
 /// Images kept of each class, evenly spaced in their order; all of a split of which nothing is said.
@@ -101,10 +104,11 @@ impl DataConfig {
             channels: None,
             class_map: None,
             images_per_class: ImagesPerClass::default(),
+            encoder: None,
         }
     }
 
-    /// Reads the data set.
+    /// Reads the data set. If an encoder is named, it must be latents of that one.
     pub fn load(&self) -> Result<Dataset> {
         let selection: ClassSelection = self.classes.parse()?;
         let options = LoadOptions {
@@ -113,6 +117,20 @@ impl DataConfig {
             class_map: self.class_map.clone(),
         };
         let mut dataset = Dataset::load(&self.source, &selection, &options)?;
+        let found = dataset.latent_space().map(|space| &space.encoder);
+        if self.encoder.is_some() && self.encoder.as_ref() != found {
+            let found = found.map_or("images", String::as_str);
+            let message = format!(
+                "{} holds {found}, not latents of the encoder {}: encode the images with the autoencoder that the model \
+                 was trained with",
+                self.source,
+                self.encoder.as_deref().unwrap_or_default()
+            );
+            return Err(Error::Config {
+                path: None,
+                message,
+            });
+        }
         let ImagesPerClass { train, val, test } = self.images_per_class;
         for (split, count) in [
             (Split::Train, train),
@@ -457,6 +475,11 @@ pub fn require_precision(precision: Precision, device: &Device) -> Result<()> {
 }
 
 impl RunConfig {
+    /// Whether the model makes latents, of which an autoencoder makes images.
+    pub fn makes_latents(&self) -> bool {
+        self.data.encoder.is_some() || !matches!(self.model.input[0], 1 | 3)
+    }
+
     /// Reads a `config.toml`.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::Folder {

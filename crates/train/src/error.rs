@@ -59,6 +59,14 @@ pub enum Error {
     /// From the model.
     #[error(transparent)]
     Model(#[from] learngene_nn::Error),
+    /// A picture was asked of a model that makes latents.
+    #[error(
+        "the model makes latents of {channels} channels, not images of 1 or 3: draw with their autoencoder (`learngene sample --vae`)"
+    )]
+    Latents {
+        /// Channels of the model.
+        channels: usize,
+    },
     /// From the data.
     #[error(transparent)]
     Data(#[from] learngene_data::Error),

@@ -1,7 +1,7 @@
 //! Losses on images the model was not trained on, with times and noise that never change.
 
 use crate::{
-    batch::{Item, images_and_noise, losses},
+    batch::{Item, Keys, images_and_noise, losses},
     error::Result,
 };
 use learngene_data::{Dataset, Purpose, Split, Stream};
@@ -39,7 +39,7 @@ pub struct Evaluation {
     pub velocity_by_class: Vec<Option<f64>>,
 }
 
-/// Evaluates `repeats` fixed (time, noise) draws of every image; times are stratified over all draws.
+/// Evaluates `repeats` fixed (time, noise) draws of every image, and of a latent as many fixed draws of its distribution; times are stratified over all draws.
 pub fn evaluate(
     model: &Dit,
     schedule: &Schedule,
@@ -72,8 +72,7 @@ pub fn evaluate(
             index: (start + k) as u64,
         };
         let items: Vec<Item> = part.iter().enumerate().map(item).collect();
-        let key = (SEED, Purpose::EvaluationNoise);
-        let images = images_and_noise(dataset, split, &items, key, &device);
+        let images = images_and_noise(dataset, split, &items, Keys::evaluation(SEED), &device);
         let time = |slice: &usize| {
             let middle = (*slice as f64 + 0.5) / draws.len() as f64;
             ((middle * steps as f64) as usize).min(steps - 1)

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::{Image, Purpose, Stream, picture::Grid};
 use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
-use learngene_nn::{ClassGate, Conditions, Dit, params};
+use learngene_nn::{Autoencoder, ClassGate, Conditions, Dit, params};
 use std::cell::RefCell;
 
 /// Images generated at once.
@@ -95,12 +95,53 @@ impl Conditional for Conditioned<'_> {
 }
 
 /// Generates the requested images, in order. `model` must not be on an autodiff device.
+///
+/// # Errors
+/// A model of anything but images, and one that draws what is no number; settings that samplers refuse.
 pub fn generate(
     model: &Dit,
     schedule: &Schedule,
     target: Target,
     how: &Generation,
     requests: &[Request],
+) -> Result<Vec<Image>> {
+    let [channels, height, width] = model.config().input;
+    if !matches!(channels, 1 | 3) {
+        return Err(Error::Latents { channels });
+    }
+    let [c, h, w] = [channels, height, width].map(|side| side as u32);
+    let picture = |planes: &[f32]| Ok(Image::from_chw(w, h, c, planes));
+    draw(model, schedule, target, how, requests, &picture)
+}
+
+/// The same for a model of latents, each decoded as soon as it is there.
+///
+/// # Errors
+/// As [`generate`], and an autoencoder with latents of other channels.
+pub fn generate_decoded(
+    model: &Dit,
+    schedule: &Schedule,
+    target: Target,
+    how: &Generation,
+    requests: &[Request],
+    autoencoder: &Autoencoder,
+) -> Result<Vec<Image>> {
+    let shape = model.config().input;
+    let config = autoencoder.config();
+    let by = config.reduction();
+    let [c, h, w] = [config.image_channels, by * shape[1], by * shape[2]].map(|side| side as u32);
+    let picture = |latent: &[f32]| Ok(Image::from_chw(w, h, c, &autoencoder.draw(latent, shape)?));
+    draw(model, schedule, target, how, requests, &picture)
+}
+
+/// Draws what the model makes, and a picture of each.
+fn draw(
+    model: &Dit,
+    schedule: &Schedule,
+    target: Target,
+    how: &Generation,
+    requests: &[Request],
+    picture: &dyn Fn(&[f32]) -> Result<Image>,
 ) -> Result<Vec<Image>> {
     let [c, h, w] = model.config().input;
     let size = c * h * w;
@@ -153,12 +194,9 @@ pub fn generate(
                 label: part[at / size].label,
             });
         }
-        let (width, height, channels) = (w as u32, h as u32, c as u32);
-        images.extend(
-            planes
-                .chunks(size)
-                .map(|p| Image::from_chw(width, height, channels, p)),
-        );
+        for planes in planes.chunks(size) {
+            images.push(picture(planes)?);
+        }
     }
     Ok(images)
 }

@@ -1,13 +1,15 @@
 //! The training step, the loop around it, checkpoints and the record of a run.
 //!
 //! In: a [`RunConfig`], a data set, a model at its start or a run folder to go on with.
-//! Out: a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images; from a
+//! Out: autoencoders and latents of images; a run folder (`config.toml events.jsonl tb/ samples/ checkpoints/`), losses, generated images; from a
 //! [`Trainer`], training steps without a folder.
 //! Must not know: file formats of other programs, how a method chose what trains, the terminal.
 
+mod autoencoder;
 mod batch;
 pub mod checkpoint;
 pub mod config;
+pub mod encode;
 mod error;
 pub mod evaluate;
 mod events;
@@ -22,11 +24,13 @@ pub mod tensorboard;
 mod trainer;
 pub mod weights;
 
+pub use autoencoder::{AutoencoderTraining, Fitted, fit_autoencoder};
 pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable, require_precision};
+pub use encode::{encode, latent_space};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Gating, evaluate};
 pub use events::Event;
-pub use generate::{Generation, Request, generate};
+pub use generate::{Generation, Request, generate, generate_decoded};
 pub use run::{Outcome, Run};
 pub use step::StepLosses;
 pub use trainer::Trainer;

@@ -6,6 +6,7 @@
 //! updates only.
 
 use crate::config::TrainConfig;
+use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use learngene_kernels::{self as kernels, Parameter, Step};
 use learngene_nn::{
@@ -94,9 +95,9 @@ pub(crate) struct AdamW {
 }
 
 impl AdamW {
-    /// Fresh state for every parameter with a factor above zero; the average starts at the weights.
-    pub fn new(model: &Dit, config: &TrainConfig) -> Self {
-        let groups = model.config().groups;
+    /// Fresh state for every parameter with a factor above zero, of a model with so many tailors; the average starts at the
+    /// weights.
+    pub fn new<M: Module>(model: &M, groups: usize, config: &TrainConfig) -> Self {
         let slots = params::values(model)
             .into_iter()
             .filter(|(name, _)| config.trainable.factor(name) > 0.0)
@@ -123,7 +124,7 @@ impl AdamW {
 
     /// One update, in the model's own memory if this is all that refers to it: weights are taken out of the model,
     /// updated all at once, and put back.
-    pub fn update(&mut self, model: Dit, update: &Update, config: &TrainConfig) -> Dit {
+    pub fn update<M: Module>(&mut self, model: M, update: &Update, config: &TrainConfig) -> M {
         struct Take<'a> {
             slots: &'a BTreeMap<String, Slot>,
             taken: BTreeMap<String, Vec<f32>>,
@@ -225,7 +226,12 @@ fn rule(config: &TrainConfig, lr: f64, scale: f32, updates: u64) -> kernels::Ada
 }
 
 /// Takes the gradient of every trained parameter out of `grads`, adding `weight` times it to `total`.
-pub(crate) fn collect(model: &Dit, grads: &mut Gradients, weight: f32, total: &mut GradMap) {
+pub(crate) fn collect<M: Module>(
+    model: &M,
+    grads: &mut Gradients,
+    weight: f32,
+    total: &mut GradMap,
+) {
     struct Collect<'a> {
         grads: &'a mut Gradients,
         weight: f32,

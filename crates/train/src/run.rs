@@ -48,6 +48,14 @@ impl Run {
                 message: "[model] is not the configuration of the model to be trained".into(),
             });
         }
+        if config.train.sample_every > 0 && config.makes_latents() {
+            return Err(Error::Config {
+                path: None,
+                message: "`train.sample_every` draws pictures, which latents are not: set it to 0, and draw with \
+                          `learngene sample --vae`"
+                    .into(),
+            });
+        }
         if !trains_anything(&config) {
             return Err(Error::Config {
                 path: None,

@@ -1,7 +1,7 @@
 //! One training step, top to bottom.
 
 use crate::{
-    batch::{self, Item, images_and_noise},
+    batch::{self, Item, Keys, images_and_noise},
     config::TrainConfig,
     error::{Error, Result},
     optimiser::{self, GradMap, Update},
@@ -60,8 +60,8 @@ pub(crate) fn step(
     for ((draws_part, told_part), times_part) in parts.zip(times.chunks(part)) {
         let share = draws_part.len() as f64 / draws.len() as f64;
         let items: Vec<Item> = draws_part.iter().map(item).collect();
-        let key = (config.seed, Purpose::Noise);
-        let images = images_and_noise(dataset, Split::Train, &items, key, &device);
+        let keys = Keys::training(config.seed);
+        let images = images_and_noise(dataset, Split::Train, &items, keys, &device);
         let labels = told_part.iter().map(|t| t.label).collect();
         let gate = gate_of(told_part).among(&groups)?;
         let objective = &config.objective;

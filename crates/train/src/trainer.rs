@@ -28,7 +28,7 @@ impl State {
     /// Before the first step.
     pub fn start(model: Dit, config: &TrainConfig) -> Self {
         let model = trainable(model, config);
-        let optimiser = AdamW::new(&model, config);
+        let optimiser = AdamW::new(&model, model.config().groups, config);
         Self {
             model: Some(model),
             optimiser,

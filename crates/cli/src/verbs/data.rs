@@ -1,8 +1,8 @@
 //! `data inspect`, `data tree`.
 
 use crate::args::{self, DataVerb};
-use crate::failure::Result;
-use crate::output;
+use crate::failure::{Failure, Result};
+use crate::output::{self, shortened};
 use learngene_data::picture::ContactSheet;
 use learngene_data::{ClassSelection, Statistics, WordNet, source};
 use std::path::Path;
@@ -11,8 +11,6 @@ use std::path::Path;
 const TILES: usize = 10;
 /// Pixels above which a side of such an image is scaled down.
 const LARGEST_TILE: u32 = 64;
-/// Names shown before the rest is counted.
-const SHOWN: usize = 5;
 
 /// `data`.
 pub fn data(args: &args::Data) -> Result<()> {
@@ -56,6 +54,11 @@ fn inspect(
     json: bool,
 ) -> Result<()> {
     let source = source::open(spec, class_map)?;
+    if contact_sheet.is_some() && source.latent_space().is_some() {
+        return Err(Failure::Usage(format!(
+            "{spec} holds latents, which are no pictures: give --contact-sheet with the images that they are of"
+        )));
+    }
     let mut sheet = ContactSheet::new(source.class_names(), TILES, LARGEST_TILE);
     let statistics = Statistics::gather_with(&*source, |sample| sheet.add(sample))?;
     if let Some(path) = contact_sheet {
@@ -68,17 +71,31 @@ fn inspect(
     print(&statistics);
     match contact_sheet {
         Some(path) => output::say(&format!("contact sheet: {}", path.display())),
+        None if statistics.latents.is_some() => {}
         None => output::note("add --contact-sheet FILE.png for a picture of each class"),
     }
     Ok(())
 }
 
 fn print(found: &Statistics) {
-    let classes = found.classes.len();
+    let (classes, what) = (
+        found.classes.len(),
+        match &found.latents {
+            None => "images",
+            Some(_) => "latents",
+        },
+    );
     output::say(&format!(
-        "{}: {} images, {classes} classes",
+        "{}: {} {what}, {classes} classes",
         found.source, found.images
     ));
+    if let Some(space) = &found.latents {
+        let (scale, shift) = (space.scaling_factor, space.shift_factor);
+        output::say(&format!(
+            "of the encoder {}, scaling factor {scale}, shift factor {shift}",
+            space.encoder
+        ));
+    }
     output::say("");
     let part = |name: &String| {
         if found.base.contains(name) {
@@ -113,8 +130,12 @@ fn print(found: &Statistics) {
         let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
         values.join(" ")
     };
+    let range = match &found.latents {
+        None => "0 to 1",
+        Some(_) => "shifted and scaled as a model sees them",
+    };
     output::say(&format!(
-        "mean of each channel, 0 to 1: {}",
+        "mean of each channel, {range}: {}",
         numbers(&found.mean)
     ));
     output::say(&format!("standard deviation: {}", numbers(&found.std)));
@@ -127,16 +148,4 @@ fn print(found: &Statistics) {
         let names = shortened(found.skipped.iter().cloned());
         output::say(&format!("left out, no images: {names}"));
     }
-}
-
-/// The first few, and how many more there are.
-pub(super) fn shortened(names: impl ExactSizeIterator<Item = String>) -> String {
-    let more = names.len().saturating_sub(SHOWN);
-    let shown: Vec<String> = names.take(SHOWN).collect();
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    shown.join(", ") + &rest
 }

@@ -14,7 +14,7 @@ pub const REPEATS: usize = 8;
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
     let classes = config.classes.join(",");
-    let (_, dataset) = resolve::load_for(&config.model, source, &classes, class_map)?;
+    let (_, dataset) = resolve::load_for(config, source, &classes, class_map)?;
     if dataset.len(Split::Val) == 0 {
         return Err(Failure::Usage(format!(
             "{source} has no validation images of {}: add images, or name other classes",

@@ -1,7 +1,6 @@
 //! From what was typed to the configuration of a run: defaults, `--config` over them, options over that, `--set` over all.
 
 use crate::failure::{Failure, Result};
-use crate::verbs::data::shortened;
 use crate::{args, output};
 use learngene_data::{ClassTree, Dataset, source};
 use learngene_nn::{DitConfig, FactorInit, Superclass};
@@ -15,11 +14,12 @@ pub const RANK_SPLIT: &str = "96,8";
 
 /// The configuration of a new model on a data set; dense without a rank split.
 pub fn start(
-    data: DataConfig,
+    mut data: DataConfig,
     dataset: &Dataset,
     size: &str,
     split: Option<&str>,
 ) -> Result<RunConfig> {
+    data.encoder = dataset.latent_space().map(|space| space.encoder.clone());
     let mut model = DitConfig::from_size(size, dataset.shape(), dataset.classes().len())?;
     if let Some(split) = split {
         model = model.with_rank_split(split.parse()?)?;
@@ -116,35 +116,29 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 /// Reads the data set, naming the files it leaves out.
 pub fn load(data: &DataConfig) -> Result<Dataset> {
     let source = source::open(&data.source, data.class_map.as_deref())?;
-    if !source.skipped().is_empty() {
-        let names = source
-            .skipped()
-            .iter()
-            .map(|path| path.display().to_string());
-        output::note(&format!(
-            "warning: left out, no images: {}",
-            shortened(names)
-        ));
-    }
+    output::left_out(source.skipped());
     Ok(data.load()?)
 }
 
-/// Images of those classes as a model takes them.
+/// Images of those classes, or latents, as a model takes them.
 pub fn load_for(
-    model: &DitConfig,
+    of: &RunConfig,
     source: &str,
     classes: &str,
     class_map: Option<&Path>,
 ) -> Result<(DataConfig, Dataset)> {
+    let model = &of.model;
     let [channels, height, width] = model.input;
-    let data = DataConfig {
+    let mut data = DataConfig {
         classes: classes.into(),
         image_size: (height == width).then_some(height),
         channels: Some(channels),
         class_map: class_map.map(Into::into),
+        encoder: of.data.encoder.clone(),
         ..DataConfig::of(source)
     };
     let dataset = load(&data)?;
+    data.encoder = dataset.latent_space().map(|space| space.encoder.clone());
     if dataset.shape() != model.input {
         return Err(Failure::Usage(format!(
             "the images are {:?} (channels, height, width), the model takes {:?}: scale them first",
@@ -175,6 +169,7 @@ fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfi
             .transpose()
             .map_err(|error| Failure::Usage(format!("data.images_per_class: {error}")))?
             .unwrap_or_default(),
+        encoder: None,
     })
 }
 

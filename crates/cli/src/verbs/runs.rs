@@ -44,12 +44,8 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let (given, others) = method_settings(args)?;
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
-    let (data, dataset) = resolve::load_for(
-        &base.model,
-        &args.data,
-        &args.classes,
-        args.class_map.as_deref(),
-    )?;
+    let (data, dataset) =
+        resolve::load_for(&base, &args.data, &args.classes, args.class_map.as_deref())?;
     let classes = dataset.classes();
     let superclasses = match &args.class_tree {
         Some(path) => resolve::superclasses(&ClassTree::read(path)?, classes)?,

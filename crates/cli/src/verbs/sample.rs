@@ -2,22 +2,35 @@
 
 use crate::failure::{Failure, Result};
 use crate::{args, model, output};
+use burn::tensor::Device;
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::ImageArchive;
-use learngene_nn::{Blend, Dit, Mode};
-use learngene_train::{Generation, Request, generate, require_precision};
+use learngene_nn::{Autoencoder, Blend, Dit, Mode};
+use learngene_train::{
+    Generation, Request, RunConfig, generate, generate_decoded, latent_space, require_precision,
+};
+use learngene_transfer::interop::autoencoder;
+use std::path::Path;
 
 /// `sample`.
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
-    let how = generation(args)?;
-    let (config, model) = model::load(&args.model, &model::device(device)?)?;
-    let channels = config.model.input[0];
-    if !matches!(channels, 1 | 3) {
-        return Err(Failure::Usage(format!(
-            "the model makes latents of {channels} channels, not images of 1 or 3: drawing them takes an autoencoder, \
-             which this program does not have"
-        )));
+    let mut how = generation(args)?;
+    let device = model::device(device)?;
+    let (config, model) = model::load(&args.model, &device)?;
+    let vae = match &args.vae {
+        Some(path) => Some(autoencoder_of(&config, path, &device)?),
+        None if config.makes_latents() => {
+            return Err(Failure::Usage(format!(
+                "the model makes latents of {} channels, not images: give the autoencoder they are of with --vae",
+                config.model.input[0]
+            )));
+        }
+        None => None,
+    };
+    if vae.is_some() {
+        // Latents have no range.
+        how.sampling.clip = Clip::Off;
     }
     let precision = args.precision.into();
     require_precision(precision, &model.device())?;
@@ -40,10 +53,14 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let requests: Vec<Request> = each.iter().flat_map(row).collect();
     let schedule = Schedule::new(config.train.schedule, config.train.diffusion_steps)?;
     let target = config.train.objective.target;
-    let images = generate(&model, &schedule, target, &how, &requests)?;
+    let images = match &vae {
+        None => generate(&model, &schedule, target, &how, &requests)?,
+        Some(vae) => generate_decoded(&model, &schedule, target, &how, &requests, vae)?,
+    };
     // The archive first: a grid of very many images is too large a picture.
-    if let Some(path) = &args.npz {
-        let [channels, height, width] = config.model.input;
+    if let (Some(path), Some(first)) = (&args.npz, images.first()) {
+        let [channels, height, width] =
+            [first.channels, first.height, first.width].map(|side| side as usize);
         let labels = requests.iter().filter_map(|r| r.label).map(|l| l as i64);
         let archive = ImageArchive {
             height,
@@ -65,6 +82,32 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         output::say(&format!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+/// The autoencoder at that path, if it is the one that the model's latents are of.
+fn autoencoder_of(config: &RunConfig, path: &Path, device: &Device) -> Result<Autoencoder> {
+    let vae = autoencoder::read(path, device)?;
+    let (makes, takes) = (config.model.input[0], vae.config().latent_channels);
+    let trained_on = config.data.encoder.as_ref();
+    if trained_on.is_some_and(|encoder| *encoder != latent_space(&vae).encoder) || makes != takes {
+        return Err(Failure::Usage(format!(
+            "--vae {} is not the autoencoder of the model, which makes latents of {makes} channels{}: give the one that \
+             its images were encoded with",
+            path.display(),
+            match trained_on {
+                Some(encoder) => format!(" of the encoder {encoder}"),
+                None => format!(", and this takes {takes}"),
+            }
+        )));
+    }
+    if !matches!(vae.config().image_channels, 1 | 3) {
+        let channels = vae.config().image_channels;
+        return Err(Failure::Usage(format!(
+            "--vae {} makes images of {channels} channels, expected 1 or 3",
+            path.display()
+        )));
+    }
+    Ok(vae)
 }
 
 /// What to draw, a row each, and the model that can.

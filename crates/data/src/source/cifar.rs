@@ -96,7 +96,7 @@ impl CifarBinary {
                 pixels,
             };
             Ok(Sample {
-                image,
+                content: image.into(),
                 class,
                 split,
                 id: format!("{stem}-{number}"),

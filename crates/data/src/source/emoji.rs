@@ -112,7 +112,7 @@ impl Source for Emoji {
                         tile,
                     );
                     Ok(Sample {
-                        image,
+                        content: image.into(),
                         class: *class,
                         split: Some(*split),
                         id: id.clone(),

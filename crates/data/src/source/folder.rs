@@ -140,7 +140,7 @@ impl Source for ImageFolder {
         Box::new(self.files.iter().map(|file| {
             let image = read(&file.path)?;
             Ok(Sample {
-                image,
+                content: image.into(),
                 class: file.class,
                 split: file.split,
                 id: file.id.clone(),

@@ -105,7 +105,7 @@ impl Source for Idx {
                     };
                     let class = self.labels.partition_point(|other| other < label);
                     Ok(Sample {
-                        image,
+                        content: image.into(),
                         class,
                         split: part.split,
                         id: format!("{}-{number}", part.stem),

@@ -131,7 +131,7 @@ impl Source for Shards {
             };
             let bytes = read(file, entry.image, MAX_FILE_BYTES, path)?;
             Ok(Sample {
-                image: decode(&bytes, &path.join(&entry.key))?,
+                content: decode(&bytes, &path.join(&entry.key))?.into(),
                 class: entry.class,
                 split: *split,
                 id: format!("{}/{}", self.inside(path), entry.key),

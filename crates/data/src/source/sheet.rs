@@ -134,7 +134,7 @@ impl Part {
                 (Some(Ok(image)), Some(label)) => {
                     let id = format!("{}-{seen}", self.split.name());
                     Ok(Sample {
-                        image,
+                        content: image.into(),
                         class: usize::from(*label),
                         split: Some(self.split),
                         id,

@@ -6,10 +6,12 @@
 //! * [`diffusers`]: the folder of a `DiTTransformer2DModel`;
 //! * [`checkpoint`]: the `.pt` of the published DiT checkpoints;
 //! * [`lora`]: changes of low rank as PEFT, diffusers and kohya's scripts keep them. A tailor beside a merged learngene
-//!   is exactly that.
+//!   is exactly that;
+//! * [`autoencoder`]: the folder of an `AutoencoderKL`, and single files of one.
 //!
 //! Those programs know ordinary weights only. [`plain`] makes them of any model, its tailors left out.
 
+pub mod autoencoder;
 pub mod checkpoint;
 pub mod diffusers;
 pub mod lora;

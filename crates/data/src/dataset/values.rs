@@ -1,0 +1,95 @@
+//! The numbers of a split's samples, one sample after another.
+
+use crate::latents::{Content, Latent, LatentSpace};
+
+/// Numbers that each value of a latent is kept as: mean and standard deviation, and those of the mirror image.
+pub(super) const PER_VALUE: usize = 4;
+
+/// What the samples of a split are.
+#[derive(Debug, Clone)]
+pub(super) enum Values {
+    /// Pixels of images.
+    Bytes(Vec<u8>),
+    /// Distributions of latents as a model sees them, shifted and scaled.
+    Normals {
+        /// For each latent its means, standard deviations, and those of the mirror image.
+        numbers: Vec<f32>,
+        /// The space the latents are of.
+        space: LatentSpace,
+    },
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
+}
+
+impl Values {
+    /// None yet: of latents if there is a space, else of images.
+    pub fn empty(space: Option<&LatentSpace>) -> Self {
+        match space {
+            None => Self::default(),
+            Some(space) => Self::Normals {
+                numbers: Vec::new(),
+                space: space.clone(),
+            },
+        }
+    }
+
+    /// Takes one more sample, an image with so many channels. A source has samples of one sort.
+    pub fn push(&mut self, content: Content, channels: u32) {
+        match (self, content) {
+            (Self::Bytes(bytes), Content::Image(image)) => {
+                bytes.extend(image.with_channels(channels).pixels);
+            }
+            (Self::Normals { numbers, space }, Content::Latent(latent)) => {
+                scale(&latent, space, numbers);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes sample `i` of `other` as well; a sample has `size` values.
+    pub fn copy(&mut self, other: &Self, size: usize, i: usize) {
+        match (self, other) {
+            (Self::Bytes(to), Self::Bytes(from)) => to.extend(&from[i * size..][..size]),
+            (Self::Normals { numbers: to, .. }, Self::Normals { numbers: from, .. }) => {
+                let each = PER_VALUE * size;
+                to.extend(&from[i * each..][..each]);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn hash(&self, hasher: &mut blake3::Hasher) {
+        match self {
+            Self::Bytes(bytes) => {
+                hasher.update(bytes);
+            }
+            Self::Normals { numbers, space } => {
+                hasher.update(space.encoder.as_bytes());
+                numbers.iter().for_each(|number| {
+                    hasher.update(&number.to_le_bytes());
+                });
+            }
+        }
+    }
+}
+
+/// Appends means and standard deviations as a model sees them.
+fn scale(latent: &Latent, space: &LatentSpace, out: &mut Vec<f32>) {
+    let (scale, shift) = (space.scaling_factor, space.shift_factor);
+    let size: usize = latent.shape.iter().product();
+    for (i, part) in latent.values.chunks_exact(size.max(1)).enumerate() {
+        let number = |value: &f32| {
+            let value = f64::from(*value);
+            let scaled = match i % 2 {
+                0 => (value - shift) * scale,
+                _ => libm::exp(value / 2.0) * scale,
+            };
+            scaled as f32
+        };
+        out.extend(part.iter().map(number));
+    }
+}

@@ -1,0 +1,128 @@
+//! What an autoencoder is made of.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Channels a layer may have at most; keeps a slip in a description from filling the memory.
+const MOST_CHANNELS: usize = 1 << 14;
+/// Levels and layers a level may have at most.
+const MOST_LAYERS: usize = 16;
+
+/// The shape of an [`crate::Autoencoder`], and how its latents are brought to the range that a diffusion model sees.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AutoencoderConfig {
+    /// Channels of images, in and out.
+    pub image_channels: usize,
+    /// Channels of latents.
+    pub latent_channels: usize,
+    /// Channels of each level, from that of whole images down; each level but the last halves the sides.
+    pub channels: Vec<usize>,
+    /// Residual blocks of a level of the encoder; the decoder has one more.
+    pub layers: usize,
+    /// Groups of every norm; they divide all channels.
+    pub norm_groups: usize,
+    /// Whether the smallest level has an attention, in both halves.
+    pub attention: bool,
+    /// Whether a 1x1 convolution follows the encoder.
+    pub quant_conv: bool,
+    /// Whether a 1x1 convolution stands before the decoder.
+    pub post_quant_conv: bool,
+    /// Side of the images it was trained on, pixels: what one tile shows.
+    pub sample_size: usize,
+    /// What latents are multiplied with, after the shift, before a diffusion model sees them.
+    pub scaling_factor: f64,
+    /// What is subtracted from latents before they are scaled.
+    pub shift_factor: f64,
+}
+
+impl AutoencoderConfig {
+    /// A small one for images of a few dozen pixels: four latent channels at a quarter of the side. The first level, where
+    /// most of the time goes, is narrow.
+    pub fn small(image_channels: usize, sample_size: usize) -> Self {
+        Self {
+            image_channels,
+            latent_channels: 4,
+            channels: vec![8, 32, 32],
+            layers: 1,
+            norm_groups: 4,
+            attention: false,
+            quant_conv: true,
+            post_quant_conv: true,
+            sample_size,
+            scaling_factor: 1.0,
+            shift_factor: 0.0,
+        }
+    }
+
+    /// Pixels of an image on a side of one latent.
+    pub fn reduction(&self) -> usize {
+        1 << self.channels.len().saturating_sub(1)
+    }
+
+    /// The shape of the latent of an image `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// An image with other channels, or with sides that are no multiples of [`AutoencoderConfig::reduction`].
+    pub fn latent_shape(&self, [channels, height, width]: [usize; 3]) -> Result<[usize; 3]> {
+        let by = self.reduction();
+        let whole = |side: usize| side > 0 && side.is_multiple_of(by);
+        if channels != self.image_channels || !whole(height) || !whole(width) {
+            return Err(Error::Input {
+                what: "image of the autoencoder",
+                expected: format!(
+                    "{} channels and sides divisible by {by}",
+                    self.image_channels
+                ),
+                found: format!("{channels}x{height}x{width}"),
+            });
+        }
+        Ok([self.latent_channels, height / by, width / by])
+    }
+
+    /// Refuses what describes no autoencoder.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the field.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |field: &'static str, found: String, expected: String| {
+            Err(Error::Config {
+                field,
+                found,
+                expected,
+            })
+        };
+        let levels = self.channels.len();
+        if !(1..=MOST_LAYERS).contains(&levels) || !(1..=MOST_LAYERS).contains(&self.layers) {
+            let found = format!("{levels} levels of {} layers", self.layers);
+            return refuse("autoencoder", found, format!("1 to {MOST_LAYERS} of both"));
+        }
+        let sides = [self.image_channels, self.latent_channels, self.sample_size];
+        if let Some(bad) = sides.iter().find(|n| !(1..=MOST_CHANNELS).contains(*n)) {
+            let expected = format!("1 to {MOST_CHANNELS}");
+            return refuse(
+                "channels or sample size of the autoencoder",
+                bad.to_string(),
+                expected,
+            );
+        }
+        let groups = self.norm_groups;
+        let fits =
+            |c: &&usize| (1..=MOST_CHANNELS).contains(*c) && groups > 0 && c.is_multiple_of(groups);
+        if let Some(bad) = self.channels.iter().find(|c| !fits(c)) {
+            let expected =
+                format!("a multiple of the {groups} groups of its norms, at most {MOST_CHANNELS}");
+            return refuse("channels of the autoencoder", bad.to_string(), expected);
+        }
+        let (scale, shift) = (self.scaling_factor, self.shift_factor);
+        if !(scale.is_finite() && scale > 0.0 && shift.is_finite()) {
+            let found = format!("scaling factor {scale}, shift factor {shift}");
+            return refuse(
+                "autoencoder",
+                found,
+                "finite numbers, the first above 0".into(),
+            );
+        }
+        Ok(())
+    }
+}
