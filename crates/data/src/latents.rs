@@ -204,9 +204,19 @@ impl LatentWriter {
     /// A cache of latents of that shape in `folder`, which is made or holds the beginning of the same one.
     ///
     /// # Errors
-    /// A folder that cannot be made.
+    /// A folder that cannot be made, or that holds anything but a cache: beside one, it would be read as one.
     pub fn open(folder: &Path, recipe: Recipe, shape: [usize; 3]) -> Result<Self> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+            let name = entry.map_err(Error::io(folder))?.file_name();
+            let name = name.to_string_lossy();
+            if !name.starts_with("latents") && !name.ends_with(".tmp") {
+                let reason = format!(
+                    "it holds `{name}`, which is no part of a cache: choose another folder"
+                );
+                return Err(Error::latents(folder, reason));
+            }
+        }
         Ok(Self {
             folder: folder.to_owned(),
             hash: recipe.hash(),

@@ -19,6 +19,8 @@ use halves::{Decoder, Encoder};
 use layers::Convolution;
 use std::collections::BTreeMap;
 
+/// The least side of a tile in latents: norms and attention see no further.
+const LEAST_TILE: usize = 32;
 /// Bounds of a log-variance, as in latent diffusion.
 const LOG_VARIANCE: [f32; 2] = [-30.0, 20.0];
 
@@ -183,7 +185,7 @@ impl Autoencoder {
     }
 
     /// The image of one latent as a diffusion model makes it, shifted and scaled; in overlapping tiles of the size of
-    /// [`AutoencoderConfig::sample_size`] if it is larger than that.
+    /// [`AutoencoderConfig::sample_size`], or of 32 x 32 latents where that is more, if it is larger than that.
     ///
     /// - latent: `[z, h, w]`, row-major
     /// - output: `[c, r h, r w]`, row-major
@@ -203,7 +205,7 @@ impl Autoencoder {
         let values: Vec<f32> = latent.iter().map(as_encoded).collect();
         let whole = Tensor::<4>::from_data(TensorData::new(values, [1, z, h, w]), &self.device());
         let by = self.config.reduction();
-        let tile = (self.config.sample_size / by).max(1);
+        let tile = (self.config.sample_size / by).max(LEAST_TILE);
         if h.max(w) <= tile {
             return Ok(params::to_vec(self.decode(whole)?));
         }

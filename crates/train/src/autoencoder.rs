@@ -99,7 +99,11 @@ pub fn fit_autoencoder(
     }
     let model = model.valid();
     let (mean, deviation) = spread(&model, dataset)?;
-    let autoencoder = model.with_factors(1.0 / deviation.max(f64::MIN_POSITIVE), mean);
+    if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
+        let what = "the spread of its latents".into();
+        return Err(Error::not_finite(how.steps, what));
+    }
+    let autoencoder = model.with_factors(1.0 / deviation, mean);
     Ok(Some(Fitted {
         psnr: psnr(&autoencoder, dataset)?,
         autoencoder,

@@ -110,7 +110,7 @@ pub fn generate(
         return Err(Error::Latents { channels });
     }
     let [c, h, w] = [channels, height, width].map(|side| side as u32);
-    let picture = |planes: &[f32]| Ok(Image::from_chw(w, h, c, planes));
+    let picture = |planes: &[f32]| Ok(Some(Image::from_chw(w, h, c, planes)));
     draw(model, schedule, target, how, requests, &picture)
 }
 
@@ -130,18 +130,22 @@ pub fn generate_decoded(
     let config = autoencoder.config();
     let by = config.reduction();
     let [c, h, w] = [config.image_channels, by * shape[1], by * shape[2]].map(|side| side as u32);
-    let picture = |latent: &[f32]| Ok(Image::from_chw(w, h, c, &autoencoder.draw(latent, shape)?));
+    let picture = |latent: &[f32]| {
+        let planes = autoencoder.draw(latent, shape)?;
+        let finite = planes.iter().all(|x| x.is_finite());
+        Ok(finite.then(|| Image::from_chw(w, h, c, &planes)))
+    };
     draw(model, schedule, target, how, requests, &picture)
 }
 
-/// Draws what the model makes, and a picture of each.
+/// Draws what the model makes, and a picture of each; none comes of what is not finite.
 fn draw(
     model: &Dit,
     schedule: &Schedule,
     target: Target,
     how: &Generation,
     requests: &[Request],
-    picture: &dyn Fn(&[f32]) -> Result<Image>,
+    picture: &dyn Fn(&[f32]) -> Result<Option<Image>>,
 ) -> Result<Vec<Image>> {
     let [c, h, w] = model.config().input;
     let size = c * h * w;
@@ -186,16 +190,14 @@ fn draw(
             return Err(error.into());
         }
         let planes = params::to_vec(done);
-        // As bytes they would look like any other picture.
-        let bad = planes.iter().position(|x| !x.is_finite());
-        if let Some(at) = bad {
-            return Err(Error::Drawn {
-                index: part[at / size].index,
-                label: part[at / size].label,
-            });
-        }
-        for planes in planes.chunks(size) {
-            images.push(picture(planes)?);
+        for (planes, request) in planes.chunks(size).zip(part) {
+            // As bytes they would look like any other picture.
+            let finite = planes.iter().all(|x| x.is_finite());
+            let image = if finite { picture(planes)? } else { None };
+            images.push(image.ok_or(Error::Drawn {
+                index: request.index,
+                label: request.label,
+            })?);
         }
     }
     Ok(images)

@@ -102,9 +102,9 @@ fn a_latent_is_drawn_with_the_factors_undone() {
     let drawn = vae.draw(&scaled, [2, 4, 4]).unwrap();
     let apart = difference(&drawn, &asked["decoded"].values[..3 * 8 * 8]);
     assert!(apart < TOLERANCE, "{apart:e}");
-    // Larger than the images of training: in tiles.
-    let large = vae.draw(&scaled.repeat(4), [2, 8, 8]).unwrap();
-    assert_eq!(large.len(), 3 * 16 * 16);
+    // Larger than the images of training and than the least tile: in tiles.
+    let large = vae.draw(&scaled.repeat(100), [2, 40, 40]).unwrap();
+    assert_eq!(large.len(), 3 * 80 * 80);
     assert!(large.iter().all(|v| v.is_finite()));
     assert!(vae.draw(&scaled, [2, 4, 5]).is_err());
 }

@@ -32,10 +32,15 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
         None => None,
         Some(source) => Some(Losses::measure(&config, &whole, source, args)?),
     };
-    let samples = match matches!(config.model.input[0], 1 | 3) && args.count > 0 {
-        true => Some(samples(&config, &whole, args)?),
-        false => None,
+    let samples = match args.count {
+        0 => None,
+        _ if config.makes_latents() => {
+            output::note("note: without samples, which take the autoencoder of the model");
+            None
+        }
+        _ => Some(samples(&config, &whole, args)?),
     };
+    let config = published(config);
     let about = About {
         name: &name,
         config: &config,
@@ -53,6 +58,16 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
     write(CARD, about.text().as_bytes())?;
     output::say(&format!("wrote {}", args.out.display()));
     Ok(())
+}
+
+/// The configuration without the folders of whoever trained the model.
+fn published(mut config: RunConfig) -> RunConfig {
+    let last = Path::new(&config.data.source).file_name();
+    if let Some(name) = last.and_then(|name| name.to_str()) {
+        config.data.source = name.into();
+    }
+    config.data.class_map = None;
+    config
 }
 
 fn folder_name(folder: &Path) -> Result<String> {
@@ -152,9 +167,14 @@ impl About<'_> {
             (None, tailor) => format!("dense matrices, and beside them tailors of rank {tailor}"),
         };
         let mut text = format!(
-            "# {}\n\nA diffusion transformer for images of {width} x {height} pixels and {channels} channels, made of {of}. \
+            "# {}\n\nA diffusion transformer for {} of {width} x {height} and {channels} channels, made of {of}. \
              It draws {} classes: {}.\n",
             self.name,
+            if config.makes_latents() {
+                "latents"
+            } else {
+                "images"
+            },
             config.classes.len(),
             config.classes.join(", ")
         );
@@ -225,8 +245,13 @@ impl About<'_> {
 
     fn use_it(&self) -> Option<String> {
         let first = self.config.classes.first()?;
+        let first = in_shell(first);
+        let vae = match self.config.makes_latents() {
+            true => " --vae FOLDER-OF-ITS-AUTOENCODER",
+            false => "",
+        };
         let mut text = format!(
-            "## Use\n\n```\nlearngene sample {WEIGHTS} --class {first} --count 8 --out samples.png\n"
+            "## Use\n\n```\nlearngene sample {WEIGHTS} --class {first}{vae} --count 8 --out samples.png\n"
         );
         if self.config.model.groups > 1 {
             let _ = writeln!(
@@ -256,6 +281,15 @@ impl About<'_> {
         Some(format!(
             "## Credits\n\nTrained on drawings of {drawings}.\n"
         ))
+    }
+}
+
+/// A word of a shell.
+fn in_shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match text.chars().all(plain) {
+        true => text.into(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

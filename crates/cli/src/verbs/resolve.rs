@@ -138,6 +138,11 @@ pub fn load_for(
         ..DataConfig::of(source)
     };
     let dataset = load(&data)?;
+    if dataset.latent_space().is_some() && !of.makes_latents() {
+        return Err(Failure::Usage(format!(
+            "{source} holds latents, the model takes images: give it the images that were encoded"
+        )));
+    }
     data.encoder = dataset.latent_space().map(|space| space.encoder.clone());
     if dataset.shape() != model.input {
         return Err(Failure::Usage(format!(

@@ -19,6 +19,11 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let device = model::device(device)?;
     let (config, model) = model::load(&args.model, &device)?;
     let vae = match &args.vae {
+        Some(_) if !config.makes_latents() => {
+            return Err(Failure::Usage(
+                "the model draws images, not latents: leave --vae out".into(),
+            ));
+        }
         Some(path) => Some(autoencoder_of(&config, path, &device)?),
         None if config.makes_latents() => {
             return Err(Failure::Usage(format!(

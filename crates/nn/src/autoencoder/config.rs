@@ -3,8 +3,11 @@
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Channels a layer may have at most; keeps a slip in a description from filling the memory.
+/// Channels a layer may have at most.
 const MOST_CHANNELS: usize = 1 << 14;
+/// Parameters there may be at most, six times those of Stable Diffusion's; keeps a slip in a description from filling the
+/// memory.
+const MOST_PARAMETERS: usize = 500_000_000;
 /// Levels and layers a level may have at most.
 const MOST_LAYERS: usize = 16;
 
@@ -114,6 +117,19 @@ impl AutoencoderConfig {
                 format!("a multiple of the {groups} groups of its norms, at most {MOST_CHANNELS}");
             return refuse("channels of the autoencoder", bad.to_string(), expected);
         }
+        // Two 3x3 convolutions in every residual block of both halves, the middle ones with the last level.
+        let squares = |c: &usize| 2 * 9 * c * c;
+        let blocks = 2 * self.layers + 1;
+        let levels: usize = self.channels.iter().map(|c| blocks * squares(c)).sum();
+        let all = levels + self.channels.last().map_or(0, |c| 4 * squares(c));
+        if all > MOST_PARAMETERS {
+            let expected = format!("at most {MOST_PARAMETERS}");
+            return refuse(
+                "parameters of the autoencoder",
+                format!("about {all}"),
+                expected,
+            );
+        }
         let (scale, shift) = (self.scaling_factor, self.shift_factor);
         if !(scale.is_finite() && scale > 0.0 && shift.is_finite()) {
             let found = format!("scaling factor {scale}, shift factor {shift}");
@@ -124,5 +140,27 @@ impl AutoencoderConfig {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_in_a_description_is_refused_before_memory_is_filled() {
+        // Stable Diffusion's and, with wider levels, what no one has.
+        let sized = |channels: &[usize]| AutoencoderConfig {
+            channels: channels.to_vec(),
+            layers: 2,
+            norm_groups: 32,
+            ..AutoencoderConfig::small(3, 512)
+        };
+        sized(&[128, 256, 512, 512]).validate().unwrap();
+        let error = sized(&[16_384, 16_384]).validate().unwrap_err().to_string();
+        assert!(
+            error.contains("parameters") && error.contains("500000000"),
+            "{error}"
+        );
     }
 }
