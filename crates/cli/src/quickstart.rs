@@ -11,7 +11,7 @@ use crate::{model, output, training, verbs};
 pub use judge::{Judge, Verdict};
 use learngene_compare::{Lab, Tailor};
 use learngene_data::{Dataset, Image, Split};
-use learngene_diffusion::{Clip, SamplerKind, Sampling, Schedule};
+use learngene_diffusion::{Clip, SamplerKind, Sampling};
 use learngene_eval::Rates;
 use learngene_formats::Kind;
 use learngene_nn::cost::{self, Plan};
@@ -169,12 +169,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let trained = start(Some(verbs::RANK_SPLIT), "base")?;
     let config = &trained.config;
     let lab = Lab {
-        schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
-        objective: config.train.objective,
-        sampling: sampling(),
         precision,
-        seed: args.seed,
-        repeats: effort.repeats,
+        ..Lab::of(config, sampling(), args.seed, effort.repeats)?
     };
 
     clock.next(

@@ -4,7 +4,7 @@ use crate::error::Result;
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Objective, Sampling, Schedule};
 use learngene_nn::{Dit, Mode, Precision};
-use learngene_train::{Evaluation, Gating, Generation, Request, evaluate, generate};
+use learngene_train::{Evaluation, Gating, Generation, Request, RunConfig, evaluate, generate};
 
 /// The tailor, if any, that runs for images of a class.
 pub type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
@@ -27,6 +27,22 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// That of a run, which draws in 32 bits.
+    ///
+    /// # Errors
+    /// A schedule that cannot be.
+    pub fn of(config: &RunConfig, sampling: Sampling, seed: u64, repeats: usize) -> Result<Self> {
+        let train = &config.train;
+        Ok(Self {
+            schedule: Schedule::new(train.schedule, train.diffusion_steps)?,
+            objective: train.objective,
+            sampling,
+            precision: Precision::F32,
+            seed,
+            repeats,
+        })
+    }
+
     /// Losses on a split.
     ///
     /// # Errors

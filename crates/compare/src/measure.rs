@@ -7,10 +7,9 @@ use crate::host::Host;
 use crate::judge::Judge;
 use crate::lab::Lab;
 use learngene_data::{Dataset, Image, Split};
-use learngene_diffusion::Schedule;
 use learngene_eval::metrics::{Bootstrap, Features, Pair, frechet_distance, kernel_distance};
 use learngene_formats::ImageArchive;
-use learngene_nn::{Dit, Precision};
+use learngene_nn::Dit;
 use learngene_train::{Gating, RunConfig};
 use std::path::{Path, PathBuf};
 
@@ -24,15 +23,7 @@ const NOISE: u64 = 0;
 
 /// The lab of a run.
 pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
-    let train = &config.train;
-    Ok(Lab {
-        schedule: Schedule::new(train.schedule, train.diffusion_steps)?,
-        objective: train.objective,
-        sampling: judging.sampling(),
-        precision: Precision::F32,
-        seed: NOISE,
-        repeats: judging.repeats,
-    })
+    Lab::of(config, judging.sampling(), NOISE, judging.repeats)
 }
 
 /// Losses on the test images alone.

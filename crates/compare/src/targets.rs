@@ -56,7 +56,7 @@ impl Targets {
             let few = (count > 0).then_some(count);
             let dataset = match few {
                 None => all.clone(),
-                Some(count) => all.with_images(Split::Train, count)?,
+                Some(count) => all.clone().with_images(Split::Train, count)?,
             };
             let mut config = config.clone();
             config.images_per_class.train = few.or(config.images_per_class.train);

@@ -145,7 +145,7 @@ impl Dataset {
     ///
     /// # Errors
     /// A count of 0.
-    pub fn with_images(&self, split: Split, count: usize) -> Result<Self> {
+    pub fn with_images(mut self, split: Split, count: usize) -> Result<Self> {
         if count == 0 {
             return Err(Error::Setting {
                 name: "images per class",
@@ -172,13 +172,9 @@ impl Dataset {
             part.ids.push(old.ids[i].clone());
             part.values.copy(&old.values, self.values_per_image(), i);
         }
-        let mut parts = self.parts.clone();
-        parts[split as usize] = part;
-        Ok(Self {
-            fingerprint: fingerprint(&self.classes, self.shape, &parts),
-            parts,
-            ..self.clone()
-        })
+        self.parts[split as usize] = part;
+        self.fingerprint = fingerprint(&self.classes, self.shape, &self.parts);
+        Ok(self)
     }
 
     /// The source's name.
@@ -464,7 +460,7 @@ mod tests {
             &LoadOptions::default(),
         )
         .unwrap();
-        let few = [2, 4].map(|count| all.with_images(Split::Train, count).unwrap());
+        let few = [2, 4].map(|count| all.clone().with_images(Split::Train, count).unwrap());
         let ids = |data: &Dataset, split, class| -> Vec<String> {
             let of = data.of_class(split, class).iter();
             of.map(|&i| data.id(split, i).to_owned()).collect()
@@ -488,10 +484,10 @@ mod tests {
             }
         }
         assert_ne!(few[0].fingerprint(), few[1].fingerprint());
-        let many = all.with_images(Split::Train, 1_000_000).unwrap();
+        let many = all.clone().with_images(Split::Train, 1_000_000).unwrap();
         assert_eq!(many.fingerprint(), all.fingerprint());
-        assert!(all.with_images(Split::Train, 0).is_err());
-        let tested = all.with_images(Split::Test, 3).unwrap();
+        assert!(all.clone().with_images(Split::Train, 0).is_err());
+        let tested = all.clone().with_images(Split::Test, 3).unwrap();
         assert_eq!(tested.len(Split::Test), 6);
         for split in [Split::Train, Split::Val] {
             assert_eq!(ids(&tested, split, 1), ids(&all, split, 1));

@@ -113,7 +113,7 @@ fn few_latents_of_each_class_are_some_of_them() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     let all = load(folder.path(), &LoadOptions::default()).unwrap();
-    let few = all.with_images(Split::Train, 2).unwrap();
+    let few = all.clone().with_images(Split::Train, 2).unwrap();
     assert_ne!(few.fingerprint(), all.fingerprint());
     let of = |data: &Dataset, id: &str| {
         let i = (0..data.len(Split::Train)).find(|&i| data.id(Split::Train, i) == id);

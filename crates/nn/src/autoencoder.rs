@@ -12,7 +12,7 @@ pub use config::AutoencoderConfig;
 
 use crate::error::{Error, Result};
 use crate::init::{FactorInit, Init};
-use crate::params::{self, Edit, Layout, Values, Visit};
+use crate::params::{self, Values};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use halves::{Decoder, Encoder};
@@ -79,60 +79,9 @@ impl Autoencoder {
         self
     }
 
-    /// Name and shape of every parameter.
-    pub fn layout(&self) -> Layout {
-        struct Shapes(Layout);
-        impl Visit for Shapes {
-            fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
-                self.0.insert(name.into(), value.dims().to_vec());
-            }
-        }
-        let mut shapes = Shapes(Layout::new());
-        params::visit(self, &mut shapes);
-        shapes.0
-    }
-
     /// Every parameter by name.
     pub fn values(&self) -> BTreeMap<String, Values> {
         params::values(self)
-    }
-
-    /// The same with all parameters replaced.
-    ///
-    /// # Errors
-    /// Missing, unknown and mis-shaped parameters, all in one error.
-    pub fn with_values(self, values: BTreeMap<String, Values>) -> Result<Self> {
-        let layout = self.layout();
-        let unknown = values.keys().filter(|name| !layout.contains_key(*name));
-        let unknown = unknown.map(|name| format!("`{name}` is not a parameter of it"));
-        let mut faults: Vec<String> = unknown.collect();
-        faults.extend(
-            layout
-                .iter()
-                .filter_map(|(name, shape)| match values.get(name) {
-                    None => Some(format!("`{name}` is missing")),
-                    Some(value)
-                        if value.shape != *shape
-                            || value.values.len() != shape.iter().product::<usize>() =>
-                    {
-                        Some(format!("`{name}` is {:?}, expected {shape:?}", value.shape))
-                    }
-                    Some(_) => None,
-                }),
-        );
-        if !faults.is_empty() {
-            return Err(Error::Parameters(faults));
-        }
-        struct Take(BTreeMap<String, Values>);
-        impl Edit for Take {
-            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
-                let Some(new) = self.0.remove(name) else {
-                    return value;
-                };
-                Tensor::from_data(TensorData::new(new.values, new.shape), &value.device())
-            }
-        }
-        Ok(params::edit(self, &mut Take(values)))
     }
 
     /// The device its parameters are on.

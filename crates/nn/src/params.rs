@@ -2,7 +2,6 @@
 
 use crate::{
     config::{AdaLn, DitConfig},
-    dit::Dit,
     embed::TIME_FEATURES,
     error::{Error, Result},
 };
@@ -258,9 +257,22 @@ pub fn first_not_finite<M: Module>(model: &M) -> Option<String> {
     find.0
 }
 
+/// Name and shape of every parameter it has.
+pub fn shapes<M: Module>(model: &M) -> Layout {
+    struct Shapes(Layout);
+    impl Visit for Shapes {
+        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+            self.0.insert(name.into(), value.dims().to_vec());
+        }
+    }
+    let mut shapes = Shapes(Layout::new());
+    visit(model, &mut shapes);
+    shapes.0
+}
+
 /// The model with the given parameters replaced; names it lacks and wrong shapes are listed in one error.
-pub fn replace(model: Dit, new: &BTreeMap<String, Values>) -> Result<Dit> {
-    let known = layout(model.config());
+pub fn replace<M: Module>(model: M, new: &BTreeMap<String, Values>) -> Result<M> {
+    let known = shapes(&model);
     let mut faults: Vec<String> = Vec::new();
     for (name, value) in new {
         match known.get(name) {
@@ -317,7 +329,7 @@ pub fn set_trainable<M: Module>(model: M, trainable: impl Fn(&str) -> bool) -> M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{FactorInit, RankSplit};
+    use crate::{Dit, FactorInit, RankSplit};
     use burn::tensor::Device;
 
     fn configs() -> Vec<DitConfig> {

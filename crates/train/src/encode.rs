@@ -1,6 +1,7 @@
 //! Latents of the images of a source, for models to be trained on: where an autoencoder meets data.
 
 use crate::error::{Error, Result};
+use crate::weights;
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::image::MAX_SIDE;
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe, SHARD};
@@ -17,15 +18,15 @@ const PIXELS: usize = 1 << 18;
 pub fn latent_space(autoencoder: &Autoencoder) -> LatentSpace {
     let config = autoencoder.config();
     let (scaling_factor, shift_factor) = (config.scaling_factor, config.shift_factor);
-    let entry = |shape, values| TensorEntry { shape, values };
-    let encoder = autoencoder.values().into_iter();
-    let encoder =
-        encoder.filter(|(name, _)| name.starts_with("encoder.") || name.starts_with("quant_conv."));
-    let mut tensors: Vec<(String, TensorEntry)> = encoder
-        .map(|(name, value)| (name, entry(value.shape, value.values)))
+    let mut tensors: Vec<(String, TensorEntry)> = weights::entries(&params::values(autoencoder))
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("encoder.") || name.starts_with("quant_conv."))
         .collect();
-    let factors = vec![scaling_factor as f32, shift_factor as f32];
-    tensors.push(("factors".into(), entry(vec![2], factors)));
+    let factors = TensorEntry {
+        shape: vec![2],
+        values: vec![scaling_factor as f32, shift_factor as f32],
+    };
+    tensors.push(("factors".into(), factors));
     LatentSpace {
         encoder: fingerprint(tensors.iter().map(|(name, tensor)| (name, tensor))),
         scaling_factor,

@@ -6,7 +6,6 @@ use crate::verbs::{plan, quality};
 use crate::{args, model, output, quickstart};
 use learngene_compare::Lab;
 use learngene_data::picture::Grid;
-use learngene_diffusion::Schedule;
 use learngene_formats::Kind;
 use learngene_nn::{Dit, Precision, cost, params};
 use learngene_train::{Evaluation, Gating, RunConfig, weights};
@@ -98,14 +97,7 @@ impl Losses {
 }
 
 fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Vec<u8>> {
-    let lab = Lab {
-        schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
-        objective: config.train.objective,
-        sampling: quickstart::sampling(),
-        precision: Precision::F32,
-        seed: SEED,
-        repeats: quality::REPEATS,
-    };
+    let lab = Lab::of(config, quickstart::sampling(), SEED, quality::REPEATS)?;
     let tailor = |class| (config.model.groups > 0).then_some(class);
     let classes = config.classes.len();
     let images = lab.images(model, classes, args.count, args.cfg, &tailor)?;
@@ -133,28 +125,28 @@ impl About<'_> {
     }
 
     fn text(&self) -> String {
-        let parts = [
+        let mut parts = vec![
             self.front_matter(),
             self.what(),
             self.cost(),
             self.training(),
-            self.use_it(),
-            self.credits(),
         ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join("\n")
+        parts.extend(self.use_it());
+        parts.extend(self.credits());
+        parts.join("\n")
     }
 
-    fn front_matter(&self) -> Option<String> {
+    fn front_matter(&self) -> String {
         let mut text = String::from("---\nlibrary_name: learngene\n");
         if let Some(licence) = &self.args.license {
             let _ = writeln!(text, "license: {}", quoted(licence));
         }
         text += "pipeline_tag: unconditional-image-generation\ntags:\n- diffusion\n- diffusion-transformer\n\
                  - class-conditional\n- kind\n---\n";
-        Some(text)
+        text
     }
 
-    fn what(&self) -> Option<String> {
+    fn what(&self) -> String {
         let config = self.config;
         let [channels, height, width] = config.model.input;
         let of = match (config.model.learngene_rank(), config.model.tailor_rank) {
@@ -189,20 +181,20 @@ impl About<'_> {
                 quickstart::sampling().steps
             );
         }
-        Some(text)
+        text
     }
 
-    fn cost(&self) -> Option<String> {
+    fn cost(&self) -> String {
         let mut text = String::from(
             "## Size\n\n| component | parameters | MACs per image | bytes |\n|---|---:|---:|---:|\n",
         );
         for row in plan::rows(&cost::plan(&self.config.model)) {
             let _ = writeln!(text, "| {} |", row.join(" | "));
         }
-        Some(text)
+        text
     }
 
-    fn training(&self) -> Option<String> {
+    fn training(&self) -> String {
         let (data, train) = (&self.config.data, &self.config.train);
         let mut text = format!(
             "## Training\n\n| | |\n|---|---|\n| images | {}, classes {} |\n| steps | {} |\n| target | {}, schedule {} |\n\
@@ -240,7 +232,7 @@ impl About<'_> {
                 }
             }
         }
-        Some(text)
+        text
     }
 
     fn use_it(&self) -> Option<String> {

@@ -5,10 +5,9 @@ use crate::quickstart::{self, Judge, Verdict};
 use crate::verbs::quality;
 use crate::{args, model, output};
 use learngene_compare::Lab;
-use learngene_diffusion::Schedule;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
 use learngene_eval::{Rates, Report};
-use learngene_nn::{Precision, term::SITES};
+use learngene_nn::term::SITES;
 use learngene_train::{Evaluation, Gating};
 use learngene_transfer::{Anatomy, Matrix};
 use serde::Serialize;
@@ -36,14 +35,7 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let data = quality::load(&config, source, args.class_map.as_deref())?;
     let classes = config.classes.len();
     let judge = Judge::train(&data)?;
-    let lab = Lab {
-        schedule: Schedule::new(config.train.schedule, config.train.diffusion_steps)?,
-        objective: config.train.objective,
-        sampling: quickstart::sampling(),
-        precision: Precision::F32,
-        seed: args.seed,
-        repeats: quality::REPEATS,
-    };
+    let lab = Lab::of(&config, quickstart::sampling(), args.seed, quality::REPEATS)?;
     let losses = |gating| quality::losses(&config, &model, &data, gating);
     let found = Findings {
         right: losses(Gating::Right)?,

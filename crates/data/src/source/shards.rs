@@ -129,7 +129,7 @@ impl Source for Shards {
                     &mut other.insert((entry.shard, file)).1
                 }
             };
-            let bytes = read(file, entry.image, MAX_FILE_BYTES, path)?;
+            let bytes = read(file, entry.image, path)?;
             Ok(Sample {
                 content: decode(&bytes, &path.join(&entry.key))?.into(),
                 class: entry.class,
@@ -355,11 +355,11 @@ fn classes<'a>(
     Ok((names, places))
 }
 
-fn read(file: &mut File, span: Span, limit: u64, path: &Path) -> Result<Vec<u8>> {
-    if span.length > limit {
+fn read(file: &mut File, span: Span, path: &Path) -> Result<Vec<u8>> {
+    if span.length > MAX_FILE_BYTES {
         return Err(Error::format(
             path,
-            format!("images of at most {limit} bytes"),
+            format!("images of at most {MAX_FILE_BYTES} bytes"),
             format!("one of {}", span.length),
         ));
     }

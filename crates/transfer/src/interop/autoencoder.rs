@@ -7,7 +7,8 @@ use super::write_folder;
 use crate::error::{Error, Result};
 use burn::tensor::Device;
 use learngene_formats::{Mismatch, TensorEntry, container, shards, torch};
-use learngene_nn::{Autoencoder, AutoencoderConfig, params, params::Values};
+use learngene_nn::{Autoencoder, AutoencoderConfig, params};
+use learngene_train::weights;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,13 +59,8 @@ pub fn read(path: &Path, device: &Device) -> Result<Autoencoder> {
     })?;
     let start = Autoencoder::init(&config, 0, device)?;
     let tensors = named_alike(tensors, config.channels.len()).map_err(refuse)?;
-    Mismatch::between(&tensors, &start.layout()).refuse(path)?;
-    let value = |tensor: TensorEntry| Values {
-        shape: tensor.shape,
-        values: tensor.values,
-    };
-    let values = tensors.into_iter().map(|(name, t)| (name, value(t)));
-    let whole = start.with_values(values.collect())?;
+    Mismatch::between(&tensors, &params::shapes(&start)).refuse(path)?;
+    let whole = params::replace(start, &weights::parameters(tensors))?;
     match params::first_not_finite(&whole) {
         Some(name) => Err(refuse(format!("`{name}` holds NaN or infinite values"))),
         None => Ok(whole),
@@ -76,16 +72,10 @@ pub fn read(path: &Path, device: &Device) -> Result<Autoencoder> {
 /// # Errors
 /// Files that cannot be written.
 pub fn write(autoencoder: &Autoencoder, folder: &Path) -> Result<()> {
-    let entry = |value: Values| TensorEntry {
-        shape: value.shape,
-        values: value.values,
-    };
-    let tensors = autoencoder.values().into_iter();
-    let tensors = tensors.map(|(name, value)| (name, entry(value))).collect();
     write_folder(
         folder,
         WEIGHTS,
-        tensors,
+        weights::entries(&autoencoder.values()),
         CONFIG,
         &describe(autoencoder.config()),
     )
