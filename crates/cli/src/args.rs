@@ -28,7 +28,8 @@ const ABOUT_PRETRAIN: &str = "Examples:
 
 Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value. \
 train.hide_label shows that share of the images with their tailors but without their label, train.gate_dropout with \
-their label but without their tailors.";
+their label but without their tailors. train.thin_learngene=0.5 runs only some of the learngene's first components in \
+half of the steps, so that `assemble` can make smaller models of it.";
 
 /// Examples, then every method with its settings.
 fn about_transfer() -> String {
@@ -401,7 +402,8 @@ pub struct Assemble {
     /// Tailor files of the same learngene, whose classes can be chosen as well.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub tailors: Vec<PathBuf>,
-    /// Keep only so many learngene components of every matrix, those of most energy (this changes images).
+    /// Keep only so many learngene components of every matrix: those of most energy, or the first if the model was trained
+    /// with train.thin_learngene (this changes images).
     #[arg(long, value_name = "N_G", conflicts_with = "budget")]
     pub learngene: Option<usize>,
     /// The most stored parameters.
@@ -430,7 +432,7 @@ pub struct Assemble {
 /// Options of `curve`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  learngene curve runs/kind --data builtin:emoji --points 8 --out curve.html\n\nEach point is the model with fewer learngene components, those of most energy, as `assemble --learngene` makes it. \
+    after_help = "Example:\n  learngene curve runs/kind --data builtin:emoji --points 8 --out curve.html\n\nEach point is the model with fewer learngene components, as `assemble --learngene` makes it. \
 All are measured on the same draws. No model is written."
 )]
 pub struct Curve {

@@ -51,6 +51,8 @@ pub enum Purpose {
     Posterior = 19,
     /// Which latent of its distribution a validation sample is.
     EvaluationPosterior = 20,
+    /// How many learngene components a training step runs; the index is the step.
+    Thinning = 21,
 }
 
 /// The random numbers of one (seed, index, purpose).

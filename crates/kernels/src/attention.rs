@@ -14,9 +14,11 @@ use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 use crate::flex::{self, Values};
+use crate::gemm::Precision;
 use crate::{reference, simd};
 
 pub(crate) mod head;
+mod right;
 
 use head::{Back, Forward, RowSoftmax, Scratch};
 
@@ -138,6 +140,7 @@ fn forward(qkv: [FlexTensor; 3], heads: usize) -> (FlexTensor, Vec<RowSoftmax>) 
                         keys: s,
                         out: &mut out,
                         rows,
+                        precision: Precision::F32,
                         scratch: &mut Scratch::default(),
                     });
                 });
@@ -211,6 +214,7 @@ fn backward(Saved { qkv, heads, rows }: Saved, grad: FlexTensor) -> [FlexTensor;
                         dq,
                         dk,
                         dv,
+                        precision: Precision::F32,
                         scratch: &mut Scratch::default(),
                     });
                 });

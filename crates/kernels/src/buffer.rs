@@ -17,6 +17,13 @@ impl Buffer {
         Self(idle().take(len).unwrap_or_else(|| vec![0.0; len]))
     }
 
+    /// Becomes at least `len` floats to be overwritten.
+    pub(crate) fn grow(&mut self, len: usize) {
+        if self.len() < len {
+            *self = Self::new(len);
+        }
+    }
+
     /// Becomes `len` floats to be overwritten.
     pub(crate) fn resize(&mut self, len: usize) {
         if self.len() != len {

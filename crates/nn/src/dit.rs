@@ -233,6 +233,33 @@ impl Dit {
         Ok(model)
     }
 
+    /// The model with the first `count` learngene components of every matrix only. They are copied, and train if they did.
+    ///
+    /// # Errors
+    /// A dense model, or other numbers than 1 to as many as there are.
+    pub fn of_components(&self, count: usize) -> Result<Self> {
+        struct Cut(usize);
+        impl params::Edit for Cut {
+            fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
+                match Part::of(name) {
+                    Part::Learngene => value.detach().narrow(0, 0, self.0),
+                    _ => value,
+                }
+            }
+        }
+        let most = self.config.learngene_rank().unwrap_or(0);
+        if !(1..=most).contains(&count) {
+            return Err(Error::Input {
+                what: "learngene components",
+                expected: format!("1 to {most}"),
+                found: count.to_string(),
+            });
+        }
+        let mut model = params::edit(self.clone(), &mut Cut(count));
+        model.config.basis = Basis::Factorised { learngene: count };
+        Ok(model)
+    }
+
     /// The same model with that many labels besides the null label, for a label table to match.
     pub(crate) fn with_classes(&self, num_classes: usize) -> Self {
         let mut model = self.clone();

@@ -148,6 +148,7 @@ fn update(
         scale: (train.clip / norm.max(train.clip)) as f32,
         lr: train.lr * rate::factor(train, step),
         groups: Vec::new(),
+        components: None,
         labels: BTreeSet::new(),
     };
     Ok((update, found))

@@ -277,6 +277,10 @@ pub struct TrainConfig {
     /// Share of the labelled images whose label is hidden, the null row in its place, while their tailors stay on: what
     /// an image needs of its class has to be in its tailors.
     pub hide_label: f64,
+    /// Share of the steps in which only the first components of every learngene run, from an eighth of them to all but one,
+    /// as many as falls (nested dropout, Rippel et al., arXiv 1402.0915). Components then come to stand in the order of
+    /// their use, and `assemble` and `curve` leave out the last instead of those of least energy.
+    pub thin_learngene: f64,
     /// Parts a batch is computed in, to save memory; the sum is that of the whole batch.
     pub accumulate: usize,
     /// Whether the backward pass on the CPU computes what lies inside a block again instead of keeping it: less memory,
@@ -328,6 +332,7 @@ impl Default for TrainConfig {
             batch: 32,
             label_drop: 0.1,
             gate_dropout: 0.0,
+            thin_learngene: 0.0,
             hide_label: 0.0,
             accumulate: 1,
             recompute: false,
@@ -431,6 +436,12 @@ impl TrainConfig {
                 (0.0..=1.0).contains(&self.hide_label),
                 "hide_label",
                 self.hide_label,
+                "0 to 1",
+            ),
+            (
+                (0.0..=1.0).contains(&self.thin_learngene),
+                "thin_learngene",
+                self.thin_learngene,
                 "0 to 1",
             ),
             (

@@ -1,9 +1,9 @@
 //! AdamW (Loshchilov & Hutter, arXiv 1711.05101) with lazy tailor rows, clipping and the moving average of the weights.
 //!
 //! State lives in host memory and every parameter is updated in one fused pass, in its own memory if nothing else
-//! refers to it. A tailor whose group no sample of the batch used, and the row of a label that no sample had, get no
-//! update at all: their moments do not decay, their weights do not decay, and their bias corrections count their own
-//! updates only.
+//! refers to it. A tailor whose group no sample of the batch used, the row of a label that no sample had, and learngene
+//! components that did not run get no update at all: their moments do not decay, their weights do not decay, and their
+//! bias corrections count their own updates only.
 
 use crate::config::TrainConfig;
 use burn::module::Module;
@@ -26,6 +26,8 @@ pub(crate) struct Update {
     pub lr: f64,
     /// Groups that the batch switched on: those whose tailors the gradients are of, in that order.
     pub groups: Vec<usize>,
+    /// Learngene components of each matrix that ran, if not all: the first.
+    pub components: Option<usize>,
     /// Rows of the label table that the batch looked up.
     pub labels: BTreeSet<usize>,
 }
@@ -36,6 +38,7 @@ impl Update {
         match Part::of(name) {
             Part::Tailors => self.groups.iter().position(|&g| g == i),
             Part::Labels => self.labels.contains(&i).then_some(i),
+            Part::Learngene => Some(i).filter(|&i| self.components.is_none_or(|count| i < count)),
             _ => Some(i),
         }
     }
@@ -48,7 +51,8 @@ pub(crate) struct Slot {
     pub m: Vec<f32>,
     pub v: Vec<f32>,
     pub ema: Vec<f32>,
-    /// Updates so far: one count per group for tailors, one per row for labels, one for everything else.
+    /// Updates so far: one count per group for tailors, one per row for labels, one per component for learngenes that are
+    /// thinned, one for everything else.
     pub updates: Vec<u64>,
     /// Steps since the last update, which the average has not followed yet; counted as `updates` are.
     resting: Vec<u32>,
@@ -106,6 +110,7 @@ impl AdamW {
                 let counts = match Part::of(&name) {
                     Part::Tailors => groups,
                     Part::Labels => value.shape[0],
+                    Part::Learngene if config.thin_learngene > 0.0 => value.shape[0],
                     _ => 1,
                 };
                 let slot = Slot {

@@ -1,5 +1,5 @@
-//! Pressures on where class knowledge settles: some images of a batch show the model only one side of their class, the
-//! label or the tailors.
+//! Pressures on where knowledge settles: some images of a batch show the model only one side of their class, the label or
+//! the tailors, and in some steps only the first components of the learngene run.
 
 use crate::config::TrainConfig;
 use learngene_data::{Draw, Purpose, Stream};
@@ -25,6 +25,20 @@ pub(crate) fn told(config: &TrainConfig, draw: &Draw) -> Told {
         gate: kept(config.gate_dropout, Purpose::GateDropout),
     }
 }
+
+/// How many learngene components of each matrix step `step` runs, if not all `rank`
+/// ([`TrainConfig::thin_learngene`]).
+pub(crate) fn components(config: &TrainConfig, step: u64, rank: Option<usize>) -> Option<usize> {
+    let rank = rank.filter(|_| config.thin_learngene > 0.0)?;
+    let mut stream = Stream::new(config.seed, step, Purpose::Thinning);
+    let thin = stream.uniform() < config.thin_learngene;
+    let least = rank.div_ceil(THINNEST);
+    let count = least + (stream.uniform() * (rank - least) as f64) as usize;
+    Some(count).filter(|&count| thin && count < rank)
+}
+
+/// Of how many components one runs in the thinnest step.
+const THINNEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -78,5 +92,37 @@ mod tests {
             let nothing = of(&with(0.5, 0.5), None, i);
             assert_eq!((nothing.label, nothing.gate), (None, None));
         }
+    }
+
+    #[test]
+    fn steps_are_thin_as_often_as_asked_and_as_thin_as_falls() {
+        let config = TrainConfig {
+            thin_learngene: 0.4,
+            ..TrainConfig::default()
+        };
+        let found: Vec<_> = (0..20_000)
+            .map(|step| components(&config, step, Some(96)))
+            .collect();
+        let thin: Vec<usize> = found.iter().flatten().copied().collect();
+        assert!((thin.len() as f64 / 20_000.0 - 0.4).abs() < 0.014);
+        assert_eq!(
+            (thin.iter().min(), thin.iter().max()),
+            (Some(&12), Some(&95))
+        );
+        let mean = thin.iter().sum::<usize>() as f64 / thin.len() as f64;
+        // Four standard deviations of the mean of 8,000 numbers of 12 to 95.
+        assert!((mean - 53.5).abs() < 1.1, "{mean}");
+
+        assert_eq!(components(&config, 1, None), None, "a dense model");
+        assert_eq!(components(&TrainConfig::default(), 1, Some(96)), None);
+        let always = TrainConfig {
+            thin_learngene: 1.0,
+            ..config
+        };
+        assert_eq!(
+            components(&always, 1, Some(1)),
+            None,
+            "nothing to leave out"
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     config::TrainConfig,
     error::{Error, Result},
     optimiser::{self, GradMap, Update},
-    pressure::{Told, told},
+    pressure::{Told, components, told},
     rate,
 };
 use burn::tensor::Tensor;
@@ -47,7 +47,8 @@ pub(crate) fn step(
     let told: Vec<Told> = draws.iter().map(|draw| told(config, draw)).collect();
     let gate_of = |told: &[Told]| model.fit_gate(ClassGate::one_hot(told.iter().map(|t| t.gate)));
     let groups = gate_of(&told).used_groups();
-    let running = of_groups(model, &groups)?;
+    let components = components(config, number, model.config().learngene_rank());
+    let running = running(model, &groups, components)?;
     let mut grads = GradMap::new();
     let mut losses = StepLosses {
         trained: 0.0,
@@ -97,18 +98,24 @@ pub(crate) fn step(
         scale,
         lr: losses.lr,
         groups,
+        components,
         labels: told.iter().map(|t| t.label.unwrap_or(null)).collect(),
     };
     Ok((update, losses))
 }
 
-/// The model with the tailors of the groups that the batch switches on: the gradients of all others are zero, and are
-/// not even written.
-fn of_groups(model: &Dit, used: &[usize]) -> Result<Dit> {
-    if used.is_empty() || used.len() == model.config().groups {
-        return Ok(model.clone());
+/// What of the model runs: the tailors of the groups that the batch switches on, and the first components of the
+/// learngene. The gradients of all others are zero, and are not even written.
+fn running(model: &Dit, groups: &[usize], components: Option<usize>) -> Result<Dit> {
+    let model = match groups.len() {
+        0 => model.clone(),
+        used if used == model.config().groups => model.clone(),
+        _ => model.of_groups(groups)?,
+    };
+    match components {
+        Some(count) => Ok(model.of_components(count)?),
+        None => Ok(model),
     }
-    Ok(model.of_groups(used)?)
 }
 
 fn item(draw: &Draw) -> Item {

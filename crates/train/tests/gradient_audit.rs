@@ -245,3 +245,35 @@ fn what_an_image_does_not_show_does_not_train() {
         }
     }
 }
+
+/// In thin steps alone, the last component of every matrix never runs, the first always does, and none runs more often
+/// than the one before it; what never ran is as it was.
+#[test]
+fn components_that_do_not_run_do_not_train() {
+    let dataset = data().load().unwrap();
+    let settings = TrainConfig {
+        thin_learngene: 1.0,
+        weight_decay: 0.1,
+        ..quick(STEPS)
+    };
+    let config = config(small_kind(), settings, &dataset);
+    let rank = config.model.learngene_rank().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let model = filled(&config.model, 2, &common::device());
+    let before = params::values(&model);
+    train(folder.path(), &config, model, &dataset).unwrap();
+    let state = State::read(folder.path(), STEPS);
+    let learngenes = |name: &&String| Part::of(name) == Part::Learngene;
+    for name in state.updates.keys().filter(learngenes) {
+        let updates = &state.updates[name];
+        assert_eq!((updates.len(), updates[0]), (rank, STEPS), "{name}");
+        assert!(updates.is_sorted_by(|a, b| a >= b), "{name}: {updates:?}");
+        assert_eq!(updates[rank - 1], 0, "{name}");
+        for (index, &updates) in updates.iter().enumerate() {
+            let after = block(&state.model[name], index, rank);
+            let size = after.len();
+            let before = &before[name].values[index * size..(index + 1) * size];
+            assert_eq!(after == before, updates == 0, "{name}, {index}");
+        }
+    }
+}

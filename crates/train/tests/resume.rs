@@ -37,10 +37,11 @@ fn four_steps_and_six_are_ten() {
 }
 
 #[test]
-fn with_superclasses_and_images_that_show_half_their_class() {
+fn with_superclasses_images_that_show_half_their_class_and_thin_steps() {
     let settings = TrainConfig {
         gate_dropout: 0.3,
         hide_label: 0.3,
+        thin_learngene: 0.5,
         ..settings()
     };
     assert_parts_are_the_whole(small_tree(), settings);

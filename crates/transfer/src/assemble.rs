@@ -11,7 +11,8 @@ use learngene_train::{RunConfig, weights::Parameters};
 use std::collections::BTreeMap;
 
 /// The model for `classes`, in that order, and its configuration. With `components`, the learngene keeps only so many
-/// components of every matrix, those of most energy.
+/// components of every matrix: the first, if they were trained to be cut ([`learngene_train::TrainConfig::thin_learngene`]),
+/// else those of most energy.
 ///
 /// The images of the kept classes do not change by a bit as long as the learngene is kept whole. Classes take the tailor
 /// of their superclass along.
@@ -57,7 +58,7 @@ pub fn assemble_with(
     let shared = superclasses(&chosen);
     let joined = shape(config, &chosen, kept)?;
     let mut values = params::values(model);
-    let strong = strong(&values, kept);
+    let strong = strong(config, &values, kept);
     for (name, shape) in params::layout(&joined.model) {
         let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
         match (Part::of(&name), values.get_mut(&name), kept) {
@@ -119,17 +120,29 @@ pub(crate) fn shape(
 }
 
 /// Which components of each matrix's learngene stay, by the name of the matrix's learngene.
-fn strong(values: &Parameters, components: Option<usize>) -> BTreeMap<String, Vec<usize>> {
+fn strong(
+    config: &RunConfig,
+    values: &Parameters,
+    components: Option<usize>,
+) -> BTreeMap<String, Vec<usize>> {
     let Some(count) = components else {
         return BTreeMap::new();
     };
     let prefixes = values.keys().filter_map(|name| name.strip_suffix(".s"));
     let learngenes = prefixes.filter(|prefix| prefix.ends_with(".learngene"));
     let chosen = learngenes.filter_map(|prefix| {
-        let energies = Factors::at(values, prefix)?.energies();
-        Some((prefix.to_owned(), strongest(&energies, count)))
+        let kept = match is_ordered(config) {
+            true => (0..count).collect(),
+            false => strongest(&Factors::at(values, prefix)?.energies(), count),
+        };
+        Some((prefix.to_owned(), kept))
     });
     chosen.collect()
+}
+
+/// Whether components were trained to be left out from the last on.
+pub(crate) fn is_ordered(config: &RunConfig) -> bool {
+    config.train.thin_learngene > 0.0
 }
 
 /// A class and where its tailor is.

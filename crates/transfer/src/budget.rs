@@ -1,17 +1,17 @@
 //! Which components and classes are kept when a model must not be larger than a budget: those of most energy.
 //!
 //! One number of components, N_G, holds for all matrices, as a model's configuration has one; within each matrix those of
-//! most energy are kept. Beginning with the whole, [`fit`] takes away, until the budget is met, whatever loses the least
+//! most energy are kept, or the first if they were trained to be cut. Beginning with the whole, [`fit`] takes away, until the budget is met, whatever loses the least
 //! energy for each parameter it frees:
 //!
-//! * the weakest remaining component of every matrix at once, whose energy every image uses; or,
+//! * the weakest (or last) remaining component of every matrix at once, whose energy every image uses; or,
 //! * where the classes are free, the tailor and label row of the class whose tailor has the least energy. Of C classes
 //!   one image in C uses it, so its energy counts 1/C. A superclass goes with the last of its classes.
 //!
 //! A class frees no multiply-accumulates, since one tailor runs whatever is stored; as long as only they are over the
 //! budget, only components go. One component of every matrix and one class always stay.
 
-use crate::assemble::{choose, shape};
+use crate::assemble::{choose, is_ordered, shape};
 use crate::energy::Factors;
 use crate::error::{Error, Result};
 use crate::tailor_set::TailorSet;
@@ -220,7 +220,7 @@ fn named(config: &RunConfig, kept: &[usize]) -> Vec<String> {
     kept.iter().map(|&c| config.classes[c].clone()).collect()
 }
 
-/// The energy that the k-th strongest components of all matrices have together, by k; that of each class's tailors.
+/// The energy that the components of all matrices that go k-th last have together, by k; that of each class's tailors.
 fn energies(config: &RunConfig, model: &Dit) -> Result<(Vec<f64>, Vec<f64>)> {
     let shape = &config.model;
     let refuse = |found: &str, expected: &str| {
@@ -252,7 +252,9 @@ fn energies(config: &RunConfig, model: &Dit) -> Result<(Vec<f64>, Vec<f64>)> {
             };
             let mut energies = factors.energies();
             if prefix.ends_with(".learngene") {
-                energies.sort_by(|a, b| b.total_cmp(a));
+                if !is_ordered(config) {
+                    energies.sort_by(|a, b| b.total_cmp(a));
+                }
                 layers.iter_mut().zip(energies).for_each(|(l, e)| *l += e);
             } else {
                 let of_class = energies.chunks(shape.tailor_rank.max(1));

@@ -75,6 +75,30 @@ fn an_assembly_of_everything_is_the_whole() {
     assert_eq!(params::values(&part), params::values(&whole));
 }
 
+#[test]
+fn components_that_were_trained_to_be_cut_are_left_out_from_the_last_on() {
+    let (mut config, whole) = graded([1.0; 4]);
+    config.train.thin_learngene = 0.5;
+    let (_, part) = assemble(&config, &whole, &config.classes, Some(3)).unwrap();
+    let (before, after) = (params::values(&whole), params::values(&part));
+    for name in before.keys().filter(|name| name.contains(".learngene.")) {
+        let first = rows(&before, name, &[0, 1, 2]);
+        assert_eq!(after[name].values, first, "{name}");
+    }
+    let budget = Budget {
+        macs: Some(Size::of(&config).unwrap().macs - 1),
+        ..Budget::default()
+    };
+    let kept = fit(&config, &whole, &budget, false).unwrap();
+    // Squares of 1, 9, 3, 4, 5, 6, 7 of those and of 8.
+    assert_eq!(kept.components, LEARNGENE - 1);
+    assert!(
+        (kept.energy - 217.0 / 281.0).abs() < 1e-6,
+        "{}",
+        kept.energy
+    );
+}
+
 /// Energies are those of s, because the rows of an orthogonal start have one length: 1, 9, 3, 4, 5, 6, 7, 8.
 #[test]
 fn the_components_of_least_energy_are_left_out_and_the_others_keep_their_order() {

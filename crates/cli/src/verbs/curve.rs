@@ -105,7 +105,7 @@ fn page(config: &RunConfig, model: &Path, points: &[Point]) -> Report {
             x_label: label.into(),
             y_label: "validation v loss".into(),
             series: vec![Series {
-                name: "learngene components of most energy".into(),
+                name: "assembled, not trained again".into(),
                 points: points.iter().map(|p| (x(p), p.velocity)).collect(),
                 smooth: false,
             }],
@@ -136,7 +136,8 @@ fn page(config: &RunConfig, model: &Path, points: &[Point]) -> Report {
         }],
         how_to_read: vec![
             "Within each matrix the components of most energy are kept, equally many in all: the energy of a component is the \
-             squared norm of what it adds to the matrix. Tailors stay whole."
+             squared norm of what it adds to the matrix. If the model was trained with train.thin_learngene, they stand in \
+             the order of their use, and the first are kept. Tailors stay whole."
                 .into(),
             "The loss is one number of one model: how sizes compare after training on, or in other seeds, it does not say.".into(),
         ],

@@ -5,7 +5,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::matmul::{Matrix, Packed};
+use super::right::Right;
+use crate::gemm::Precision;
+use crate::matmul::Matrix;
 use crate::simd;
 
 /// Queries per block: with 64 features per head, a block of any operand is 16 KiB.
@@ -21,7 +23,7 @@ pub(crate) struct RowSoftmax {
 /// Memory that one head leaves to the next.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    packed: [Packed; 4],
+    packed: [Right; 4],
     weights: Vec<f32>,
     slopes: Vec<f32>,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Forward<'a, 'b> {
     pub(crate) keys: usize,
     pub(crate) out: &'a mut [&'b mut [f32]],
     pub(crate) rows: &'a mut [RowSoftmax],
+    /// Of the factors of products.
+    pub(crate) precision: Precision,
     pub(crate) scratch: &'a mut Scratch,
 }
 
@@ -50,13 +54,14 @@ impl WithSimd for Forward<'_, '_> {
             keys,
             out,
             rows,
+            precision,
             scratch,
         } = self;
         let width = out.first().map_or(0, |row| row.len());
         let scale = 1.0 / (width as f32).sqrt();
         let [keys_across, values, ..] = &mut scratch.packed;
-        keys_across.pack(simd, Matrix::new(k, d).transposed(), width, keys);
-        values.pack(simd, Matrix::new(v, d), keys, width);
+        keys_across.pack(simd, precision, Matrix::new(k, d).transposed(), width, keys);
+        values.pack(simd, precision, Matrix::new(v, d), keys, width);
         let weights = &mut scratch.weights;
         weights.resize(QUERIES * keys, 0.0);
         let blocks = out.chunks_mut(QUERIES).zip(rows.chunks_mut(QUERIES));
@@ -105,6 +110,8 @@ pub(crate) struct Back<'a, 'b> {
     pub(crate) dq: &'a mut [&'b mut [f32]],
     pub(crate) dk: &'a mut [&'b mut [f32]],
     pub(crate) dv: &'a mut [&'b mut [f32]],
+    /// Of the factors of products.
+    pub(crate) precision: Precision,
     pub(crate) scratch: &'a mut Scratch,
 }
 
@@ -126,15 +133,16 @@ impl WithSimd for Back<'_, '_> {
             dq,
             dk,
             dv,
+            precision,
             scratch,
         } = self;
         let keys = dk.len();
         let width = dq.first().map_or(0, |row| row.len());
         let scale = 1.0 / (width as f32).sqrt();
         let [keys_across, values_across, keys_down, block] = &mut scratch.packed;
-        keys_across.pack(simd, Matrix::new(k, d).transposed(), width, keys);
-        values_across.pack(simd, Matrix::new(v, d).transposed(), width, keys);
-        keys_down.pack(simd, Matrix::new(k, d), keys, width);
+        keys_across.pack(simd, precision, Matrix::new(k, d).transposed(), width, keys);
+        values_across.pack(simd, precision, Matrix::new(v, d).transposed(), width, keys);
+        keys_down.pack(simd, precision, Matrix::new(k, d), keys, width);
         let [weights, slopes] = [&mut scratch.weights, &mut scratch.slopes];
         weights.resize(QUERIES * keys, 0.0);
         slopes.resize(QUERIES * keys, 0.0);
@@ -168,11 +176,11 @@ impl WithSimd for Back<'_, '_> {
             keys_down.multiply(simd, slopes, queries, |i, j, values| {
                 dq[i][j..][..values.len()].copy_from_slice(values);
             });
-            block.pack(simd, Matrix::new(q, d), queries, width);
+            block.pack(simd, precision, Matrix::new(q, d), queries, width);
             block.multiply(simd, slopes.transposed(), keys, |i, j, values| {
                 gather(&mut dk[i][j..], values, first)
             });
-            block.pack(simd, Matrix::new(grad, grad_d), queries, width);
+            block.pack(simd, precision, Matrix::new(grad, grad_d), queries, width);
             let weights = Matrix::new(weights, keys).transposed();
             block.multiply(simd, weights, keys, |i, j, values| {
                 gather(&mut dv[i][j..], values, first)
@@ -186,7 +194,7 @@ impl WithSimd for Back<'_, '_> {
 #[inline(always)]
 fn write<S: Simd>(
     simd: S,
-    b: &Packed,
+    b: &mut Right,
     a: Matrix<'_>,
     rows: usize,
     out: &mut [f32],

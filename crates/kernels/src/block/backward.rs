@@ -218,6 +218,7 @@ fn attend_back(
                 dq: &mut dq,
                 dk: &mut dk,
                 dv: &mut dv,
+                precision: inputs.call.settings.mode.precision,
                 scratch,
             });
         }

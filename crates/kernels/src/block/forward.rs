@@ -179,6 +179,7 @@ fn attend(inputs: &Inputs<'_>, rows: usize, kept: &mut Kept, scratch: &mut head:
                 keys: t,
                 out: &mut out,
                 rows,
+                precision: inputs.call.settings.mode.precision,
                 scratch,
             });
         }

@@ -90,8 +90,8 @@ pub struct Mode {
     /// Whether the backward pass runs the forward pass again instead of keeping what it made, so that of all blocks but
     /// one only the input is kept: the same gradients to the bit, for more time.
     pub recompute: bool,
-    /// Of the factors in the products of the projections, forward and backward, where [`Precision::is_available`];
-    /// everything else is in 32 bits.
+    /// Of the factors in the products of the projections and of the attention, forward and backward, where
+    /// [`Precision::is_available`]; everything else is in 32 bits.
     pub precision: Precision,
 }
 

@@ -1,12 +1,9 @@
 //! Right factors made ready once for the products of all threads.
 
-#[cfg(target_arch = "x86_64")]
-use pulp::bytemuck::{cast_slice, cast_slice_mut};
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
-use super::bf16;
-use super::{Precision, Target, View, ViewMut, check, gemm};
+use super::bf16::{Panels, Piece};
+use super::{Precision, Target, View, ViewMut, gemm};
 use crate::buffer::Buffer;
 use crate::matmul::transpose;
 
@@ -22,8 +19,7 @@ enum Form {
     /// The same in memory of its own.
     Rows(Buffer),
     /// Pairs of bf16 in panels.
-    #[cfg(target_arch = "x86_64")]
-    Panels(Buffer),
+    Panels(Panels),
 }
 
 /// Rows of a factor that one task copies: as many as the floats of a cache line.
@@ -33,8 +29,7 @@ const ROWS: usize = 16;
 enum Task<'a> {
     /// Rows of the factor, from that one on.
     Rows(View<'a>, usize, &'a mut [f32]),
-    #[cfg(target_arch = "x86_64")]
-    Panels(bf16::Piece<'a>),
+    Panels(Piece<'a>),
 }
 
 impl Task<'_> {
@@ -44,7 +39,6 @@ impl Task<'_> {
                 let from = &view.data[first..];
                 transpose(from, view.column_stride, view.columns, to, view.columns);
             }
-            #[cfg(target_arch = "x86_64")]
             Self::Panels(piece) => piece.pack(),
         }
     }
@@ -69,8 +63,7 @@ impl<'a> Factor<'a> {
     /// With memory that is still to be written.
     fn blank(precision: Precision, view: View<'a>) -> Self {
         let form = match precision {
-            #[cfg(target_arch = "x86_64")]
-            Precision::Bf16 => Form::Panels(Buffer::new(bf16::packed_len(view))),
+            Precision::Bf16 => Form::Panels(Panels::default()),
             _ if view.column_stride == 1 => Form::InPlace,
             _ => {
                 assert_eq!(view.row_stride, 1, "rows or columns side by side in memory");
@@ -89,11 +82,7 @@ impl<'a> Factor<'a> {
                 rows.map(|(i, rows)| Task::Rows(view, i * ROWS, rows))
                     .collect()
             }
-            #[cfg(target_arch = "x86_64")]
-            Form::Panels(panels) => {
-                let pieces = bf16::pieces(view, cast_slice_mut(panels));
-                pieces.map(Task::Panels).collect()
-            }
+            Form::Panels(panels) => panels.pieces(view).map(Task::Panels).collect(),
         }
     }
 
@@ -101,19 +90,14 @@ impl<'a> Factor<'a> {
     ///
     /// # Panics
     /// If the shapes do not fit together.
-    pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target, a: View<'_>) {
+    pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
         match &self.form {
             Form::InPlace => gemm(Precision::F32, to, target, a, self.view),
             Form::Rows(rows) => {
                 let b = View::new(rows, self.view.columns);
                 gemm(Precision::F32, to, target, a, b);
             }
-            #[cfg(target_arch = "x86_64")]
-            Form::Panels(panels) => {
-                if check(&to, a, self.view) {
-                    bf16::gemm_packed(to, target, a, cast_slice(panels));
-                }
-            }
+            Form::Panels(panels) => panels.gemm(to, target, a),
         }
     }
 }

@@ -6,6 +6,9 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "bf16/nowhere.rs"]
+mod bf16;
 mod factor;
 
 use burn::tensor::Device;
@@ -13,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flex;
 
+pub(crate) use bf16::Panels;
 pub(crate) use factor::Factor;
 
 /// What the factors of a product are rounded to. Sums are 32-bit floats always.
@@ -27,7 +31,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether the fused operators multiply so on a device: bf16 takes a CPU with AVX512-BF16.
+    /// Whether the fused operators multiply so on a device: bf16 takes a CPU with AVX512-BF16, and AMX makes it faster.
     pub fn is_available(self, device: &Device) -> bool {
         self == Self::F32 || flex::is_cpu(device) && self.is_in_processor()
     }
@@ -35,10 +39,7 @@ impl Precision {
     fn is_in_processor(self) -> bool {
         match self {
             Self::F32 => true,
-            #[cfg(target_arch = "x86_64")]
             Self::Bf16 => bf16::is_available(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Bf16 => false,
         }
     }
 }
@@ -61,6 +62,17 @@ impl<'a> View<'a> {
             rows: data.len() / columns.max(1),
             columns,
             row_stride: columns,
+            column_stride: 1,
+        }
+    }
+
+    /// Rows of `columns`, `stride` apart.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride: stride,
             column_stride: 1,
         }
     }
@@ -123,10 +135,14 @@ impl<'a> ViewMut<'a> {
         }
     }
 
-    /// Sets every row to `values`.
-    pub(crate) fn fill_rows(&mut self, values: &[f32]) {
-        for i in 0..self.rows {
-            self.data[i * self.stride..][..self.columns].copy_from_slice(values);
+    /// Makes it what a product adds to.
+    pub(crate) fn start(&mut self, target: Target<'_>) {
+        let rows = self.data.chunks_mut(self.stride.max(1)).take(self.rows);
+        let rows = rows.map(|row| &mut row[..self.columns]);
+        match target {
+            Target::Set => rows.for_each(|row| row.fill(0.0)),
+            Target::Row(values) => rows.for_each(|row| row.copy_from_slice(values)),
+            Target::Add => {}
         }
     }
 
@@ -149,9 +165,11 @@ impl<'a> ViewMut<'a> {
 
 /// What a product does with what its target holds.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Target {
+pub(crate) enum Target<'a> {
     /// Overwritten.
     Set,
+    /// Overwritten, with these numbers added to every row.
+    Row(&'a [f32]),
     /// Added to.
     Add,
 }
@@ -163,19 +181,16 @@ pub(crate) enum Target {
 pub(crate) fn gemm(
     precision: Precision,
     to: ViewMut<'_>,
-    target: Target,
+    target: Target<'_>,
     a: View<'_>,
     b: View<'_>,
 ) {
-    if !check(&to, a, b) {
+    if !check(&to, target, a, b) {
         return;
     }
     match precision {
         Precision::F32 => single(to, target, a, b),
-        #[cfg(target_arch = "x86_64")]
         Precision::Bf16 => bf16::gemm(to, target, a, b),
-        #[cfg(not(target_arch = "x86_64"))]
-        Precision::Bf16 => unreachable!("`Precision::is_available` says so"),
     }
 }
 
@@ -183,13 +198,15 @@ pub(crate) fn gemm(
 ///
 /// # Panics
 /// If the shapes do not fit together.
-fn check(to: &ViewMut<'_>, a: View<'_>, b: View<'_>) -> bool {
-    assert_eq!(a.columns, b.rows, "inner dimensions");
-    assert_eq!(
-        (to.rows, to.columns),
-        (a.rows, b.columns),
-        "size of the result"
-    );
+fn check(to: &ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) -> bool {
+    assert!(b.end() <= b.data.len(), "a view inside its slice");
+    check_against(to, target, a, [b.rows, b.columns])
+}
+
+/// The same when only the shape of the right factor is left.
+fn check_against(to: &ViewMut<'_>, target: Target<'_>, a: View<'_>, b: [usize; 2]) -> bool {
+    assert_eq!(a.columns, b[0], "inner dimensions");
+    assert_eq!((to.rows, to.columns), (a.rows, b[1]), "size of the result");
     if to.rows == 0 || to.columns == 0 {
         return false;
     }
@@ -197,15 +214,18 @@ fn check(to: &ViewMut<'_>, a: View<'_>, b: View<'_>) -> bool {
         to.columns <= to.stride && (to.rows - 1) * to.stride + to.columns <= to.data.len(),
         "the result inside its slice"
     );
-    assert!(
-        a.end() <= a.data.len() && b.end() <= b.data.len(),
-        "views inside their slices"
-    );
+    assert!(a.end() <= a.data.len(), "a view inside its slice");
+    if let Target::Row(row) = target {
+        assert_eq!(row.len(), to.columns, "a number for each column");
+    }
     true
 }
 
 /// A product of 32-bit floats whose shapes and bounds have been checked.
-fn single(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
+fn single(mut to: ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) {
+    if let Target::Row(_) = target {
+        to.start(target);
+    }
     #[expect(
         unsafe_code,
         reason = "the product reads and writes within the bounds that `gemm` asserts"
@@ -220,7 +240,7 @@ fn single(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
             to.data.as_mut_ptr(),
             1,
             to.stride as isize,
-            target == Target::Add,
+            target != Target::Set,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -241,9 +261,41 @@ fn single(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
 mod tests {
     use super::*;
 
-    fn precisions() -> impl Iterator<Item = Precision> {
-        let all = [Precision::F32, Precision::Bf16];
-        all.into_iter().filter(|p| p.is_in_processor())
+    type Way = fn(ViewMut<'_>, Target<'_>, View<'_>, View<'_>);
+
+    /// Every way to multiply on this processor.
+    fn ways() -> Vec<(&'static str, Way)> {
+        let mut ways: Vec<(_, Way)> = vec![("f32", |to, target, a, b| {
+            gemm(Precision::F32, to, target, a, b);
+        })];
+        ways.extend(ways_in_bf16());
+        ways
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn ways_in_bf16() -> Vec<(&'static str, Way)> {
+        use bf16::Unit;
+        let mut ways: Vec<(_, Way)> = Vec::new();
+        if bf16::is_available() {
+            ways.push(("vectors", |to, target, a, b| {
+                if check(&to, target, a, b) {
+                    bf16::gemm_by(Unit::Vectors, to, target, a, b);
+                }
+            }));
+        }
+        if Unit::best() == Unit::Tiles {
+            ways.push(("tiles", |to, target, a, b| {
+                if check(&to, target, a, b) {
+                    bf16::gemm_by(Unit::Tiles, to, target, a, b);
+                }
+            }));
+        }
+        ways
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn ways_in_bf16() -> Vec<(&'static str, Way)> {
+        Vec::new()
     }
 
     /// `[m, k, n]`, at and around the sizes of tiles and blocks.
@@ -302,9 +354,9 @@ mod tests {
 
     #[test]
     fn products_of_small_integers_are_exact() {
-        for (shape, precision) in SHAPES
+        for (shape, (way, gemm)) in SHAPES
             .iter()
-            .flat_map(|s| precisions().map(move |p| (*s, p)))
+            .flat_map(|s| ways().into_iter().map(move |way| (*s, way)))
         {
             let [_, k, n] = shape;
             let a = |i: usize| (i * 7 % 11) as f32 - 5.0;
@@ -315,13 +367,18 @@ mod tests {
                 // Two columns more than the result has, which stay as they are.
                 let stride = n + 2;
                 let mut c = vec![1.0; shape[0] * stride];
-                for (target, plus) in [(Target::Add, 1.0), (Target::Set, 0.0)] {
+                let row = vec![3.0; n];
+                for (target, plus) in [
+                    (Target::Add, 1.0),
+                    (Target::Set, 0.0),
+                    (Target::Row(&row), 3.0),
+                ] {
                     let to = ViewMut::new(&mut c, stride).columns(0, n);
-                    gemm(precision, to, target, left, right);
+                    gemm(to, target, left, right);
                     for (at, c) in c.iter().enumerate() {
                         let (i, j) = (at / stride, at % stride);
                         let expected = if j < n { plus + exact(i, j) } else { 1.0 };
-                        assert_eq!(*c, expected, "{shape:?} {precision:?} {i} {j}");
+                        assert_eq!(*c, expected, "{shape:?} {way} {i} {j}");
                     }
                 }
             };
@@ -331,22 +388,24 @@ mod tests {
 
     #[test]
     fn factors_in_bf16_are_rounded_to_nearest_and_sums_are_not() {
-        if !Precision::Bf16.is_in_processor() {
+        if ways_in_bf16().is_empty() {
             eprintln!("skipped: no AVX512-BF16");
-            return;
         }
         // numbers whose low halves take every value on the way, also exactly between two
         let a =
             |i: usize| f32::from_bits(0x3f80_0000 + (i as u32).wrapping_mul(0x6789) % 0x80_0000);
         let b =
             |i: usize| -f32::from_bits(0x3f00_0000 + (i as u32).wrapping_mul(0x8000) % 0x80_0000);
-        for shape in SHAPES {
+        for (shape, (way, gemm)) in SHAPES
+            .iter()
+            .flat_map(|s| ways_in_bf16().into_iter().map(move |way| (*s, way)))
+        {
             let [_, k, n] = shape;
             let rounded = |x: f32| f64::from(half::bf16::from_f32(x).to_f32());
             let check = |factors: &Factors, left: View<'_>, right: View<'_>| {
                 let mut c = vec![0.0; shape[0] * n];
                 let to = ViewMut::new(&mut c, n);
-                gemm(Precision::Bf16, to, Target::Set, left, right);
+                gemm(to, Target::Set, left, right);
                 for (at, &c) in c.iter().enumerate() {
                     let (i, j) = (at / n, at % n);
                     let product =
@@ -355,7 +414,7 @@ mod tests {
                     let bound = 1e-6 * exact.abs();
                     assert!(
                         (f64::from(c) - exact).abs() <= bound,
-                        "{shape:?}: {c} {exact}"
+                        "{shape:?} {way}: {c} {exact}"
                     );
                 }
             };
@@ -365,20 +424,14 @@ mod tests {
 
     #[test]
     fn what_is_not_finite_stays_so() {
-        for precision in precisions() {
+        for (way, gemm) in ways() {
             for (x, expected) in [(f32::NAN, f32::NAN), (f32::INFINITY, f32::INFINITY)] {
                 let (a, b) = ([1.0, x], [1.0, 2.0]);
                 let mut c = [0.0];
                 let to = ViewMut::new(&mut c, 1);
-                gemm(
-                    precision,
-                    to,
-                    Target::Set,
-                    View::new(&a, 2),
-                    View::new(&b, 1),
-                );
-                assert_eq!(c[0].is_nan(), expected.is_nan(), "{precision:?}");
-                assert_eq!(c[0].is_infinite(), expected.is_infinite(), "{precision:?}");
+                gemm(to, Target::Set, View::new(&a, 2), View::new(&b, 1));
+                assert_eq!(c[0].is_nan(), expected.is_nan(), "{way}");
+                assert_eq!(c[0].is_infinite(), expected.is_infinite(), "{way}");
             }
         }
     }

@@ -99,12 +99,13 @@ impl<'a> Active<'a> {
     /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
     pub(crate) fn forward(&self, x: View<'_>, h: &mut Buffer, mut y: ViewMut<'_>) {
         debug_assert!(self.direction == Direction::Forward);
-        y.fill_rows(&self.linear.bias);
+        let mut target = Target::Row(&self.linear.bias);
         if let Some(base) = self.base {
-            base.gemm(y.reborrow(), Target::Add, x);
+            base.gemm(y.reborrow(), target, x);
+            target = Target::Add;
         }
         self.product(x, h);
-        self.expand(h, y, Target::Add);
+        self.expand(h, y, target);
     }
 
     /// `dh = dy (S U)^T`, written with rows [`Linear::stride`] apart, and `dx = dy W + dh V`, set or added.
@@ -112,7 +113,7 @@ impl<'a> Active<'a> {
         &self,
         dy: View<'_>,
         dh: &mut Buffer,
-        dx: Option<(ViewMut<'_>, Target)>,
+        dx: Option<(ViewMut<'_>, Target<'_>)>,
     ) {
         debug_assert!(self.direction == Direction::Backward);
         self.product(dy, dh);
@@ -126,7 +127,7 @@ impl<'a> Active<'a> {
         self.expand(dh, dx, target);
     }
 
-    fn gemm(&self, to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
+    fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) {
         gemm(self.linear.precision, to, target, a, b);
     }
 

@@ -5,16 +5,20 @@
 //! a projection, so sums are added in the order of the rows on any number of threads.
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::tasks::{List, on_every_thread};
 use super::{Components, Linear};
-use crate::gemm::{Precision, Target, View, ViewMut, gemm};
+use crate::gemm::{Panels, Precision, Target, View, ViewMut, gemm};
 use crate::simd;
 
 /// Columns of a task in 32 bits, so few that the product reads its left factor where it is instead of packing it.
 const COLUMNS: usize = 128;
-/// Most columns of a task in bf16, where each packs the rows of the other side for itself.
+/// Most columns of a task in bf16, where each packs what is on its left for itself.
 const COLUMNS_BF16: usize = 256;
+/// Columns of a dense weight's gradient that are summed over all rows before the next, whole panels: they stay in a
+/// core's second-level cache.
+const SUMMED: usize = 384;
 
 /// Columns of a task, of `width` in all.
 fn columns_of_task(precision: Precision, width: usize) -> usize {
@@ -46,9 +50,11 @@ pub(crate) struct Pass<'a> {
 /// The gradients that are wanted of each projection, in the order of its tensors.
 pub(crate) fn gradients(passes: &[Pass<'_>]) -> Vec<Vec<Option<Vec<f32>>>> {
     let mut found: Vec<Found> = passes.iter().map(Found::new).collect();
+    let panels = panels(passes);
     let mut jobs = Vec::new();
-    for (owner, (pass, found)) in passes.iter().zip(&mut found).enumerate() {
-        found.jobs(pass, owner, &mut jobs);
+    let passes_and_panels = passes.iter().zip(&panels).zip(&mut found);
+    for (owner, ((pass, panels), found)) in passes_and_panels.enumerate() {
+        found.jobs(pass, panels, owner, &mut jobs);
     }
     let sigmas = on_every_thread(jobs, Vec::new, |product, job| (job.owner, job.run(product)));
     for (owner, partial) in sigmas {
@@ -56,6 +62,27 @@ pub(crate) fn gradients(passes: &[Pass<'_>]) -> Vec<Vec<Option<Vec<f32>>>> {
     }
     let finish = |(found, pass): (Found, &Pass<'_>)| found.finish(pass);
     found.into_iter().zip(passes).map(finish).collect()
+}
+
+/// In bf16, the inputs of dense projections packed for the tasks of all threads: one for each piece, or none.
+fn panels(passes: &[Pass<'_>]) -> Vec<Vec<Panels>> {
+    let inputs = passes.iter().map(|pass| {
+        let packs = pass.linear.precision == Precision::Bf16
+            && pass.linear.weight.is_some()
+            && Wanted::of(pass).base_out;
+        pass.pieces
+            .iter()
+            .filter(move |_| packs)
+            .map(|piece| piece.x)
+    });
+    let inputs: Vec<Vec<View<'_>>> = inputs.map(Iterator::collect).collect();
+    let pack = |x: &View<'_>| {
+        let mut panels = Panels::default();
+        panels.pack(*x);
+        panels
+    };
+    let pack_all = |inputs: &Vec<View<'_>>| inputs.par_iter().map(pack).collect();
+    inputs.par_iter().map(pack_all).collect()
 }
 
 /// Which of the sums over rows are needed.
@@ -121,7 +148,13 @@ impl Found {
         }
     }
 
-    fn jobs<'a>(&'a mut self, pass: &'a Pass<'a>, owner: usize, jobs: &mut Vec<Job<'a>>) {
+    fn jobs<'a>(
+        &'a mut self,
+        pass: &'a Pass<'a>,
+        panels: &'a [Panels],
+        owner: usize,
+        jobs: &mut Vec<Job<'a>>,
+    ) {
         let (linear, wanted) = (pass.linear, Wanted::of(pass));
         let [base_u, _, base_v] = &mut self.learngene;
         let [tailor_u, _, tailor_v] = &mut self.tailors;
@@ -134,6 +167,7 @@ impl Found {
                 .zip(base.zip(tailors))
                 .map(move |(first, (base, tailors))| Job {
                     pass,
+                    panels,
                     owner,
                     out,
                     first,
@@ -210,6 +244,8 @@ fn by_columns(values: &mut [f32], width: usize, columns: usize) -> Vec<Vec<&mut 
 /// Some columns of the output side (`dU`, `dW`, `db`) or of the input side (`dV`).
 struct Job<'a> {
     pass: &'a Pass<'a>,
+    /// The input of each piece, if it is packed.
+    panels: &'a [Panels],
     /// Its place among the passes.
     owner: usize,
     out: bool,
@@ -232,13 +268,11 @@ impl Job<'_> {
         let longest = self.pass.pieces.iter().map(|p| linear.rank(p.list)).max();
         product.clear();
         product.resize(longest.unwrap_or(0) * self.count, 0.0);
+        self.sum_directly();
         let mut list: &List = &[];
         for piece in &self.pass.pieces {
             let whole = if self.out { piece.dy } else { piece.x };
             let right = whole.columns(self.first, self.count);
-            if self.out {
-                self.sum_directly(piece, right);
-            }
             if piece.list != list {
                 self.deal_out(list, product);
                 list = piece.list;
@@ -273,30 +307,37 @@ impl Job<'_> {
     }
 
     /// What needs no components: the bias and a dense base.
-    fn sum_directly(&mut self, piece: &Piece<'_>, dy: View<'_>) {
+    fn sum_directly(&mut self) {
+        let pieces = &self.pass.pieces;
+        let dy = |i: usize| pieces[i].dy.columns(self.first, self.count);
         if !self.bias.is_empty() {
-            simd::run(SumRows {
-                to: self.bias,
-                rows: dy,
-            });
+            for i in 0..pieces.len() {
+                simd::run(SumRows {
+                    to: self.bias,
+                    rows: dy(i),
+                });
+            }
         }
-        if !self.weight.is_empty() {
-            let n = self.pass.linear.n;
-            let columns = match self.pass.linear.precision {
-                Precision::F32 => COLUMNS,
-                // always packed: once for all columns
-                Precision::Bf16 => n,
-            };
-            for first in (0..n).step_by(columns) {
-                let count = columns.min(n - first);
+        if self.weight.is_empty() {
+            return;
+        }
+        let n = self.pass.linear.n;
+        let columns = match self.panels {
+            [] => COLUMNS,
+            _ => SUMMED,
+        };
+        for first in (0..n).step_by(columns) {
+            let count = columns.min(n - first);
+            for (i, piece) in pieces.iter().enumerate() {
                 let to = ViewMut::new(self.weight, n).columns(first, count);
-                gemm(
-                    self.pass.linear.precision,
-                    to,
-                    Target::Add,
-                    dy.transposed(),
-                    piece.x.columns(first, count),
-                );
+                let left = dy(i).transposed();
+                match self.panels.get(i) {
+                    Some(x) => x.gemm_columns(first, to, Target::Add, left),
+                    None => {
+                        let x = piece.x.columns(first, count);
+                        gemm(Precision::F32, to, Target::Add, left, x);
+                    }
+                }
             }
         }
     }

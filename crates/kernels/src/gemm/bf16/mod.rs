@@ -1,32 +1,33 @@
-//! Products whose factors are rounded to bf16 and summed in 32 bits, by AVX512-BF16.
+//! Products whose factors are rounded to bf16 and summed in 32 bits, by AVX512-BF16 or, where there is that too, AMX.
 //!
-//! `vdpbf16ps` multiplies twice as many pairs of numbers in a cycle as a 32-bit multiplication does. Both factors are
+//! In a cycle `vdpbf16ps` multiplies twice as many pairs of numbers as a 32-bit multiplication does, and a unit for tiles
+//! ([`amx`]) 16 times as many. Both factors are
 //! rounded (to nearest, ties to even, subnormal numbers to zero) while they are packed, so memory holds 32-bit numbers
 //! and no other part of a step has to know; only a right factor of many products is packed beforehand. A panel of B stays
 //! in the first-level cache, a block of A in the second, and a tile of the result in registers.
 //!
 //! Packed numbers lie in pairs, two neighbours of the inner dimension in 32 bits, as the instruction takes them.
 
+mod amx;
+mod avx512;
 mod pack;
-mod tile;
 
 use std::cell::RefCell;
 
-use super::{Target, View, ViewMut};
+use pulp::bytemuck::{cast_slice, cast_slice_mut};
 
-use pack::{pack_a, pack_b, room};
-use tile::Block;
+use super::{Target, View, ViewMut, check_against};
+use crate::buffer::Buffer;
+
+use amx::Tiles;
+use pack::{Layout, aligned, aligned_mut, pack_a, pack_b, room};
 
 /// Lanes of a vector of 32-bit numbers.
 const LANES: usize = 16;
-/// Rows of a tile: with two vectors a row, 24 of the 32 registers are sums.
-const ROWS: usize = 12;
 /// Vectors of a row of a tile.
 const VECTORS: usize = 2;
 /// Most pairs of the inner dimension in a panel: one of B then fills three quarters of a first-level cache.
 const PAIRS: usize = 192;
-/// Rows of A that are packed at a time, whole tiles.
-const BLOCK: usize = 22 * ROWS;
 /// Columns of B in a [`Piece`], whole panels.
 const COLUMNS: usize = 8 * VECTORS * LANES;
 
@@ -37,55 +38,209 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512bf16")
 }
 
-/// Where a thread packs its factors.
-#[derive(Default)]
-struct Packed {
-    a: Vec<u32>,
-    b: Vec<u32>,
+/// What multiplies. Factors are packed for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Vectors of AVX-512.
+    Vectors,
+    /// Tiles of AMX.
+    Tiles,
+}
+
+impl Unit {
+    /// The fastest there is.
+    pub(super) fn best() -> Self {
+        if amx::is_available() {
+            Self::Tiles
+        } else {
+            Self::Vectors
+        }
+    }
+
+    /// Rows of A that are multiplied together.
+    fn rows(self) -> usize {
+        match self {
+            Self::Vectors => avx512::ROWS,
+            Self::Tiles => amx::ROWS,
+        }
+    }
+
+    /// Rows of A that are packed at a time.
+    fn block(self) -> usize {
+        256 / self.rows() * self.rows()
+    }
+
+    /// What the columns of B are padded to.
+    fn columns(self) -> usize {
+        match self {
+            Self::Vectors => LANES,
+            Self::Tiles => amx::COLUMNS,
+        }
+    }
+
+    /// Pairs of `depth` numbers, and what pads them.
+    fn pairs(self, depth: usize) -> usize {
+        let step = match self {
+            Self::Vectors => 1,
+            Self::Tiles => amx::STEP,
+        };
+        depth.div_ceil(2).next_multiple_of(step)
+    }
+
+    /// Where pairs of the left factor lie.
+    fn layout(self, pairs: usize) -> Layout {
+        match self {
+            Self::Vectors => Layout {
+                row: PAIRS,
+                step: LANES,
+                rows: LANES * PAIRS,
+            },
+            Self::Tiles => Layout {
+                row: LANES,
+                step: LANES * LANES,
+                rows: LANES * pairs,
+            },
+        }
+    }
+
+    /// Rows of a right factor whose panels lie together: blocks as equal as can be, of whole steps.
+    fn depth(self, inner: usize) -> usize {
+        let blocks = inner.div_ceil(2 * PAIRS).max(1);
+        2 * self.pairs(inner.div_ceil(blocks).max(1))
+    }
 }
 
 thread_local! {
-    static PACKED: RefCell<Packed> = RefCell::default();
+    /// Where a thread packs its left factors.
+    static LEFT: RefCell<Vec<u32>> = RefCell::default();
+    /// Where it packs right factors that are of one product.
+    static RIGHT: RefCell<Panels> = RefCell::default();
 }
 
 /// `to = a b` or `to += a b`, the factors rounded to bf16. Shapes and bounds are the caller's to check.
 ///
 /// # Panics
 /// If the processor lacks the instructions, or no side of a factor lies without gaps in memory.
-pub(super) fn gemm(to: ViewMut<'_>, target: Target, a: View<'_>, b: View<'_>) {
-    PACKED.with_borrow_mut(|packed| {
-        let right = room(&mut packed.b, packed_len(b));
-        pieces(b, right).for_each(Piece::pack);
-        multiply(to, target, a, right, &mut packed.a);
+pub(super) fn gemm(to: ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) {
+    gemm_by(Unit::best(), to, target, a, b);
+}
+
+/// The same on a unit that the processor has.
+pub(super) fn gemm_by(unit: Unit, to: ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) {
+    RIGHT.with_borrow_mut(|right| {
+        right.unit = unit;
+        right.pack(b);
+        right.multiply(to, target, a);
     });
 }
 
-/// The same with a right factor that has been packed.
-///
-/// # Panics
-/// If the processor lacks the instructions, or no side of the left factor lies without gaps in memory.
-pub(super) fn gemm_packed(to: ViewMut<'_>, target: Target, a: View<'_>, right: &[u32]) {
-    PACKED.with_borrow_mut(|packed| multiply(to, target, a, right, &mut packed.a));
+/// A right factor, rounded and packed once for several products.
+pub(crate) struct Panels {
+    unit: Unit,
+    shape: [usize; 2],
+    /// With room to start at a cache line.
+    memory: Buffer,
 }
 
-fn multiply(to: ViewMut<'_>, target: Target, a: View<'_>, right: &[u32], left: &mut Vec<u32>) {
-    assert!(is_available(), "a processor with AVX512-BF16");
-    #[expect(unsafe_code, reason = "the instructions are there, as asserted above")]
-    // SAFETY: see the reason.
-    unsafe {
-        product(to, target, a, right, left);
+impl Default for Panels {
+    fn default() -> Self {
+        Self::of(Unit::best())
     }
 }
 
-/// Pairs in a right factor once it is packed.
-pub(super) fn packed_len(b: View<'_>) -> usize {
-    b.rows.div_ceil(2) * b.columns.next_multiple_of(LANES)
-}
+impl Panels {
+    /// Of no factor yet.
+    pub(super) fn of(unit: Unit) -> Self {
+        Self {
+            unit,
+            shape: [0, 0],
+            memory: Buffer::default(),
+        }
+    }
 
-/// Rows of a right factor whose panels lie together: blocks as equal as can be, of whole pairs.
-fn depth(inner: usize) -> usize {
-    let blocks = inner.div_ceil(2 * PAIRS).max(1);
-    inner.div_ceil(blocks).next_multiple_of(2).max(2)
+    /// Becomes another factor, in memory that is still as large.
+    ///
+    /// # Panics
+    /// As [`Piece::pack`].
+    pub(crate) fn pack(&mut self, b: View<'_>) {
+        self.pieces(b).for_each(Piece::pack);
+    }
+
+    /// Becomes another factor once all of these are packed, in any order.
+    ///
+    /// # Panics
+    /// If the view reaches beyond its slice.
+    pub(super) fn pieces<'a>(&'a mut self, b: View<'a>) -> impl Iterator<Item = Piece<'a>> {
+        assert!(b.end() <= b.data.len(), "a view inside its slice");
+        let unit = self.unit;
+        let width = b.columns.next_multiple_of(unit.columns());
+        self.shape = [b.rows, b.columns];
+        self.memory.grow(unit.pairs(b.rows) * width + LANES - 1);
+        let places = aligned_mut(cast_slice_mut(&mut self.memory));
+        let block = unit.depth(b.rows);
+        let blocks = (0..b.rows).step_by(block);
+        let places = places.chunks_mut((block / 2 * width).max(1));
+        blocks.zip(places).flat_map(move |(from, place)| {
+            let depth = block.min(b.rows - from);
+            let pairs = unit.pairs(depth);
+            let lefts = (0..b.columns).step_by(COLUMNS);
+            let places = place[..pairs * width].chunks_mut(pairs * COLUMNS);
+            lefts.zip(places).map(move |(left, to)| Piece {
+                b,
+                from,
+                depth,
+                pairs,
+                left,
+                columns: COLUMNS.min(b.columns - left),
+                to,
+            })
+        })
+    }
+
+    /// `to = a b` or `to += a b`, this being `b`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit together, or neither rows nor columns of the left factor lie without gaps in memory.
+    pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
+        if check_against(&to, target, a, self.shape) {
+            self.multiply(to, target, a);
+        }
+    }
+
+    /// The same for as many of the columns as the result has, from `first` on.
+    ///
+    /// # Panics
+    /// Also if `first` is not the first column of a panel.
+    pub(crate) fn gemm_columns(
+        &self,
+        first: usize,
+        to: ViewMut<'_>,
+        target: Target<'_>,
+        a: View<'_>,
+    ) {
+        let [rows, columns] = self.shape;
+        let count = to.columns.min(columns.saturating_sub(first));
+        if check_against(&to, target, a, [rows, count]) {
+            self.multiply_columns(first, to, target, a);
+        }
+    }
+
+    fn multiply(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
+        self.multiply_columns(0, to, target, a);
+    }
+
+    fn multiply_columns(&self, first: usize, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
+        assert!(
+            first.is_multiple_of(VECTORS * LANES),
+            "the start of a panel"
+        );
+        let right = Right {
+            panels: aligned(cast_slice(&self.memory)),
+            width: self.shape[1].next_multiple_of(self.unit.columns()),
+            first,
+        };
+        LEFT.with_borrow_mut(|left| multiply(self.unit, to, target, a, right, left));
+    }
 }
 
 /// A part of a right factor and the place of its panels.
@@ -93,34 +248,15 @@ pub(super) struct Piece<'a> {
     b: View<'a>,
     from: usize,
     depth: usize,
+    pairs: usize,
     left: usize,
     columns: usize,
     to: &'a mut [u32],
 }
 
-/// All pieces of a right factor; they are packed in any order.
-pub(super) fn pieces<'a>(b: View<'a>, to: &'a mut [u32]) -> impl Iterator<Item = Piece<'a>> {
-    let (width, block) = (b.columns.next_multiple_of(LANES), depth(b.rows));
-    let blocks = (0..b.rows).step_by(block);
-    let places = to.chunks_mut((block / 2 * width).max(1));
-    blocks.zip(places).flat_map(move |(from, place)| {
-        let depth = block.min(b.rows - from);
-        let lefts = (0..b.columns).step_by(COLUMNS);
-        let places = place.chunks_mut(depth.div_ceil(2) * COLUMNS);
-        lefts.zip(places).map(move |(left, to)| Piece {
-            b,
-            from,
-            depth,
-            left,
-            columns: COLUMNS.min(b.columns - left),
-            to,
-        })
-    })
-}
-
 impl Piece<'_> {
     /// # Panics
-    /// As [`gemm`].
+    /// If the processor lacks the instructions, or neither rows nor columns lie without gaps in memory.
     pub(super) fn pack(self) {
         assert!(is_available(), "a processor with AVX512-BF16");
         #[expect(unsafe_code, reason = "the instructions are there, as asserted above")]
@@ -130,6 +266,7 @@ impl Piece<'_> {
                 self.b,
                 self.from,
                 self.depth,
+                self.pairs,
                 self.left,
                 self.columns,
                 self.to,
@@ -138,36 +275,84 @@ impl Piece<'_> {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-fn product(to: ViewMut<'_>, target: Target, a: View<'_>, right: &[u32], left: &mut Vec<u32>) {
+/// Packed columns of a right factor.
+struct Right<'a> {
+    panels: &'a [u32],
+    /// Of the whole factor, padded.
+    width: usize,
+    first: usize,
+}
+
+fn multiply(
+    unit: Unit,
+    mut to: ViewMut<'_>,
+    target: Target<'_>,
+    a: View<'_>,
+    right: Right<'_>,
+    left: &mut Vec<u32>,
+) {
+    assert!(is_available(), "a processor with AVX512-BF16");
+    let tiles = (unit == Unit::Tiles).then(Tiles::new);
     let inner = a.columns;
     if inner == 0 {
-        if target == Target::Set {
-            for row in to.data.chunks_mut(to.stride).take(to.rows) {
-                row[..to.columns].fill(0.0);
-            }
-        }
+        to.start(target);
         return;
     }
-    let (width, block) = (to.columns.next_multiple_of(LANES), depth(inner));
-    for (from, right) in (0..inner)
-        .step_by(block)
-        .zip(right.chunks(block / 2 * width))
-    {
-        let depth = block.min(inner - from);
-        let add = target == Target::Add || from > 0;
-        for top in (0..a.rows).step_by(BLOCK) {
-            let rows = BLOCK.min(a.rows - top);
-            let (layout, panels) = pack_a(a, top, rows, from, depth, left);
+    let start = match target {
+        Target::Set => Start::Zero,
+        Target::Row(row) => Start::Row(row),
+        Target::Add => Start::Result,
+    };
+    let columns = to.columns.next_multiple_of(unit.columns());
+    let columns = right.first..right.first + columns;
+    let depth = unit.depth(inner);
+    let blocks = right.panels.chunks(depth / 2 * right.width);
+    for (from, right) in (0..inner).step_by(depth).zip(blocks) {
+        let depth = depth.min(inner - from);
+        let pairs = unit.pairs(depth);
+        for top in (0..a.rows).step_by(unit.block()) {
+            let rows = unit.block().min(a.rows - top);
+            let layout = unit.layout(pairs);
+            let len = layout.len(rows.next_multiple_of(unit.rows()));
+            let left = &mut aligned_mut(room(left, len + LANES - 1))[..len];
             let block = Block {
                 c: &mut to.data[top * to.stride..],
                 stride: to.stride,
                 rows,
                 columns: to.columns,
-                pairs: depth.div_ceil(2),
-                add,
+                pairs,
+                start: if from == 0 { start } else { Start::Result },
             };
-            block.multiply(layout, panels, right);
+            let right = &right[columns.start * pairs..columns.end * pairs];
+            #[expect(unsafe_code, reason = "the instructions are there, as asserted above")]
+            // SAFETY: see the reason.
+            unsafe {
+                pack_a(a, top, rows, from, depth, layout, left);
+                match &tiles {
+                    Some(tiles) => block.by_tiles(tiles, left, right),
+                    None => block.by_vectors(left, right),
+                }
+            }
         }
     }
+}
+
+/// A block of the result.
+struct Block<'a> {
+    c: &'a mut [f32],
+    stride: usize,
+    rows: usize,
+    columns: usize,
+    pairs: usize,
+    start: Start<'a>,
+}
+
+/// What sums start with.
+#[derive(Clone, Copy)]
+enum Start<'a> {
+    Zero,
+    /// These numbers, in every row.
+    Row(&'a [f32]),
+    /// What the result holds.
+    Result,
 }

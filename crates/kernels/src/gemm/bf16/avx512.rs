@@ -1,4 +1,4 @@
-//! The innermost part of a product: panels of both factors make a block of the result, a tile in registers at a time.
+//! The innermost part of a product on a processor with AVX512-BF16: a tile of 12 rows of two vectors of sums.
 
 use std::arch::x86_64::{
     __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
@@ -6,22 +6,16 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
-use super::pack::{Layout, lanes, load};
-use super::{LANES, PAIRS, ROWS, VECTORS};
+use super::pack::{lanes, load};
+use super::{Block, LANES, PAIRS, Start, VECTORS};
 
-/// A block of the result.
-pub(super) struct Block<'a> {
-    pub(super) c: &'a mut [f32],
-    pub(super) stride: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) pairs: usize,
-    pub(super) add: bool,
-}
+/// Rows of a tile: with two vectors a row, 24 of the 32 registers are sums.
+pub(super) const ROWS: usize = 12;
 
 impl Block<'_> {
+    /// The product of all panels.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) fn multiply(mut self, layout: Layout, a: &[u32], b: &[u32]) {
+    pub(super) fn by_vectors(mut self, a: &[u32], b: &[u32]) {
         for (b, left) in b
             .chunks(self.pairs * VECTORS * LANES)
             .zip((0..self.columns).step_by(VECTORS * LANES))
@@ -30,11 +24,9 @@ impl Block<'_> {
                 .chunks_exact(ROWS * PAIRS)
                 .zip((0..self.rows).step_by(ROWS))
             {
-                match (layout, b.len() / self.pairs / LANES) {
-                    (Layout::Rows, VECTORS) => self.tiles::<VECTORS, PAIRS, 1>(a, b, top, left),
-                    (Layout::Rows, _) => self.tiles::<1, PAIRS, 1>(a, b, top, left),
-                    (Layout::Pairs, VECTORS) => self.tiles::<VECTORS, 1, ROWS>(a, b, top, left),
-                    (Layout::Pairs, _) => self.tiles::<1, 1, ROWS>(a, b, top, left),
+                match b.len() / self.pairs / LANES {
+                    VECTORS => self.tiles::<VECTORS>(a, b, top, left),
+                    _ => self.tiles::<1>(a, b, top, left),
                 }
             }
         }
@@ -42,23 +34,17 @@ impl Block<'_> {
 
     /// A tile of as few rows as hold the rest.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn tiles<const V: usize, const ROW: usize, const PAIR: usize>(
-        &mut self,
-        a: &[u32],
-        b: &[u32],
-        top: usize,
-        left: usize,
-    ) {
+    fn tiles<const V: usize>(&mut self, a: &[u32], b: &[u32], top: usize, left: usize) {
         match self.rows - top {
-            1..=4 => self.tile::<4, V, ROW, PAIR>(a, b, top, left),
-            5..=8 => self.tile::<8, V, ROW, PAIR>(a, b, top, left),
-            _ => self.tile::<ROWS, V, ROW, PAIR>(a, b, top, left),
+            1..=4 => self.tile::<4, V>(a, b, top, left),
+            5..=8 => self.tile::<8, V>(a, b, top, left),
+            _ => self.tile::<ROWS, V>(a, b, top, left),
         }
     }
 
-    /// `M` rows and `V` vectors at row `top` and column `left`; pair `p` of row `i` of A lies at `i ROW + p PAIR`.
+    /// `M` rows and `V` vectors at row `top` and column `left`.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    fn tile<const M: usize, const V: usize, const ROW: usize, const PAIR: usize>(
+    fn tile<const M: usize, const V: usize>(
         &mut self,
         a: &[u32],
         b: &[u32],
@@ -67,7 +53,7 @@ impl Block<'_> {
     ) {
         let pairs = self.pairs;
         assert!(
-            (M - 1) * ROW + (pairs - 1) * PAIR < a.len() && pairs * V * LANES <= b.len(),
+            (M - 1) * PAIRS + pairs <= a.len() && pairs * V * LANES <= b.len(),
             "panels of a tile"
         );
         let mut sums = [[_mm512_setzero_ps(); V]; M];
@@ -80,7 +66,7 @@ impl Block<'_> {
                     transmute::<__m512i, __m512bh>(_mm512_loadu_si512(at.cast()))
                 });
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let pair = *a.get_unchecked(i * ROW + p * PAIR);
+                    let pair = *a.get_unchecked(i * PAIRS + p);
                     let pair = transmute::<__m512i, __m512bh>(_mm512_set1_epi32(pair as i32));
                     for (sum, b) in sums.iter_mut().zip(b) {
                         *sum = _mm512_dpbf16_ps(*sum, pair, b);
@@ -97,10 +83,10 @@ impl Block<'_> {
                     continue;
                 }
                 let out = &mut row[at..at + count];
-                let before = if self.add {
-                    load(out, 0)
-                } else {
-                    _mm512_setzero_ps()
+                let before = match self.start {
+                    Start::Zero => _mm512_setzero_ps(),
+                    Start::Row(row) => load(row, at),
+                    Start::Result => load(out, 0),
                 };
                 #[expect(unsafe_code, reason = "writes within the slice")]
                 // SAFETY: the mask lets only lanes within `out` be written.
