@@ -1,7 +1,7 @@
 //! What is exported, loaded by the real diffusers and PEFT of PyPI, and the other way round.
 //!
 //! The Python that has them is named by `LEARNGENE_DIFFUSERS_PYTHON`; where it is not set the tests say so and check
-//! nothing. To run them: `python3 -m venv v && v/bin/pip install torch diffusers peft` and
+//! nothing. To run them: `python3 -m venv v && v/bin/pip install torch diffusers peft pytorch-fid` and
 //! `LEARNGENE_DIFFUSERS_PYTHON=v/bin/python cargo test --release --workspace --test python -- --nocapture`.
 //!
 //! Largest difference relative to the largest answer, in f32, with torch 2.15.0, diffusers 0.42.1 and peft 0.21.2:
@@ -12,13 +12,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "helpers of tests may say why they skip, and panic as tests do"
+    reason = "helpers of tests may say what they measure, and panic as tests do"
 )]
 
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{fails, pretrain, succeeds};
+use common::{diffusers_python as python, fails, pretrain, run_python, succeeds};
 use learngene_formats::container::{self, Contents, TensorEntry};
 use learngene_nn::{ClassGate, Conditions, Dit, params};
 use learngene_train::{checkpoint, weights};
@@ -26,32 +26,10 @@ use learngene_transfer::interop::autoencoder;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 const TOLERANCE: f32 = 1e-4;
 
 type Tensors = BTreeMap<String, TensorEntry>;
-
-/// The Python with diffusers, if one is named.
-fn python() -> Option<String> {
-    let named = std::env::var("LEARNGENE_DIFFUSERS_PYTHON").ok();
-    if named.is_none() {
-        eprintln!(
-            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers and peft"
-        );
-    }
-    named
-}
-
-fn run_python(python: &str, folder: &Path, args: &[&str]) {
-    let mut command = Command::new(python);
-    command
-        .current_dir(folder)
-        .args(args)
-        .env("HF_HUB_OFFLINE", "1");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", common::stderr(&output));
-}
 
 fn model(path: &Path) -> Dit {
     let (file, _) = checkpoint::find_model(path).unwrap();
@@ -188,9 +166,7 @@ fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
     fs::write(folder.join("dit.py"), LOAD_DIT).unwrap();
     run_python(&python, folder, &["dit.py"]);
 
-    let answers = container::read(folder.join("answers.safetensors"))
-        .unwrap()
-        .tensors;
+    let answers = tensors(&folder.join("answers.safetensors"));
     assert_eq!(answers.len(), 4);
     let base = model(&folder.join("base"));
     let closed = said(&base, &asked, &[]);
@@ -215,6 +191,16 @@ fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
     assert!(difference(&said(&with, &asked, &[(0, 1.0)]), &closed) > TOLERANCE);
 }
 
+/// Writes a folder with a `.bin` of `torch.save`.
+const SAVE_PICKLED: &str = r#"
+from diffusers import DiTTransformer2DModel
+DiTTransformer2DModel.from_pretrained("transformer").save_pretrained("old", safe_serialization=False)
+"#;
+
+fn tensors(path: &Path) -> Tensors {
+    container::read(path).unwrap().tensors
+}
+
 #[test]
 fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
     let Some(python) = python() else { return };
@@ -233,6 +219,14 @@ fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
             .exists()
     );
     succeeds(folder, &["import", "transformer", "--out", "s.safetensors"]);
+    // As older versions wrote folders.
+    run_python(&python, folder, &["-c", SAVE_PICKLED]);
+    assert!(folder.join("old/diffusion_pytorch_model.bin").exists());
+    succeeds(folder, &["import", "old", "--out", "old.safetensors"]);
+    assert!(
+        tensors(&folder.join("old.safetensors")) == tensors(&folder.join("s.safetensors")),
+        "a .bin holds the same"
+    );
     succeeds(
         folder,
         &[
@@ -254,9 +248,7 @@ fn dit_s_of_diffusers_computes_the_same_here_and_comes_back_to_the_bit() {
         .split(' ')
         .collect();
     fails(folder, &draw, 2, &["latents of 4 channels", "--vae"]);
-    let asked = container::read(folder.join("answers.safetensors"))
-        .unwrap()
-        .tensors;
+    let asked = tensors(&folder.join("answers.safetensors"));
     assert_eq!(asked["again"], asked["out"]);
     let ours = said(&model(&folder.join("s.safetensors")), &asked, &[]);
     close("DiT-S/2", &ours, &asked["out"].values);
@@ -296,9 +288,7 @@ fn the_autoencoder_of_stable_diffusion_computes_the_same_here_and_in_diffusers()
     autoencoder::write(&vae, &folder.join("ours")).unwrap();
     run_python(&python, folder, &[script, "again", "ours", "."]);
 
-    let asked = container::read(folder.join("answers.safetensors"))
-        .unwrap()
-        .tensors;
+    let asked = tensors(&folder.join("answers.safetensors"));
     let tensor = |name: &str| {
         let data = TensorData::new(asked[name].values.clone(), asked[name].shape.clone());
         Tensor::from_data(data, &Device::flex())

@@ -7,8 +7,6 @@ use learngene_data::image::encode_png;
 use learngene_data::{Dataset, Image, LoadOptions, Split};
 use learngene_formats::ImageArchive;
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 #[test]
 fn data_inspect_prints_a_table_or_one_document_and_draws_when_asked() {
@@ -307,60 +305,6 @@ fn results_go_to_standard_output_and_all_else_to_standard_error() {
         &["transfer", "base", "--data", "builtin:emoji"],
         2,
         &["--out"],
-    );
-}
-
-/// A Python that has NumPy, if there is one: `LEARNGENE_TEST_PYTHON`, or the system's.
-fn python_with_numpy() -> Option<PathBuf> {
-    let candidates = [
-        std::env::var_os("LEARNGENE_TEST_PYTHON").map(PathBuf::from),
-        Some("python3".into()),
-    ];
-    candidates.into_iter().flatten().find(|python| {
-        let found = Command::new(python).args(["-c", "import numpy"]).output();
-        found.is_ok_and(|output| output.status.success())
-    })
-}
-
-#[test]
-fn the_numpy_archive_holds_the_images_of_the_picture() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    pretrain(folder, "base", &["--steps", "1"]);
-    let line = "sample base --class hand,face --count 3 --steps 2 --npz out/a.npz";
-    succeeds(folder, &line.split(' ').collect::<Vec<_>>());
-    let bytes = fs::read(folder.join("out/a.npz")).unwrap();
-    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    assert!(bytes.starts_with(b"PK\x03\x04") && has(b"arr_0.npy") && has(b"arr_1.npy"));
-    assert!(has(b"'shape': (6, 32, 32, 3), }"));
-    let labels: Vec<u8> = [2i64, 2, 2, 0, 0, 0]
-        .iter()
-        .flat_map(|l| l.to_le_bytes())
-        .collect();
-    assert!(has(&labels), "class numbers are those of the model");
-
-    let Some(python) = python_with_numpy() else {
-        println!(
-            "skipped: reading it with NumPy needs a python3 with numpy (name one in LEARNGENE_TEST_PYTHON)"
-        );
-        return;
-    };
-    // As ADM's evaluator.py opens it: through zipfile, with the checksums; and as NumPy does.
-    let script = "import numpy, zipfile; z = zipfile.ZipFile('out/a.npz'); assert z.testzip() is None; \
-                  a = numpy.load('out/a.npz'); x, y = a['arr_0'], a['arr_1']; \
-                  assert a.files == ['arr_0', 'arr_1'] and x.dtype == numpy.uint8 and x.shape == (6, 32, 32, 3); \
-                  assert y.dtype == numpy.int64 and y.tolist() == [2, 2, 2, 0, 0, 0]; \
-                  assert x.std() > 0 and (x[0] != x[1]).any(); print('read')";
-    let output = Command::new(python)
-        .current_dir(folder)
-        .args(["-c", script])
-        .output()
-        .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "read",
-        "{}",
-        common::stderr(&output)
     );
 }
 

@@ -3,7 +3,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "helpers of tests may panic as tests do"
+    clippy::print_stderr,
+    reason = "helpers of tests may say why they skip, and panic as tests do"
 )]
 
 use std::collections::BTreeMap;
@@ -125,4 +126,28 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub fn json(folder: &Path, args: &[&str]) -> serde_json::Value {
     let text = succeeds(folder, args);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error} in {text}"))
+}
+
+/// The Python with diffusers, PEFT and pytorch-fid, if one is named; else says what to name.
+pub fn diffusers_python() -> Option<String> {
+    let named = std::env::var("LEARNGENE_DIFFUSERS_PYTHON").ok();
+    if named.is_none() {
+        eprintln!(
+            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers, peft and pytorch-fid"
+        );
+    }
+    named
+}
+
+/// What a call of Python in `folder`, which must succeed, prints. Of models it sees only those below `folder`.
+pub fn run_python(python: &str, folder: &Path, args: &[&str]) -> String {
+    let mut command = Command::new(python);
+    command
+        .current_dir(folder)
+        .args(args)
+        .env("HF_HUB_OFFLINE", "1")
+        .env("TORCH_HOME", folder);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
