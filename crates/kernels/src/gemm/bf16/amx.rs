@@ -105,13 +105,13 @@ impl Tiles {
             "panels of a block"
         );
         // A row that all rows start with is read again and again: rows are 0 apart.
+        expect(c, stride);
+        let (c, stride) = (c.as_mut_ptr(), 4 * stride);
         let (from, from_stride) = match start {
             Start::Zero => (ZEROS.as_ptr(), 0),
             Start::Row(row) => (row[..COLUMNS].as_ptr(), 0),
-            Start::Result => (c.as_ptr(), 4 * stride),
+            Start::Result => (c.cast_const(), stride),
         };
-        expect(c, stride);
-        let stride = 4 * stride;
         #[expect(unsafe_code, reason = "instructions")]
         // SAFETY: `new` made the tiles ready. What is read and written lies within the slices, as asserted. Nothing but
         // this function uses tiles.
@@ -149,8 +149,8 @@ impl Tiles {
                 b = inout(reg) b.as_ptr() => _,
                 b_row = in(reg) 4 * COLUMNS,
                 panel = const 4 * STEP * COLUMNS,
-                c = in(reg) c.as_mut_ptr(),
-                c_below = in(reg) c.as_mut_ptr().byte_add(LANES * stride),
+                c = in(reg) c,
+                c_below = in(reg) c.byte_add(LANES * stride),
                 stride = in(reg) stride,
                 steps = inout(reg) steps => _,
                 options(nostack),

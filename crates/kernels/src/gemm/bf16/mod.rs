@@ -1,10 +1,10 @@
 //! Products whose factors are rounded to bf16 and summed in 32 bits, by AVX512-BF16 or, where there is that too, AMX.
 //!
-//! In a cycle `vdpbf16ps` multiplies twice as many pairs of numbers as a 32-bit multiplication does, and a unit for tiles
-//! ([`amx`]) 16 times as many. Both factors are
-//! rounded (to nearest, ties to even, subnormal numbers to zero) while they are packed, so memory holds 32-bit numbers
-//! and no other part of a step has to know; only a right factor of many products is packed beforehand. A panel of B stays
-//! in the first-level cache, a block of A in the second, and a tile of the result in registers.
+//! In a cycle `vdpbf16ps` multiplies up to twice as many pairs of numbers as a 32-bit multiplication does, and a unit for
+//! tiles ([`amx`]) 16 times as many. Both factors are rounded (to nearest, ties to even, subnormal numbers to zero) while
+//! they are packed, so memory holds 32-bit numbers and no other part of a step has to know; only a right factor of many
+//! products is packed beforehand. A panel of B stays in the first-level cache, a block of A in the second, and a tile of
+//! the result in registers.
 //!
 //! Packed numbers lie in pairs, two neighbours of the inner dimension in 32 bits, as the instruction takes them.
 
