@@ -287,7 +287,8 @@ pub struct TrainConfig {
     /// more time, the same weights to the bit.
     pub recompute: bool,
     /// What the products of the blocks round their factors to, `f32` (nothing) or `bf16`: less time where the processor
-    /// has AVX512-BF16, and less still with AMX. Weights, sums, norms, softmax, losses, optimiser and validation stay in 32 bits.
+    /// has AVX512-BF16, and less still with AMX. Weights, sums, norms, softmax, losses, optimiser and validation stay in 32
+    /// bits.
     pub precision: Precision,
     /// Whether images are mirrored at random.
     pub flip: bool,

@@ -54,14 +54,24 @@ impl<'a> Factor<'a> {
         views: [Option<View<'a>>; N],
     ) -> [Option<Self>; N] {
         let mut factors = views.map(|view| Some(Self::blank(precision, view?)));
-        let there = factors.iter_mut().flatten();
-        let tasks: Vec<_> = there.flat_map(Self::tasks).collect();
-        tasks.into_par_iter().for_each(Task::run);
+        Self::fill(factors.iter_mut().flatten());
         factors
     }
 
-    /// With memory that is still to be written.
-    fn blank(precision: Precision, view: View<'a>) -> Self {
+    /// Makes blank factors ready, on all threads.
+    ///
+    /// # Panics
+    /// As [`Self::all`].
+    pub(crate) fn fill<'b>(factors: impl Iterator<Item = &'b mut Self>)
+    where
+        'a: 'b,
+    {
+        let tasks: Vec<_> = factors.flat_map(Self::tasks).collect();
+        tasks.into_par_iter().for_each(Task::run);
+    }
+
+    /// With memory that is still to be written, by [`Self::fill`].
+    pub(crate) fn blank(precision: Precision, view: View<'a>) -> Self {
         let form = match precision {
             Precision::Bf16 => Form::Panels(Panels::default()),
             _ if view.column_stride == 1 => Form::InPlace,
@@ -99,6 +109,26 @@ impl<'a> Factor<'a> {
             }
             Form::Panels(panels) => panels.gemm(to, target, a),
         }
+    }
+
+    /// The same for as many of the columns as the result has, from `first` on.
+    ///
+    /// # Panics
+    /// Also, in bf16, if `first` is not the first column of a panel.
+    pub(crate) fn gemm_columns(
+        &self,
+        first: usize,
+        to: ViewMut<'_>,
+        target: Target<'_>,
+        a: View<'_>,
+    ) {
+        let b = match &self.form {
+            Form::InPlace => self.view,
+            Form::Rows(rows) => View::new(rows, self.view.columns),
+            Form::Panels(panels) => return panels.gemm_columns(first, to, target, a),
+        };
+        let b = b.columns(first, to.columns);
+        gemm(Precision::F32, to, target, a, b);
     }
 }
 

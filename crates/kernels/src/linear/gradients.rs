@@ -5,11 +5,10 @@
 //! a projection, so sums are added in the order of the rows on any number of threads.
 
 use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
 
 use super::tasks::{List, on_every_thread};
 use super::{Components, Linear};
-use crate::gemm::{Panels, Precision, Target, View, ViewMut, gemm};
+use crate::gemm::{Factor, Precision, Target, View, ViewMut, gemm};
 use crate::simd;
 
 /// Columns of a task in 32 bits, so few that the product reads its left factor where it is instead of packing it.
@@ -50,11 +49,11 @@ pub(crate) struct Pass<'a> {
 /// The gradients that are wanted of each projection, in the order of its tensors.
 pub(crate) fn gradients(passes: &[Pass<'_>]) -> Vec<Vec<Option<Vec<f32>>>> {
     let mut found: Vec<Found> = passes.iter().map(Found::new).collect();
-    let panels = panels(passes);
+    let mut inputs: Vec<Vec<Factor<'_>>> = passes.iter().map(inputs).collect();
+    Factor::fill(inputs.iter_mut().flatten());
     let mut jobs = Vec::new();
-    let passes_and_panels = passes.iter().zip(&panels).zip(&mut found);
-    for (owner, ((pass, panels), found)) in passes_and_panels.enumerate() {
-        found.jobs(pass, panels, owner, &mut jobs);
+    for (owner, (pass, found)) in passes.iter().zip(&mut found).enumerate() {
+        found.jobs(pass, &inputs[owner], owner, &mut jobs);
     }
     let sigmas = on_every_thread(jobs, Vec::new, |product, job| (job.owner, job.run(product)));
     for (owner, partial) in sigmas {
@@ -64,25 +63,13 @@ pub(crate) fn gradients(passes: &[Pass<'_>]) -> Vec<Vec<Option<Vec<f32>>>> {
     found.into_iter().zip(passes).map(finish).collect()
 }
 
-/// In bf16, the inputs of dense projections packed for the tasks of all threads: one for each piece, or none.
-fn panels(passes: &[Pass<'_>]) -> Vec<Vec<Panels>> {
-    let inputs = passes.iter().map(|pass| {
-        let packs = pass.linear.precision == Precision::Bf16
-            && pass.linear.weight.is_some()
-            && Wanted::of(pass).base_out;
-        pass.pieces
-            .iter()
-            .filter(move |_| packs)
-            .map(|piece| piece.x)
-    });
-    let inputs: Vec<Vec<View<'_>>> = inputs.map(Iterator::collect).collect();
-    let pack = |x: &View<'_>| {
-        let mut panels = Panels::default();
-        panels.pack(*x);
-        panels
-    };
-    let pack_all = |inputs: &Vec<View<'_>>| inputs.par_iter().map(pack).collect();
-    inputs.par_iter().map(pack_all).collect()
+/// What went into a dense projection whose weight's gradient is wanted, piece by piece, blank.
+fn inputs<'a>(pass: &'a Pass<'_>) -> Vec<Factor<'a>> {
+    let wanted = pass.linear.weight.is_some() && Wanted::of(pass).base_out;
+    let pieces = pass.pieces.iter().filter(|_| wanted);
+    pieces
+        .map(|piece| Factor::blank(pass.linear.precision, piece.x))
+        .collect()
 }
 
 /// Which of the sums over rows are needed.
@@ -151,7 +138,7 @@ impl Found {
     fn jobs<'a>(
         &'a mut self,
         pass: &'a Pass<'a>,
-        panels: &'a [Panels],
+        inputs: &'a [Factor<'a>],
         owner: usize,
         jobs: &mut Vec<Job<'a>>,
     ) {
@@ -167,7 +154,7 @@ impl Found {
                 .zip(base.zip(tailors))
                 .map(move |(first, (base, tailors))| Job {
                     pass,
-                    panels,
+                    inputs,
                     owner,
                     out,
                     first,
@@ -244,8 +231,8 @@ fn by_columns(values: &mut [f32], width: usize, columns: usize) -> Vec<Vec<&mut 
 /// Some columns of the output side (`dU`, `dW`, `db`) or of the input side (`dV`).
 struct Job<'a> {
     pass: &'a Pass<'a>,
-    /// The input of each piece, if it is packed.
-    panels: &'a [Panels],
+    /// What went in, piece by piece, if the gradient of a dense weight is wanted.
+    inputs: &'a [Factor<'a>],
     /// Its place among the passes.
     owner: usize,
     out: bool,
@@ -308,36 +295,29 @@ impl Job<'_> {
 
     /// What needs no components: the bias and a dense base.
     fn sum_directly(&mut self) {
-        let pieces = &self.pass.pieces;
-        let dy = |i: usize| pieces[i].dy.columns(self.first, self.count);
+        let pieces = self.pass.pieces.iter();
+        let dy: Vec<View<'_>> = pieces
+            .map(|piece| piece.dy.columns(self.first, self.count))
+            .collect();
         if !self.bias.is_empty() {
-            for i in 0..pieces.len() {
-                simd::run(SumRows {
-                    to: self.bias,
-                    rows: dy(i),
-                });
+            for &rows in &dy {
+                let to = &mut *self.bias;
+                simd::run(SumRows { to, rows });
             }
         }
         if self.weight.is_empty() {
             return;
         }
         let n = self.pass.linear.n;
-        let columns = match self.panels {
-            [] => COLUMNS,
-            _ => SUMMED,
+        let columns = match self.pass.linear.precision {
+            Precision::F32 => COLUMNS,
+            Precision::Bf16 => SUMMED,
         };
         for first in (0..n).step_by(columns) {
             let count = columns.min(n - first);
-            for (i, piece) in pieces.iter().enumerate() {
+            for (dy, x) in dy.iter().zip(self.inputs) {
                 let to = ViewMut::new(self.weight, n).columns(first, count);
-                let left = dy(i).transposed();
-                match self.panels.get(i) {
-                    Some(x) => x.gemm_columns(first, to, Target::Add, left),
-                    None => {
-                        let x = piece.x.columns(first, count);
-                        gemm(Precision::F32, to, Target::Add, left, x);
-                    }
-                }
+                x.gemm_columns(first, to, Target::Add, dy.transposed());
             }
         }
     }

@@ -9,7 +9,7 @@ use std::arch::x86_64::{__cpuid_count, _MM_HINT_ET0, _mm_prefetch};
 use std::marker::PhantomData;
 use std::sync::LazyLock;
 
-use super::{Block, LANES, Start, VECTORS};
+use super::{Block, LANES, Target, VECTORS};
 
 /// Rows of a block.
 pub(super) const ROWS: usize = 2 * LANES;
@@ -93,9 +93,8 @@ impl Tiles {
         Self(PhantomData)
     }
 
-    /// `c` becomes what it starts with and the product of [`ROWS`] rows of A, tile by tile, and a panel of B. Rows of `c`
-    /// are `stride` apart.
-    fn multiply(&self, a: &[u32], b: &[u32], c: &mut [f32], stride: usize, start: Start<'_>) {
+    /// The product of [`ROWS`] rows of A, tile by tile, and a panel of B into `c`, whose rows are `stride` apart.
+    fn multiply(&self, a: &[u32], b: &[u32], c: &mut [f32], stride: usize, target: Target<'_>) {
         let steps = b.len() / (STEP * COLUMNS);
         assert!(
             steps > 0
@@ -104,13 +103,13 @@ impl Tiles {
                 && (ROWS - 1) * stride + COLUMNS <= c.len(),
             "panels of a block"
         );
-        // A row that all rows start with is read again and again: rows are 0 apart.
         expect(c, stride);
         let (c, stride) = (c.as_mut_ptr(), 4 * stride);
-        let (from, from_stride) = match start {
-            Start::Zero => (ZEROS.as_ptr(), 0),
-            Start::Row(row) => (row[..COLUMNS].as_ptr(), 0),
-            Start::Result => (c.cast_const(), stride),
+        // A row that all rows start with is read again and again: rows are 0 apart.
+        let (from, from_stride) = match target {
+            Target::Set => (ZEROS.as_ptr(), 0),
+            Target::Row(row) => (row[..COLUMNS].as_ptr(), 0),
+            Target::Add => (c.cast_const(), stride),
         };
         #[expect(unsafe_code, reason = "instructions")]
         // SAFETY: `new` made the tiles ready. What is read and written lies within the slices, as asserted. Nothing but
@@ -196,8 +195,8 @@ impl Block<'_> {
             .zip((0..self.columns).step_by(COLUMNS))
         {
             let columns = COLUMNS.min(self.columns - left);
-            let start = match self.start {
-                Start::Row(row) => Start::Row(&row[left..]),
+            let target = match self.target {
+                Target::Row(row) => Target::Row(&row[left..]),
                 other => other,
             };
             for (a, top) in a
@@ -207,17 +206,17 @@ impl Block<'_> {
                 let rows = ROWS.min(self.rows - top);
                 let c = &mut c[top * stride + left..];
                 if (rows, columns) == (ROWS, COLUMNS) {
-                    tiles.multiply(a, b, c, stride, start);
+                    tiles.multiply(a, b, c, stride, target);
                     continue;
                 }
-                tiles.multiply(a, b, &mut sums.0, COLUMNS, Start::Zero);
+                tiles.multiply(a, b, &mut sums.0, COLUMNS, Target::Set);
                 let rows = c.chunks_mut(stride).take(rows);
                 for (c, sums) in rows.zip(sums.0.chunks_exact(COLUMNS)) {
                     let c = &mut c[..columns];
-                    match start {
-                        Start::Zero => c.copy_from_slice(&sums[..columns]),
-                        Start::Row(row) => add(c, row, sums),
-                        Start::Result => c.iter_mut().zip(sums).for_each(|(c, s)| *c += s),
+                    match target {
+                        Target::Set => c.copy_from_slice(&sums[..columns]),
+                        Target::Row(row) => add(c, row, sums),
+                        Target::Add => c.iter_mut().zip(sums).for_each(|(c, s)| *c += s),
                     }
                 }
             }

@@ -7,7 +7,7 @@ use std::arch::x86_64::{
 use std::mem::transmute;
 
 use super::pack::{lanes, load};
-use super::{Block, LANES, PAIRS, Start, VECTORS};
+use super::{Block, LANES, PAIRS, Target, VECTORS};
 
 /// Rows of a tile: with two vectors a row, 24 of the 32 registers are sums.
 pub(super) const ROWS: usize = 12;
@@ -83,10 +83,10 @@ impl Block<'_> {
                     continue;
                 }
                 let out = &mut row[at..at + count];
-                let before = match self.start {
-                    Start::Zero => _mm512_setzero_ps(),
-                    Start::Row(row) => load(row, at),
-                    Start::Result => load(out, 0),
+                let before = match self.target {
+                    Target::Set => _mm512_setzero_ps(),
+                    Target::Row(row) => load(row, at),
+                    Target::Add => load(out, 0),
                 };
                 #[expect(unsafe_code, reason = "writes within the slice")]
                 // SAFETY: the mask lets only lanes within `out` be written.

@@ -20,7 +20,7 @@ use super::{Target, View, ViewMut, check_against};
 use crate::buffer::Buffer;
 
 use amx::Tiles;
-use pack::{Layout, aligned, aligned_mut, pack_a, pack_b, room};
+use pack::{Layout, aligned, aligned_mut, pack_a, pack_b};
 
 /// Lanes of a vector of 32-bit numbers.
 const LANES: usize = 16;
@@ -112,7 +112,7 @@ impl Unit {
 
 thread_local! {
     /// Where a thread packs its left factors.
-    static LEFT: RefCell<Vec<u32>> = RefCell::default();
+    static LEFT: RefCell<Buffer> = RefCell::default();
     /// Where it packs right factors that are of one product.
     static RIGHT: RefCell<Panels> = RefCell::default();
 }
@@ -130,7 +130,7 @@ pub(super) fn gemm_by(unit: Unit, to: ViewMut<'_>, target: Target<'_>, a: View<'
     RIGHT.with_borrow_mut(|right| {
         right.unit = unit;
         right.pack(b);
-        right.multiply(to, target, a);
+        right.multiply(0, to, target, a);
     });
 }
 
@@ -144,20 +144,15 @@ pub(crate) struct Panels {
 
 impl Default for Panels {
     fn default() -> Self {
-        Self::of(Unit::best())
-    }
-}
-
-impl Panels {
-    /// Of no factor yet.
-    pub(super) fn of(unit: Unit) -> Self {
         Self {
-            unit,
+            unit: Unit::best(),
             shape: [0, 0],
             memory: Buffer::default(),
         }
     }
+}
 
+impl Panels {
     /// Becomes another factor, in memory that is still as large.
     ///
     /// # Panics
@@ -203,7 +198,7 @@ impl Panels {
     /// If the shapes do not fit together, or neither rows nor columns of the left factor lie without gaps in memory.
     pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
         if check_against(&to, target, a, self.shape) {
-            self.multiply(to, target, a);
+            self.multiply(0, to, target, a);
         }
     }
 
@@ -221,15 +216,11 @@ impl Panels {
         let [rows, columns] = self.shape;
         let count = to.columns.min(columns.saturating_sub(first));
         if check_against(&to, target, a, [rows, count]) {
-            self.multiply_columns(first, to, target, a);
+            self.multiply(first, to, target, a);
         }
     }
 
-    fn multiply(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
-        self.multiply_columns(0, to, target, a);
-    }
-
-    fn multiply_columns(&self, first: usize, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
+    fn multiply(&self, first: usize, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
         assert!(
             first.is_multiple_of(VECTORS * LANES),
             "the start of a panel"
@@ -289,7 +280,7 @@ fn multiply(
     target: Target<'_>,
     a: View<'_>,
     right: Right<'_>,
-    left: &mut Vec<u32>,
+    left: &mut Buffer,
 ) {
     assert!(is_available(), "a processor with AVX512-BF16");
     let tiles = (unit == Unit::Tiles).then(Tiles::new);
@@ -298,11 +289,6 @@ fn multiply(
         to.start(target);
         return;
     }
-    let start = match target {
-        Target::Set => Start::Zero,
-        Target::Row(row) => Start::Row(row),
-        Target::Add => Start::Result,
-    };
     let columns = to.columns.next_multiple_of(unit.columns());
     let columns = right.first..right.first + columns;
     let depth = unit.depth(inner);
@@ -314,14 +300,15 @@ fn multiply(
             let rows = unit.block().min(a.rows - top);
             let layout = unit.layout(pairs);
             let len = layout.len(rows.next_multiple_of(unit.rows()));
-            let left = &mut aligned_mut(room(left, len + LANES - 1))[..len];
+            left.grow(len + LANES - 1);
+            let left = &mut aligned_mut(cast_slice_mut(left))[..len];
             let block = Block {
                 c: &mut to.data[top * to.stride..],
                 stride: to.stride,
                 rows,
                 columns: to.columns,
                 pairs,
-                start: if from == 0 { start } else { Start::Result },
+                target: if from == 0 { target } else { Target::Add },
             };
             let right = &right[columns.start * pairs..columns.end * pairs];
             #[expect(unsafe_code, reason = "the instructions are there, as asserted above")]
@@ -344,15 +331,5 @@ struct Block<'a> {
     rows: usize,
     columns: usize,
     pairs: usize,
-    start: Start<'a>,
-}
-
-/// What sums start with.
-#[derive(Clone, Copy)]
-enum Start<'a> {
-    Zero,
-    /// These numbers, in every row.
-    Row(&'a [f32]),
-    /// What the result holds.
-    Result,
+    target: Target<'a>,
 }

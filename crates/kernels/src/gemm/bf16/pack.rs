@@ -25,14 +25,6 @@ fn start(memory: &[u32]) -> usize {
     memory.as_ptr().align_offset(4 * LANES).min(LANES - 1)
 }
 
-/// The first `len` numbers, whatever they are.
-pub(super) fn room(memory: &mut Vec<u32>, len: usize) -> &mut [u32] {
-    if memory.len() < len {
-        memory.resize(len, 0);
-    }
-    &mut memory[..len]
-}
-
 /// Rows `from..from + depth`, columns `left..left + columns` of the right factor, in panels of [`VECTORS`] vectors of
 /// `pairs` pairs; what pads those is zero, and what pads the last vector makes results nobody reads.
 ///
