@@ -260,7 +260,7 @@ impl Workload {
             Data::Random(classes) => {
                 let source = Synthetic::new(classes, [3, 32, 32]);
                 let all: ClassSelection = "all".parse()?;
-                Dataset::from_source(&source, &all, &options)?
+                Dataset::from_source(Box::new(source), &all, &options)?
             }
         })
     }

@@ -284,6 +284,18 @@ impl From<Precision> for learngene_nn::Precision {
     }
 }
 
+/// How images are read.
+#[derive(Clone, Copy, clap::Args)]
+pub struct Reading {
+    /// Leave images where they are and read them for each batch, instead of all into memory: for sets larger than that. Of
+    /// a folder of images, WebDataset shards or Parquet files; needs an image size.
+    #[arg(long)]
+    pub stream: bool,
+    /// Refuse broken images instead of leaving them out with a warning.
+    #[arg(long)]
+    pub strict: bool,
+}
+
 /// Options of `pretrain`.
 #[derive(clap::Args)]
 #[command(after_help = ABOUT_PRETRAIN)]
@@ -300,6 +312,8 @@ pub struct Pretrain {
     /// Crop and resize images to this side.
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// Size of the model [default: dit-nano/4].
     #[arg(long, value_name = "NAME/PATCH")]
     pub size: Option<String>,
@@ -473,6 +487,8 @@ pub struct Transfer {
     /// A TOML that merges and picks classes.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
     /// How to adapt: one of the methods below.
     #[arg(long, value_name = "NAME", default_value = "kind")]
     pub method: String,
@@ -683,6 +699,8 @@ pub enum AutoencoderVerb {
         /// Crop and resize images to this side.
         #[arg(long, value_name = "PIXELS")]
         image_size: Option<usize>,
+        #[command(flatten)]
+        reading: Reading,
         /// Steps to train.
         #[arg(long, default_value_t = AutoencoderTraining::default().steps)]
         steps: u64,
@@ -726,6 +744,9 @@ pub struct Encode {
     /// Crop and resize images to this side.
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
+    /// Refuse broken images instead of leaving them out with a warning.
+    #[arg(long)]
+    pub strict: bool,
     /// Folder for the latents; one with the beginning of the same latents is gone on with.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

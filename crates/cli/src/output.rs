@@ -35,6 +35,19 @@ pub fn left_out(files: &[PathBuf]) {
     }
 }
 
+/// Says which images were left out because they are broken.
+pub fn broken(images: &[String]) {
+    if let Some(first) = images.first() {
+        let more = match images.len() - 1 {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        note(&format!(
+            "warning: left out a broken image: {first}{more} (--strict refuses them)"
+        ));
+    }
+}
+
 /// Names shown before the rest is counted.
 const SHOWN: usize = 5;
 

@@ -65,8 +65,15 @@ impl Progress {
 /// Trains to the end. Interrupted runs are checkpointed and reported as such.
 pub fn train(run: Run, dataset: &Dataset, name: &str, events: &mut Vec<Event>) -> Result<Outcome> {
     let progress = Progress::new(run.config().train.steps, run.done(), name);
+    let mut broken = dataset.broken().len();
     let mut observe = |event: &Event| {
         progress.see(event);
+        // Of images that stream, what is broken comes out on the way.
+        let found = dataset.broken();
+        if found.len() > broken {
+            broken = found.len();
+            progress.0.suspend(|| output::broken(&found));
+        }
         events.push(event.clone());
     };
     let outcome = run.train(dataset, stop(), &mut observe)?;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Hint, Result};
-use crate::latents::LatentSpace;
-use crate::source::{Partition, Sample, Source};
+use crate::latents::{Content, Entry, LatentSpace};
+use crate::source::{Indexed, Partition, Sample, Source};
 
 /// The classes to load, in the order their numbers will have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,11 +252,16 @@ impl ClassMap {
         } else {
             Some(self.partition)
         };
+        let kept = source.indexed().map(|samples| {
+            let kept = |i: &usize| renumbered[samples.entry(*i).class].is_some();
+            (0..samples.count()).filter(kept).collect()
+        });
         Ok(MappedSource {
             source,
             classes,
             partition,
             renumbered,
+            kept,
         })
     }
 }
@@ -268,6 +273,41 @@ pub struct MappedSource {
     classes: Vec<String>,
     partition: Option<Partition>,
     renumbered: Vec<Option<usize>>,
+    /// Of an indexed source: the samples that are in one of the classes.
+    kept: Option<Vec<usize>>,
+}
+
+impl MappedSource {
+    /// The samples beneath, and the number of sample `i` there.
+    fn beneath(&self, i: usize) -> (&dyn Indexed, usize) {
+        match (self.source.indexed(), &self.kept) {
+            (Some(samples), Some(kept)) => (samples, kept[i]),
+            _ => unreachable!("only had where the source beneath is indexed"),
+        }
+    }
+}
+
+impl Indexed for MappedSource {
+    fn count(&self) -> usize {
+        self.kept.as_ref().map_or(0, Vec::len)
+    }
+
+    fn entry(&self, i: usize) -> Entry {
+        let (samples, i) = self.beneath(i);
+        let entry = samples.entry(i);
+        let class = self.renumbered[entry.class].unwrap_or_default();
+        Entry { class, ..entry }
+    }
+
+    fn content(&self, i: usize) -> Result<Content> {
+        let (samples, i) = self.beneath(i);
+        samples.content(i)
+    }
+
+    fn block(&self, i: usize) -> usize {
+        let (samples, i) = self.beneath(i);
+        samples.block(i)
+    }
 }
 
 impl Source for MappedSource {
@@ -289,6 +329,10 @@ impl Source for MappedSource {
 
     fn latent_space(&self) -> Option<&LatentSpace> {
         self.source.latent_space()
+    }
+
+    fn indexed(&self) -> Option<&dyn Indexed> {
+        self.kept.as_ref().map(|_| self as &dyn Indexed)
     }
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {

@@ -1,22 +1,28 @@
-//! A data set in memory: images or latents of equal shape, by split and class.
+//! A data set: images or latents of equal shape, by split and class, in memory or read as they are wanted.
 
+mod shaping;
+mod stored;
 mod values;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::class_map::ClassSelection;
 use crate::error::{Error, Result};
-use crate::image::{self, Image, MAX_SIDE};
-use crate::latents::{Content, Latent, LatentSpace};
+use crate::image::{self, Image};
+use crate::latents::{Content, Entry, LatentSpace};
 use crate::random::Stream;
 use crate::source::{self, Source};
 use crate::split::{self, Item, Split};
+use shaping::{Shaping, fits};
+use stored::Stored;
 use values::{PER_VALUE, Values};
 
 /// The most bytes a data set may decode to.
 const MAX_BYTES: u64 = 8 << 30;
 
-/// How to bring images to one shape.
+/// How to read images and bring them to one shape.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Side of the square to crop and resize to ([`Image::centre_crop`]), pixels; `None` takes images as they are, which
@@ -26,7 +32,16 @@ pub struct LoadOptions {
     pub channels: Option<usize>,
     /// A class map to lay over the source ([`crate::ClassMap`]).
     pub class_map: Option<PathBuf>,
+    /// Whether images stay where they are and are read for each batch that wants them, instead of once into memory.
+    /// Needs an image size, and a source whose images can be read alone: a folder of images, WebDataset shards.
+    pub stream: bool,
+    /// Whether a broken image is an error. Otherwise it is left out, or, of images that are read as they are wanted, the
+    /// next of its class and split takes its place; [`Dataset::broken`] says which.
+    pub strict: bool,
 }
+
+/// Images that could not be read, by their number in the source: which, and why not.
+type Broken = Arc<Mutex<BTreeMap<usize, String>>>;
 
 /// The samples of one split.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +52,7 @@ struct Part {
     by_class: Vec<Vec<usize>>,
 }
 
-/// Labelled images, or latents of images, of one shape, in memory.
+/// Labelled images, or latents of images, of one shape.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     name: String,
@@ -46,31 +61,31 @@ pub struct Dataset {
     parts: [Part; 3],
     latents: Option<LatentSpace>,
     fingerprint: String,
+    broken: Broken,
 }
 
-/// A sample that has been read and brought to size.
-struct Loaded {
-    content: Content,
-    class: usize,
-    official: Option<Split>,
-    id: String,
+impl Part {
+    fn empty(values: Values, classes: usize) -> Self {
+        Self {
+            values,
+            by_class: vec![Vec::new(); classes],
+            ..Self::default()
+        }
+    }
 }
 
 impl Dataset {
-    /// Reads the selected classes of `spec` (see [`source::open`]) into memory.
+    /// Reads the selected classes of `spec` (see [`source::open`]) into memory, or lists them if they are to stream.
     ///
     /// A class needs a training image. One with a single image trains on it and has neither validation nor test images,
     /// so code that goes through the other splits must not count on every class being there.
     ///
     /// # Errors
     /// Whatever the source reports; unknown or empty classes; images of different sizes without `image_size`; settings
-    /// out of range; more than 8 GiB of pixels.
+    /// out of range; more than 8 GiB of pixels; broken images if `strict`; streaming from a source that cannot.
     pub fn load(spec: &str, selection: &ClassSelection, options: &LoadOptions) -> Result<Self> {
-        Self::from_source(
-            &*source::open(spec, options.class_map.as_deref())?,
-            selection,
-            options,
-        )
+        let source = source::open(spec, options.class_map.as_deref())?;
+        Self::from_source(source, selection, options)
     }
 
     /// Reads the selected classes of an opened source; `options.class_map` is not looked at.
@@ -78,65 +93,130 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn from_source(
-        source: &dyn Source,
+        source: Box<dyn Source>,
         selection: &ClassSelection,
         options: &LoadOptions,
     ) -> Result<Self> {
-        let classes = selection.resolve(source)?;
+        let classes = selection.resolve(&*source)?;
         let renumbered: Vec<Option<usize>> = source
             .class_names()
             .iter()
             .map(|name| classes.iter().position(|class| class == name))
             .collect();
-        let loaded = read(source, &renumbered, options, MAX_BYTES)?;
-        let items: Vec<Item<'_>> = loaded
-            .iter()
-            .map(|one| Item {
+        match options.stream {
+            true => Self::listed(source.into(), classes, &renumbered, options),
+            false => Self::read(&*source, classes, &renumbered, options, MAX_BYTES),
+        }
+    }
+
+    /// The data set of what a source holds, read into memory.
+    fn read(
+        source: &dyn Source,
+        classes: Vec<String>,
+        renumbered: &[Option<usize>],
+        options: &LoadOptions,
+        max_bytes: u64,
+    ) -> Result<Self> {
+        let broken = Broken::default();
+        let loaded = read(source, renumbered, options, max_bytes, &broken)?;
+        let channels = (loaded.iter().map(|(_, content)| content.shape()[0])).max();
+        let [_, height, width] = loaded.first().map_or([0; 3], |(_, one)| one.shape());
+        let shape = [channels.unwrap_or(3), height, width];
+        let none = Values::empty(source.latent_space());
+        Self::divided(
+            source,
+            (classes, shape, none, broken),
+            loaded,
+            |to, content| to.push(content, shape[0] as u32),
+        )
+    }
+
+    /// The data set of what a source holds, left there.
+    fn listed(
+        source: Arc<dyn Source>,
+        classes: Vec<String>,
+        renumbered: &[Option<usize>],
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let (Some(samples), None) = (source.indexed(), source.latent_space()) else {
+            return Err(Error::NoStream {
+                origin: source.name().to_owned(),
+            });
+        };
+        let shaping = Shaping::of(options)?;
+        let (Some(size), channels) = (shaping.size, shaping.channels.unwrap_or(3)) else {
+            return Err(Error::Setting {
+                name: "image size",
+                value: "nothing".into(),
+                expected: "a number of pixels, since images that stream are not looked at beforehand (--image-size N)".into(),
+            });
+        };
+        let shape = [channels, size, size].map(|side| side as usize);
+        let shaping = Shaping {
+            channels: Some(channels),
+            ..shaping
+        };
+        let listed = (0..samples.count()).filter_map(|number| {
+            let entry = samples.entry(number);
+            let class = renumbered.get(entry.class).copied().flatten()?;
+            Some((Entry { class, ..entry }, number))
+        });
+        let broken = Broken::default();
+        let none = Stored::none_of(
+            Arc::clone(&source),
+            shaping,
+            options.strict,
+            Arc::clone(&broken),
+        );
+        Self::divided(
+            &*source,
+            (classes, shape, Values::Stored(none), broken),
+            listed.collect(),
+            |to, number| to.list(number),
+        )
+    }
+
+    /// Puts samples into their splits.
+    fn divided<T>(
+        source: &dyn Source,
+        (classes, shape, none, broken): (Vec<String>, [usize; 3], Values, Broken),
+        samples: Vec<(Entry, T)>,
+        push: impl Fn(&mut Values, T),
+    ) -> Result<Self> {
+        let items: Vec<Item<'_>> = (samples.iter())
+            .map(|(one, _)| Item {
                 id: &one.id,
                 class: one.class,
-                official: one.official,
+                official: one.split,
             })
             .collect();
         let splits = split::assign(&items, classes.len());
-        for (number, class) in classes.iter().enumerate() {
-            if !items
-                .iter()
-                .zip(&splits)
-                .any(|(item, split)| item.class == number && *split == Split::Train)
-            {
-                return Err(Error::EmptyClass {
-                    class: class.clone(),
-                    origin: source.name().to_owned(),
-                });
-            }
+        let mut trained = vec![false; classes.len()];
+        for (item, split) in items.iter().zip(&splits) {
+            trained[item.class] |= *split == Split::Train;
         }
-        // Every selected class has an image by now, so there is a first one.
-        let latents = source.latent_space().cloned();
-        let channels = (loaded.iter().map(|one| one.content.shape()[0]))
-            .max()
-            .unwrap_or(3);
-        let [_, height, width] = loaded.first().map_or([0; 3], |one| one.content.shape());
-        let shape = [channels, height, width];
-        let mut parts = [(); 3].map(|()| Part {
-            values: Values::empty(latents.as_ref()),
-            by_class: vec![Vec::new(); classes.len()],
-            ..Part::default()
-        });
-        for (one, split) in loaded.into_iter().zip(splits) {
+        if let Some((class, _)) = classes.iter().zip(trained).find(|(_, trained)| !trained) {
+            return Err(Error::EmptyClass {
+                class: class.clone(),
+                origin: source.name().to_owned(),
+            });
+        }
+        let mut parts = [(); 3].map(|()| Part::empty(none.clone(), classes.len()));
+        for ((one, value), split) in samples.into_iter().zip(splits) {
             let part = &mut parts[split as usize];
             part.by_class[one.class].push(part.labels.len());
             part.labels.push(one.class);
             part.ids.push(one.id);
-            part.values.push(one.content, channels as u32);
+            push(&mut part.values, value);
         }
-        let fingerprint = fingerprint(&classes, shape, &parts);
         Ok(Self {
-            latents,
+            latents: source.latent_space().cloned(),
             name: source.name().to_owned(),
+            fingerprint: fingerprint(&classes, shape, &parts),
             classes,
             shape,
             parts,
-            fingerprint,
+            broken,
         })
     }
 
@@ -161,11 +241,7 @@ impl Dataset {
             })
             .collect();
         chosen.sort_unstable();
-        let mut part = Part {
-            values: Values::empty(self.latents.as_ref()),
-            by_class: vec![Vec::new(); self.classes.len()],
-            ..Part::default()
-        };
+        let mut part = Part::empty(old.values.none(), self.classes.len());
         for i in chosen {
             part.by_class[old.labels[i]].push(part.labels.len());
             part.labels.push(old.labels[i]);
@@ -230,9 +306,32 @@ impl Dataset {
         &self.part(split).ids[i]
     }
 
+    /// Whether images are read as they are wanted.
+    pub const fn streams(&self) -> bool {
+        matches!(self.parts[0].values, Values::Stored(_))
+    }
+
+    /// The images that could not be read, as far as they have been tried, in the order of the source: which, and why not.
+    pub fn broken(&self) -> Vec<String> {
+        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.values().cloned().collect()
+    }
+
+    /// A number that image `i` of a split shares with its neighbours if they are best read together; one for all that
+    /// are in memory.
+    pub(crate) fn block(&self, split: Split, i: usize) -> usize {
+        match &self.part(split).values {
+            Values::Stored(stored) => stored.block(i),
+            _ => 0,
+        }
+    }
+
     /// Writes image `i` as model input: planes (CHW) of x / 127.5 - 1, mirrored left to right if `flip`. Of a latent
     /// it is one drawn from the distribution of the image, or of the mirror image, with the numbers of `posterior`, shifted
     /// and scaled; the mean without.
+    ///
+    /// # Errors
+    /// Of images that are read as they are wanted: a file that cannot be read, a broken image if they are refused.
     ///
     /// # Panics
     /// If `out` does not hold [`Dataset::values_per_image`] numbers.
@@ -243,7 +342,7 @@ impl Dataset {
         flip: bool,
         posterior: Option<Stream>,
         out: &mut [f32],
-    ) {
+    ) -> Result<()> {
         let size = self.values_per_image();
         assert_eq!(out.len(), size, "room for one image");
         match &self.part(split).values {
@@ -251,12 +350,16 @@ impl Dataset {
                 let pixels = &bytes[i * size..][..size];
                 image::write_chw(pixels, self.shape[2], self.shape[0], flip, out);
             }
+            Values::Stored(stored) => {
+                let image = stored.image(i, self.of_class(split, self.class_of(split, i)))?;
+                image::write_chw(&image.pixels, self.shape[2], self.shape[0], flip, out);
+            }
             Values::Normals { numbers, .. } => {
                 let first = (PER_VALUE * i + if flip { PER_VALUE / 2 } else { 0 }) * size;
                 let (means, deviations) = numbers[first..][..2 * size].split_at(size);
                 let Some(mut stream) = posterior else {
                     out.copy_from_slice(means);
-                    return;
+                    return Ok(());
                 };
                 stream.fill_normal(out);
                 for (out, (mean, deviation)) in out.iter_mut().zip(means.iter().zip(deviations)) {
@@ -264,17 +367,24 @@ impl Dataset {
                 }
             }
         }
+        Ok(())
     }
 
     /// Image `i` as an image.
     ///
     /// # Errors
-    /// [`Error::NoImages`] for latents.
+    /// [`Error::NoImages`] for latents; as [`Dataset::write_chw`].
     pub fn image(&self, split: Split, i: usize) -> Result<Image> {
-        let Values::Bytes(bytes) = &self.part(split).values else {
-            return Err(Error::NoImages {
-                origin: self.name.clone(),
-            });
+        let bytes = match &self.part(split).values {
+            Values::Bytes(bytes) => bytes,
+            Values::Stored(stored) => {
+                return stored.image(i, self.of_class(split, self.class_of(split, i)));
+            }
+            Values::Normals { .. } => {
+                return Err(Error::NoImages {
+                    origin: self.name.clone(),
+                });
+            }
         };
         let size = self.values_per_image();
         let [channels, height, width] = self.shape.map(|side| side as u32);
@@ -287,6 +397,7 @@ impl Dataset {
     }
 
     /// A BLAKE3 hash (hex) of pixels or latents, labels, splits and class names: equal for equal data, whatever its path.
+    /// Of images that are read as they are wanted, it is of their names instead of their pixels.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -302,40 +413,34 @@ fn read(
     renumbered: &[Option<usize>],
     options: &LoadOptions,
     max_bytes: u64,
-) -> Result<Vec<Loaded>> {
-    let (size, channels) = match source.latent_space() {
-        None => (
-            options.image_size.map(checked_size).transpose()?,
-            options.channels.map(checked_channels).transpose()?,
-        ),
+    broken: &Broken,
+) -> Result<Vec<(Entry, Content)>> {
+    let shaping = match source.latent_space() {
+        None => Shaping::of(options)?,
         // Latents are of the shape they have: see `fits`.
-        Some(_) => (None, None),
+        Some(_) => Shaping::default(),
     };
-    let mut loaded: Vec<Loaded> = Vec::new();
+    let mut loaded: Vec<(Entry, Content)> = Vec::new();
     let mut bytes = 0;
-    for sample in source.samples() {
+    let note = |number, error: Error| {
+        let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.insert(number, error.to_string());
+    };
+    for sample in source::whole(source, options.strict, note) {
         let sample = sample?;
         let Some(class) = renumbered.get(sample.class).copied().flatten() else {
             continue;
         };
         let content = match sample.content {
-            Content::Image(mut image) => {
-                if let Some(size) = size {
-                    image = image.centre_crop(size);
-                }
-                if let Some(channels) = channels {
-                    image = image.with_channels(channels);
-                }
-                Content::Image(image)
-            }
+            Content::Image(image) => Content::Image(shaping.apply(image)),
             Content::Latent(latent) => {
                 fits(&latent, options)?;
                 Content::Latent(latent)
             }
         };
         let [channels, height, width] = content.shape();
-        if let Some(first) = loaded.first() {
-            let [_, first_height, first_width] = first.content.shape();
+        if let Some((first, of_first)) = loaded.first() {
+            let [_, first_height, first_width] = of_first.shape();
             let sides = |width: usize, height: usize| [width as u32, height as u32];
             let (first_size, other) = (sides(first_width, first_height), sides(width, height));
             if first_size != other {
@@ -360,56 +465,14 @@ fn read(
                 limit_mib: max_bytes >> 20,
             });
         }
-        loaded.push(Loaded {
-            content,
-            class,
-            official: sample.split,
+        let entry = Entry {
             id: sample.id,
-        });
+            class,
+            split: sample.split,
+        };
+        loaded.push((entry, content));
     }
     Ok(loaded)
-}
-
-/// Whether a latent has the shape that is asked for, if one is.
-fn fits(latent: &Latent, options: &LoadOptions) -> Result<()> {
-    let [channels, height, width] = latent.shape;
-    let wrong = |name: &'static str, value: usize, expected: String| Error::Setting {
-        name,
-        value: value.to_string(),
-        expected: format!("{expected}, which these latents have, or nothing"),
-    };
-    match (options.image_size, options.channels) {
-        (Some(size), _) if [height, width] != [size; 2] => {
-            Err(wrong("image size", size, format!("{height}x{width}")))
-        }
-        (_, Some(given)) if given != channels => {
-            Err(wrong("channels", given, channels.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn checked_size(size: usize) -> Result<u32> {
-    u32::try_from(size)
-        .ok()
-        .filter(|size| (1..=MAX_SIDE).contains(size))
-        .ok_or_else(|| Error::Setting {
-            name: "image size",
-            value: size.to_string(),
-            expected: format!("1 to {MAX_SIDE} pixels"),
-        })
-}
-
-fn checked_channels(channels: usize) -> Result<u32> {
-    match channels {
-        1 => Ok(1),
-        3 => Ok(3),
-        _ => Err(Error::Setting {
-            name: "channels",
-            value: channels.to_string(),
-            expected: "1 or 3".to_owned(),
-        }),
-    }
 }
 
 fn fingerprint(classes: &[String], shape: [usize; 3], parts: &[Part; 3]) -> String {
@@ -431,7 +494,7 @@ fn fingerprint(classes: &[String], shape: [usize; 3], parts: &[Part; 3]) -> Stri
         part.labels
             .iter()
             .for_each(|label| number(&mut hasher, *label));
-        part.values.hash(&mut hasher);
+        part.values.hash(&mut hasher, &part.ids);
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -444,7 +507,8 @@ mod tests {
     fn reading_stops_when_the_memory_set_aside_is_full() {
         let source = source::open("builtin:emoji", None).unwrap();
         let renumbered: Vec<_> = (0..20).map(Some).collect();
-        let read = |limit| read(&*source, &renumbered, &LoadOptions::default(), limit);
+        let (options, broken) = (LoadOptions::default(), Broken::default());
+        let read = |limit| read(&*source, &renumbered, &options, limit, &broken);
         assert!(matches!(
             read(1 << 20),
             Err(Error::TooMuchMemory { limit_mib: 1, .. })

@@ -147,13 +147,23 @@ pub enum Error {
     },
     /// The decoded data set would not fit the memory set aside for it.
     #[error(
-        "load {origin}: more than {limit_mib} MiB when decoded; set a smaller image size (--image-size N) or select fewer classes"
+        "load {origin}: more than {limit_mib} MiB when decoded; set a smaller image size (--image-size N) or select fewer \
+         classes, or let images be read as they are wanted (--stream)"
     )]
     TooMuchMemory {
         /// The source.
         origin: String,
         /// The limit, MiB.
         limit_mib: u64,
+    },
+    /// Images of this source cannot be read as they are wanted.
+    #[error(
+        "stream from {origin}: only a folder of images, WebDataset shards and Parquet files can be read as they are wanted; \
+         leave out --stream (data.stream)"
+    )]
+    NoStream {
+        /// The source.
+        origin: String,
     },
     /// Latents that cannot be read or written.
     #[error("use latents {}: {reason}", path.display())]
@@ -177,6 +187,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether an image is broken or too large, so that a source is whole but for this one.
+    pub const fn is_of_one_image(&self) -> bool {
+        matches!(self, Self::Decode { .. } | Self::ImageTooLarge { .. })
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

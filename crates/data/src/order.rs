@@ -1,7 +1,12 @@
 //! Which images a training step sees: a pure function of (seed, step).
 //!
 //! Every list of images is visited in epochs, each a permutation keyed by (seed, list, epoch), so step `n` is known
-//! without having run the steps before it.
+//! without having run the steps before it. Where images lie together in files and are read as they are wanted, files
+//! are shuffled first and then images of a few files together, so that a batch reads few of them.
+
+mod list;
+
+use list::{Cached, List};
 
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -60,20 +65,6 @@ pub struct Batches {
     class_order: Cached,
 }
 
-/// Images visited once each epoch.
-#[derive(Debug, Clone)]
-struct List {
-    samples: Vec<usize>,
-    permutation: Cached,
-}
-
-/// The permutation used last, and what it was keyed by.
-#[derive(Debug, Clone, Default)]
-struct Cached {
-    key: Option<u64>,
-    order: Vec<usize>,
-}
-
 impl Batches {
     /// Plans batches over the training split. With `flip`, each sample is mirrored with probability 1/2.
     ///
@@ -86,22 +77,22 @@ impl Batches {
         let by_class = (0..dataset.classes().len())
             .map(|class| dataset.of_class(Split::Train, class).to_vec())
             .collect();
-        Self::over(classes, by_class, order, seed, flip)
+        let block = |i| dataset.block(Split::Train, i);
+        Self::over(classes, by_class, block, order, seed, flip)
     }
 
     fn over(
         classes: Vec<usize>,
         by_class: Vec<Vec<usize>>,
+        block: impl Fn(usize) -> usize,
         order: BatchOrder,
         seed: u64,
         flip: bool,
     ) -> Result<Self> {
         check(order, by_class.len())?;
         let all = (0..classes.len()).collect();
-        let lists = by_class.into_iter().chain([all]).map(|samples| List {
-            samples,
-            permutation: Cached::default(),
-        });
+        let lists = by_class.into_iter().chain([all]);
+        let lists = lists.map(|samples| List::new(samples, &block));
         Ok(Self {
             order,
             seed,
@@ -204,9 +195,10 @@ impl Batches {
         }
         let divisor = gcd(count, chosen);
         let (round, step_of_round) = (step / (count / divisor), step % (count / divisor));
-        let order = self
-            .class_order
-            .get(self.seed, round, Purpose::ClassOrder, count as usize);
+        let seed = self.seed;
+        let order = self.class_order.get(round, || {
+            Stream::new(seed, round, Purpose::ClassOrder).permutation(count as usize)
+        });
         let slots = step_of_round * chosen..(step_of_round + 1) * chosen;
         let mut classes: Vec<(usize, u64)> = slots
             .map(|slot| {
@@ -227,28 +219,16 @@ impl Batches {
         } else {
             Purpose::Order
         };
-        let List {
-            samples,
-            permutation,
-        } = &mut self.lists[list];
-        let (epoch, place) = (serial / samples.len() as u64, serial % samples.len() as u64);
+        let list_of = &mut self.lists[list];
+        let count = list_of.len() as u64;
+        let (epoch, place) = (serial / count, serial % count);
         // 2^40 epochs of 2^24 classes; both are far beyond use.
         let key = (list as u64) << 40 | epoch;
-        samples[permutation.get(self.seed, key, purpose, samples.len())[place as usize]]
+        list_of.at(place as usize, self.seed, key, purpose)
     }
 
     const fn class_count(&self) -> usize {
         self.lists.len() - 1
-    }
-}
-
-impl Cached {
-    fn get(&mut self, seed: u64, key: u64, purpose: Purpose, len: usize) -> &[usize] {
-        if self.key != Some(key) {
-            self.order = Stream::new(seed, key, purpose).permutation(len);
-            self.key = Some(key);
-        }
-        &self.order
     }
 }
 
@@ -327,7 +307,7 @@ mod tests {
                 .collect()
         };
         let by_class = (0..sizes.len()).map(of).collect();
-        Batches::over(classes, by_class, order, seed, true).unwrap()
+        Batches::over(classes, by_class, |_| 0, order, seed, true).unwrap()
     }
 
     fn sizes() -> impl Strategy<Value = Vec<usize>> {
@@ -474,7 +454,7 @@ mod tests {
                 label_drop: 1.5,
             },
         ] {
-            let made = Batches::over(vec![0, 1], vec![vec![0], vec![1]], order, 0, false);
+            let made = Batches::over(vec![0, 1], vec![vec![0], vec![1]], |_| 0, order, 0, false);
             assert!(matches!(made, Err(Error::Setting { .. })), "{order:?}");
         }
     }

@@ -15,7 +15,7 @@ pub use folder::images_in;
 use crate::Split;
 use crate::class_map::ClassMap;
 use crate::error::{Error, Hint, Result};
-use crate::latents::{Content, LatentSpace};
+use crate::latents::{Content, Entry, LatentSpace};
 
 /// What [`open`] takes, for error texts and help pages.
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
@@ -46,7 +46,7 @@ pub struct Partition {
 }
 
 /// Labelled images, one after another; how many there are need not be known beforehand.
-pub trait Source: std::fmt::Debug {
+pub trait Source: std::fmt::Debug + Send + Sync {
     /// What to call it in texts: the built-in name or the path.
     fn name(&self) -> &str;
 
@@ -73,9 +73,69 @@ pub trait Source: std::fmt::Debug {
         &[]
     }
 
-    /// Reads all samples from the first, in an order that never changes. A broken file is an error; after an error the
-    /// rest is not worth reading.
+    /// The same samples to be had one by one, from a source that can do so without reading the others.
+    fn indexed(&self) -> Option<&dyn Indexed> {
+        None
+    }
+
+    /// Reads all samples from the first, in an order that never changes. After an error that
+    /// [concerns one image alone](Error::is_of_one_image) the others follow; after any other the rest is not worth
+    /// reading.
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_>;
+}
+
+/// The samples of a [`Source`], of which each can be read alone. What is known of all of them before is kept in memory;
+/// their contents are not.
+pub trait Indexed: Send + Sync {
+    /// The number of samples.
+    fn count(&self) -> usize;
+
+    /// What is known of sample `i` before it is read.
+    ///
+    /// # Panics
+    /// If `i` is not below [`Indexed::count`], as in every method that takes a number.
+    fn entry(&self, i: usize) -> Entry;
+
+    /// The image of sample `i`, or its latent.
+    ///
+    /// # Errors
+    /// A broken image, a file that cannot be read.
+    fn content(&self, i: usize) -> Result<Content>;
+
+    /// A number that neighbours share with sample `i` if they are best read together: that of a file with many samples,
+    /// or of a part of one. All samples with it follow one another.
+    fn block(&self, i: usize) -> usize;
+}
+
+/// Sample after sample of an indexed source.
+fn in_order(samples: &dyn Indexed) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
+    Box::new((0..samples.count()).map(|i| {
+        let content = samples.content(i)?;
+        let Entry { id, class, split } = samples.entry(i);
+        Ok(Sample {
+            content,
+            class,
+            split,
+            id,
+        })
+    }))
+}
+
+/// The samples of a source that are whole. Of a broken image `broken` gets its place among the samples, and the error;
+/// where it is to be `strict`, the error stays where it is.
+pub fn whole<'a>(
+    source: &'a dyn Source,
+    strict: bool,
+    mut broken: impl FnMut(usize, Error) + 'a,
+) -> impl Iterator<Item = Result<Sample>> + 'a {
+    let numbered = source.samples().enumerate();
+    numbered.filter_map(move |(number, sample)| match sample {
+        Err(error) if error.is_of_one_image() && !strict => {
+            broken(number, error);
+            None
+        }
+        other => Some(other),
+    })
 }
 
 /// Opens `spec`: a built-in name or a path whose kind is found by looking. A class map, if given, is laid over it.

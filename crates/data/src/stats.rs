@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::latents::{Content, Latent, LatentSpace};
-use crate::source::{Sample, Source};
+use crate::source::{self, Sample, Source};
 use crate::split::{self, Item, Split};
 
 /// The images of one class.
@@ -64,6 +64,8 @@ pub struct Statistics {
     pub leaked: usize,
     /// Files that are no images and were left out.
     pub skipped: Vec<String>,
+    /// Broken images: which, and why. None of them is counted above.
+    pub broken: Vec<String>,
 }
 
 impl Statistics {
@@ -85,7 +87,8 @@ impl Statistics {
         let mut sizes: BTreeMap<(u32, u32, u32), usize> = BTreeMap::new();
         let mut moments = Moments::default();
         let mut of_latents = LatentMoments::default();
-        for sample in source.samples() {
+        let mut broken = Vec::new();
+        for sample in source::whole(source, false, |_, error| broken.push(error.to_string())) {
             let sample = sample?;
             observe(&sample);
             let [channels, height, width] = sample.content.shape().map(|side| side as u32);
@@ -180,6 +183,7 @@ impl Statistics {
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect(),
+            broken,
         })
     }
 }

@@ -17,6 +17,14 @@ fn load(path: &Path) -> Result<Dataset, Error> {
     load_text(path.to_str().unwrap(), "all")
 }
 
+fn strict(path: &Path) -> Result<Dataset, Error> {
+    let options = LoadOptions {
+        strict: true,
+        ..LoadOptions::default()
+    };
+    Dataset::load(path.to_str().unwrap(), &ClassSelection::All, &options)
+}
+
 fn load_text(spec: &str, classes: &str) -> Result<Dataset, Error> {
     Dataset::load(spec, &classes.parse()?, &LoadOptions::default())
 }
@@ -56,12 +64,12 @@ fn a_truncated_image_among_good_ones_is_named() {
     fs::write(root.path().join("a/good.png"), png()).unwrap();
     fs::write(root.path().join("a/cut.png"), &png()[..40]).unwrap();
     assert_says(
-        load(root.path()),
+        strict(root.path()),
         &["cut.png", "replace the file or remove it"],
     );
     fs::write(root.path().join("a/cut.png"), "text in a PNG's clothing").unwrap();
     assert_says(
-        load(root.path()),
+        strict(root.path()),
         &["cut.png", "neither PNG nor JPEG nor WebP"],
     );
 }

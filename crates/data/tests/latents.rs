@@ -91,17 +91,20 @@ fn latents_are_drawn_scaled_from_the_distribution_of_image_or_mirror_image() {
         .unwrap();
     // (3 - 2) / 2 and (-3 - 2) / 2.
     for (flip, mean, deviation) in [(false, 0.5, 1.0), (true, -2.5, 0.25)] {
-        data.write_chw(Split::Train, of_three, flip, None, &mut out);
+        data.write_chw(Split::Train, of_three, flip, None, &mut out)
+            .unwrap();
         assert_eq!(out, [mean; SIZE]);
         let stream = |index| Some(Stream::new(5, index, Purpose::Posterior));
-        data.write_chw(Split::Train, of_three, flip, stream(0), &mut out);
+        data.write_chw(Split::Train, of_three, flip, stream(0), &mut out)
+            .unwrap();
         let mut normal = [0.0; SIZE];
         Stream::new(5, 0, Purpose::Posterior).fill_normal(&mut normal);
         for (found, normal) in out.iter().zip(normal) {
             assert!((found - (mean + deviation * normal)).abs() < 1e-6);
         }
         let before = out;
-        data.write_chw(Split::Train, of_three, flip, stream(1), &mut out);
+        data.write_chw(Split::Train, of_three, flip, stream(1), &mut out)
+            .unwrap();
         assert_ne!(out, before);
     }
     let refused = data.image(Split::Test, 0).unwrap_err().to_string();
@@ -118,7 +121,8 @@ fn few_latents_of_each_class_are_some_of_them() {
     let of = |data: &Dataset, id: &str| {
         let i = (0..data.len(Split::Train)).find(|&i| data.id(Split::Train, i) == id);
         let mut out = [0.0; SIZE];
-        data.write_chw(Split::Train, i.unwrap(), true, None, &mut out);
+        data.write_chw(Split::Train, i.unwrap(), true, None, &mut out)
+            .unwrap();
         out
     };
     assert_eq!(few.len(Split::Train), 4);

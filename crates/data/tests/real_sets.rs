@@ -20,7 +20,7 @@ fn official_train(variable: &str) -> (Dataset, Vec<[f64; 2]>) {
     let mut planes = vec![0.0; data.values_per_image()];
     for split in [Split::Train, Split::Val] {
         for i in 0..data.len(split) {
-            data.write_chw(split, i, false, None, &mut planes);
+            data.write_chw(split, i, false, None, &mut planes).unwrap();
             for (sum, plane) in sums.iter_mut().zip(planes.chunks_exact(height * width)) {
                 for value in plane.iter().map(|value| f64::from(*value + 1.0) / 2.0) {
                     *sum = [sum[0] + value, sum[1] + value * value];

@@ -131,7 +131,8 @@ fn base_novel_and_named_classes_are_selected() {
         );
     }
     let mut planes = vec![0.0; two.values_per_image()];
-    two.write_chw(Split::Train, 5, true, None, &mut planes);
+    two.write_chw(Split::Train, 5, true, None, &mut planes)
+        .unwrap();
     assert_eq!(
         planes,
         two.image(Split::Train, 5).unwrap().flipped().to_chw()
@@ -142,7 +143,7 @@ fn base_novel_and_named_classes_are_selected() {
     let small = LoadOptions {
         image_size: Some(16),
         channels: Some(1),
-        class_map: None,
+        ..LoadOptions::default()
     };
     let small = Dataset::load("builtin:emoji", &ClassSelection::Novel, &small).unwrap();
     assert_eq!((small.classes().len(), small.shape()), (8, [1, 16, 16]));

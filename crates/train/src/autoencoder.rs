@@ -122,7 +122,7 @@ fn update(
     let not_finite = |what: String| Error::not_finite(step, what);
     let device = model.device();
     let chosen = draws.iter().map(|draw| (draw.sample, draw.flip));
-    let images = images(dataset, Split::Train, chosen, &device);
+    let images = images(dataset, Split::Train, chosen, &device)?;
     let mut noise = vec![0.0; draws.len() * c * h * w];
     for (noise, draw) in noise.chunks_mut(c * h * w).zip(draws) {
         Stream::new(train.seed, draw.index, Purpose::Posterior).fill_normal(noise);
@@ -160,13 +160,14 @@ fn images(
     split: Split,
     chosen: impl ExactSizeIterator<Item = (usize, bool)>,
     device: &Device,
-) -> Tensor<4> {
+) -> Result<Tensor<4>> {
     let ([c, h, w], count) = (dataset.shape(), chosen.len());
     let mut values = vec![0.0; count * c * h * w];
     for (image, (sample, flip)) in values.chunks_mut(c * h * w).zip(chosen) {
-        dataset.write_chw(split, sample, flip, None, image);
+        dataset.write_chw(split, sample, flip, None, image)?;
     }
-    Tensor::from_data(TensorData::new(values, [count, c, h, w]), device)
+    let values = TensorData::new(values, [count, c, h, w]);
+    Ok(Tensor::from_data(values, device))
 }
 
 /// Calls `look` with the images of a split, some at a time.
@@ -179,7 +180,7 @@ fn each(
     let numbers: Vec<usize> = (0..dataset.len(split)).collect();
     numbers.chunks(BATCH).try_for_each(|part| {
         let chosen = part.iter().map(|&i| (i, false));
-        look(images(dataset, split, chosen, &model.device()))
+        look(images(dataset, split, chosen, &model.device())?)
     })
 }
 

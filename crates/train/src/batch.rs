@@ -6,6 +6,7 @@ use learngene_data::{Dataset, Purpose, Split, Stream};
 use learngene_diffusion::{Losses, NoiseLevels, Objective, Schedule};
 use learngene_nn::{ClassGate, Conditions, Dit};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// One image of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -46,33 +47,52 @@ impl Keys {
     }
 }
 
-/// Images, or latents drawn from their distributions, and their noise, `[b, c, h, w]` each. What is drawn is a function of
-/// the keys and the index, so it is the same in whatever batch an item stands.
-pub(crate) fn images_and_noise(
-    dataset: &Dataset,
-    split: Split,
-    items: &[Item],
-    keys: Keys,
-    device: &Device,
-) -> (Tensor<4>, Tensor<4>) {
-    let [c, h, w] = dataset.shape();
-    let size = c * h * w;
-    let mut images = vec![0.0; items.len() * size];
-    let mut noise = vec![0.0; items.len() * size];
-    (
-        images.par_chunks_mut(size),
-        noise.par_chunks_mut(size),
-        items,
-    )
-        .into_par_iter()
-        .for_each(|(image, noise, item)| {
-            let posterior = Stream::new(keys.seed, item.index, keys.posterior);
-            dataset.write_chw(split, item.sample, item.flip, Some(posterior), image);
-            Stream::new(keys.seed, item.index, keys.noise).fill_normal(noise);
-        });
-    let tensor =
-        |values| Tensor::from_data(TensorData::new(values, [items.len(), c, h, w]), device);
-    (tensor(images), tensor(noise))
+/// Images, or latents drawn from their distributions, and their noise, in host memory.
+pub(crate) struct Images {
+    shape: [usize; 3],
+    images: Vec<f32>,
+    noise: Vec<f32>,
+}
+
+impl Images {
+    /// Those of a batch. What is drawn is a function of the keys and the index, so it is the same in whatever batch an item
+    /// stands.
+    ///
+    /// # Errors
+    /// Images that cannot be read, of a data set that streams.
+    pub fn read(dataset: &Dataset, split: Split, items: &[Item], keys: Keys) -> Result<Self> {
+        let shape = dataset.shape();
+        let size = shape.iter().product();
+        let mut images = vec![0.0; items.len() * size];
+        let mut noise = vec![0.0; items.len() * size];
+        (
+            images.par_chunks_mut(size),
+            noise.par_chunks_mut(size),
+            items,
+        )
+            .into_par_iter()
+            .try_for_each(|(image, noise, item)| {
+                let posterior = Stream::new(keys.seed, item.index, keys.posterior);
+                Stream::new(keys.seed, item.index, keys.noise).fill_normal(noise);
+                dataset.write_chw(split, item.sample, item.flip, Some(posterior), image)
+            })?;
+        Ok(Self {
+            shape,
+            images,
+            noise,
+        })
+    }
+
+    /// Images and noise of a part of the batch, `[b, c, h, w]` each.
+    pub fn tensors(&self, part: Range<usize>, device: &Device) -> (Tensor<4>, Tensor<4>) {
+        let [c, h, w] = self.shape;
+        let size = c * h * w;
+        let tensor = |values: &[f32]| {
+            let values = values[part.start * size..part.end * size].to_vec();
+            Tensor::from_data(TensorData::new(values, [part.len(), c, h, w]), device)
+        };
+        (tensor(&self.images), tensor(&self.noise))
+    }
 }
 
 /// The losses of a model on images with that noise at those times, each sample under its label and gate, which is one of
@@ -115,7 +135,8 @@ mod tests {
             .collect();
         let of = |items: &[Item], keys| {
             let device = Device::flex();
-            let (x, noise) = images_and_noise(&dataset, Split::Train, items, keys, &device);
+            let images = Images::read(&dataset, Split::Train, items, keys).unwrap();
+            let (x, noise) = images.tensors(0..items.len(), &device);
             (to_vec(x), to_vec(noise))
         };
         let whole = of(&items, Keys::training(5));

@@ -61,6 +61,12 @@ pub struct DataConfig {
     /// A TOML that merges and picks classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_map: Option<PathBuf>,
+    /// Whether images stay where they are and are read for each batch, instead of once into memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stream: bool,
+    /// Whether a broken image is an error instead of being left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
     /// How many images to keep.
     #[serde(default, skip_serializing_if = "ImagesPerClass::is_all")]
     pub images_per_class: ImagesPerClass,
@@ -90,6 +96,10 @@ impl ImagesPerClass {
     }
 }
 
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn all() -> String {
     "all".into()
 }
@@ -103,6 +113,8 @@ impl DataConfig {
             image_size: None,
             channels: None,
             class_map: None,
+            stream: false,
+            strict: false,
             images_per_class: ImagesPerClass::default(),
             encoder: None,
         }
@@ -115,6 +127,8 @@ impl DataConfig {
             image_size: self.image_size,
             channels: self.channels,
             class_map: self.class_map.clone(),
+            stream: self.stream,
+            strict: self.strict,
         };
         let mut dataset = Dataset::load(&self.source, &selection, &options)?;
         let found = dataset.latent_space().map(|space| &space.encoder);

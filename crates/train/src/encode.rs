@@ -5,7 +5,8 @@ use crate::weights;
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::image::MAX_SIDE;
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe, SHARD};
-use learngene_data::{Image, LatentSpace, Sample, Source};
+use learngene_data::source::whole;
+use learngene_data::{Image, LatentSpace, LoadOptions, Sample, Source};
 use learngene_formats::{TensorEntry, fingerprint};
 use learngene_nn::{Autoencoder, Moments, params};
 use std::path::Path;
@@ -34,25 +35,35 @@ pub fn latent_space(autoencoder: &Autoencoder) -> LatentSpace {
     }
 }
 
+/// What was encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Images whose latents are in the cache.
+    pub images: u64,
+    /// Broken images that were left out: which, and why.
+    pub broken: Vec<String>,
+}
+
 /// Encodes all images of a source, and their mirror images, into a cache in `folder`
 /// ([`learngene_data::latents`]), or goes on with it.
 ///
-/// - image_size: side of the square to crop and resize to; as they are if absent, and then all of one size
+/// - options: the image size, without which images must be of one size, and whether broken ones are refused
 /// - stop: looked at between batches; what is whole by then stays
 /// - observe: gets the number of images that are done
 ///
-/// Returns the number of images, or none if it was stopped.
+/// Returns what was encoded, or nothing if it was stopped.
 ///
 /// # Errors
 /// Images that do not fit the autoencoder; what the source reports; a folder of other latents.
 pub fn encode(
     source: &dyn Source,
     autoencoder: &Autoencoder,
-    image_size: Option<usize>,
+    options: &LoadOptions,
     folder: &Path,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(u64),
-) -> Result<Option<u64>> {
+) -> Result<Option<Encoded>> {
+    let image_size = options.image_size;
     if source.latent_space().is_some() {
         let origin = source.name().to_owned();
         return Err(learngene_data::Error::NoImages { origin }.into());
@@ -75,7 +86,10 @@ pub fn encode(
         channels: autoencoder.config().image_channels,
         space: latent_space(autoencoder),
     };
-    let mut samples = source.samples();
+    let mut broken = Vec::new();
+    let mut samples = whole(source, options.strict, |_, error| {
+        broken.push(error.to_string())
+    });
     let mut writer: Option<LatentWriter> = None;
     let mut first: Option<(String, [u32; 2])> = None;
     let mut done = 0;
@@ -135,7 +149,11 @@ pub fn encode(
             .into());
         }
     }
-    Ok(Some(done))
+    drop(samples);
+    Ok(Some(Encoded {
+        images: done,
+        broken,
+    }))
 }
 
 /// A sample as it is encoded.

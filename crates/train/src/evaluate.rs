@@ -1,7 +1,7 @@
 //! Losses on images the model was not trained on, with times and noise that never change.
 
 use crate::{
-    batch::{Item, Keys, images_and_noise, losses},
+    batch::{Images, Item, Keys, losses},
     error::Result,
 };
 use learngene_data::{Dataset, Purpose, Split, Stream};
@@ -72,7 +72,8 @@ pub fn evaluate(
             index: (start + k) as u64,
         };
         let items: Vec<Item> = part.iter().enumerate().map(item).collect();
-        let images = images_and_noise(dataset, split, &items, Keys::evaluation(SEED), &device);
+        let images = Images::read(dataset, split, &items, Keys::evaluation(SEED))?;
+        let images = images.tensors(0..items.len(), &device);
         let time = |slice: &usize| {
             let middle = (*slice as f64 + 0.5) / draws.len() as f64;
             ((middle * steps as f64) as usize).min(steps - 1)

@@ -26,7 +26,7 @@ pub mod weights;
 
 pub use autoencoder::{AutoencoderTraining, Fitted, fit_autoencoder};
 pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable, require_precision};
-pub use encode::{encode, latent_space};
+pub use encode::{Encoded, encode, latent_space};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, Gating, evaluate};
 pub use events::Event;

@@ -1,7 +1,7 @@
 //! One training step, top to bottom.
 
 use crate::{
-    batch::{self, Item, Keys, images_and_noise},
+    batch::{self, Images, Item, Keys},
     config::TrainConfig,
     error::{Error, Result},
     optimiser::{self, GradMap, Update},
@@ -28,7 +28,16 @@ pub struct StepLosses {
     pub lr: f64,
 }
 
-/// Losses and gradients of the batch `draws`.
+/// The images of a batch and their noise.
+///
+/// # Errors
+/// Images that cannot be read, of a data set that streams.
+pub(crate) fn images(config: &TrainConfig, dataset: &Dataset, draws: &[Draw]) -> Result<Images> {
+    let items: Vec<Item> = draws.iter().map(item).collect();
+    Images::read(dataset, Split::Train, &items, Keys::training(config.seed))
+}
+
+/// Losses and gradients of the batch `draws`, whose images those are.
 ///
 /// # Errors
 /// [`Error::NotFinite`] with the first bad tensor; errors of the model and the losses.
@@ -36,7 +45,7 @@ pub(crate) fn step(
     model: &Dit,
     config: &TrainConfig,
     schedule: &Schedule,
-    dataset: &Dataset,
+    images: &Images,
     draws: &[Draw],
     number: u64,
 ) -> Result<(Update, StepLosses)> {
@@ -57,12 +66,10 @@ pub(crate) fn step(
         grad_norm: 0.0,
         lr: 0.0,
     };
-    let parts = draws.chunks(part).zip(told.chunks(part));
-    for ((draws_part, told_part), times_part) in parts.zip(times.chunks(part)) {
-        let share = draws_part.len() as f64 / draws.len() as f64;
-        let items: Vec<Item> = draws_part.iter().map(item).collect();
-        let keys = Keys::training(config.seed);
-        let images = images_and_noise(dataset, Split::Train, &items, keys, &device);
+    let parts = told.chunks(part).zip(times.chunks(part));
+    for (k, (told_part, times_part)) in parts.enumerate() {
+        let share = told_part.len() as f64 / draws.len() as f64;
+        let images = images.tensors(k * part..k * part + told_part.len(), &device);
         let labels = told_part.iter().map(|t| t.label).collect();
         let gate = gate_of(told_part).among(&groups)?;
         let objective = &config.objective;
@@ -199,7 +206,8 @@ mod tests {
         let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
         let mut batches = Batches::new(&dataset, train.order(), train.seed, false).unwrap();
         let draws = batches.batch(0);
-        let result = step(&model, &train, &schedule, &dataset, &draws, 3);
+        let batch = images(&train, &dataset, &draws).unwrap();
+        let result = step(&model, &train, &schedule, &batch, &draws, 3);
         match result.map(|r| r.1) {
             Err(Error::NotFinite { step: 3, what, .. }) => {
                 assert_eq!(what, "the weight `blocks.1.mlp.output.weight`");

@@ -1,11 +1,12 @@
 //! Training without a folder, a step at a time.
 
 use crate::{
+    batch::Images,
     config::{TrainConfig, require_precision},
     error::Result,
     evaluate::{Evaluation, Gating, evaluate},
     optimiser::AdamW,
-    step::{StepLosses, step},
+    step::{StepLosses, images, step},
 };
 use burn::module::Module;
 use learngene_data::{Batches, Dataset, Split};
@@ -62,6 +63,13 @@ pub struct Trainer<'a> {
     schedule: Schedule,
     batches: Batches,
     state: State,
+    ahead: Option<Ahead>,
+}
+
+/// The images of a step to come, read while another one computes.
+struct Ahead {
+    step: u64,
+    images: Result<Images>,
 }
 
 impl<'a> Trainer<'a> {
@@ -87,25 +95,35 @@ impl<'a> Trainer<'a> {
             config,
             dataset,
             state,
+            ahead: None,
         })
     }
 
     /// One update from the next batch.
     ///
     /// # Errors
-    /// [`crate::Error::NotFinite`] with the first bad tensor, before anything is updated; errors of the model and the
-    /// losses.
+    /// [`crate::Error::NotFinite`] with the first bad tensor, before anything is updated; errors of the model, the losses
+    /// and the images.
     pub fn step(&mut self) -> Result<StepLosses> {
-        let state = &mut self.state;
+        let (state, config, dataset) = (&mut self.state, &self.config, self.dataset);
         let draws = self.batches.batch(state.done);
-        let (update, losses) = step(
-            state.model(),
-            &self.config,
-            &self.schedule,
-            self.dataset,
-            &draws,
-            state.done,
-        )?;
+        let batch = match self.ahead.take() {
+            Some(Ahead { step, images }) if step == state.done => images,
+            _ => images(config, dataset, &draws),
+        }?;
+        let next = state.done + 1;
+        let ahead = dataset.streams() && next < config.steps;
+        let ahead = ahead.then(|| self.batches.batch(next));
+        let computed = std::thread::scope(|scope| {
+            let reader = ahead.map(|draws| scope.spawn(move || images(config, dataset, &draws)));
+            let model = state.model();
+            let computed = step(model, config, &self.schedule, &batch, &draws, state.done);
+            // A reader that panicked is as none: the next step reads for itself and meets the same.
+            let images = reader.and_then(|reader| reader.join().ok());
+            self.ahead = images.map(|images| Ahead { step: next, images });
+            computed
+        });
+        let (update, losses) = computed?;
         let model = state.model.take();
         state.model = model.map(|model| state.optimiser.update(model, &update, &self.config));
         state.done += 1;

@@ -15,6 +15,7 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
     let AutoencoderVerb::Train {
         data,
         image_size,
+        reading,
         steps,
         batch,
         lr,
@@ -24,6 +25,8 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
     require_empty(out)?;
     let dataset = resolve::load(&DataConfig {
         image_size: *image_size,
+        stream: reading.stream,
+        strict: reading.strict,
         ..DataConfig::of(data)
     })?;
     let [channels, height, width] = dataset.shape();
@@ -42,6 +45,9 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
     };
     let fitted = fit_autoencoder(&config, &dataset, &how, &device, stop(), &mut observe)?;
     bar.finish_and_clear();
+    if dataset.streams() {
+        output::broken(&dataset.broken());
+    }
     let fitted = fitted.ok_or(Failure::StoppedHere("nothing is written"))?;
     files::write(&fitted.autoencoder, out)?;
     output::say(&format!("wrote {}", out.display()));

@@ -148,4 +148,11 @@ fn print(found: &Statistics) {
         let names = shortened(found.skipped.iter().cloned());
         output::say(&format!("left out, no images: {names}"));
     }
+    if !found.broken.is_empty() {
+        output::say(&format!("broken images: {}", found.broken.len()));
+        found
+            .broken
+            .iter()
+            .for_each(|one| output::say(&format!("  {one}")));
+    }
 }

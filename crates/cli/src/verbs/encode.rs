@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::training::stop;
 use crate::{args, model, output};
-use learngene_data::source;
+use learngene_data::{LoadOptions, source};
 use learngene_train::encode as encode_source;
 use learngene_transfer::interop::autoencoder;
 
@@ -16,7 +16,11 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
     let done = encode_source(
         &*source,
         &vae,
-        args.image_size,
+        &LoadOptions {
+            image_size: args.image_size,
+            strict: args.strict,
+            ..LoadOptions::default()
+        },
         &args.out,
         stop(),
         &mut |done| {
@@ -24,14 +28,16 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
         },
     )?;
     bar.finish_and_clear();
-    let Some(images) = done else {
+    let Some(encoded) = done else {
         return Err(Failure::StoppedHere(
             "what is encoded stays, and the same command goes on where it was",
         ));
     };
+    output::broken(&encoded.broken);
     output::say(&format!(
-        "wrote {}: latents of {images} images and their mirror images",
-        args.out.display()
+        "wrote {}: latents of {} images and their mirror images",
+        args.out.display(),
+        encoded.images
     ));
     Ok(())
 }

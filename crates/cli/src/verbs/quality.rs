@@ -5,7 +5,7 @@ use crate::verbs::resolve;
 use learngene_data::{Dataset, Split};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{Evaluation, Gating, RunConfig, evaluate};
+use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
 use std::path::Path;
 
 /// Draws of each validation image.
@@ -13,8 +13,12 @@ pub const REPEATS: usize = 8;
 
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
-    let classes = config.classes.join(",");
-    let (_, dataset) = resolve::load_for(config, source, &classes, class_map)?;
+    let wanted = DataConfig {
+        classes: config.classes.join(","),
+        class_map: class_map.map(Into::into),
+        ..DataConfig::of(source)
+    };
+    let (_, dataset) = resolve::load_for(config, wanted)?;
     if dataset.len(Split::Val) == 0 {
         return Err(Failure::Usage(format!(
             "{source} has no validation images of {}: add images, or name other classes",

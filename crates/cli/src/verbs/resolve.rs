@@ -117,30 +117,26 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 pub fn load(data: &DataConfig) -> Result<Dataset> {
     let source = source::open(&data.source, data.class_map.as_deref())?;
     output::left_out(source.skipped());
-    Ok(data.load()?)
+    let dataset = data.load()?;
+    output::broken(&dataset.broken());
+    Ok(dataset)
 }
 
-/// Images of those classes, or latents, as a model takes them.
-pub fn load_for(
-    of: &RunConfig,
-    source: &str,
-    classes: &str,
-    class_map: Option<&Path>,
-) -> Result<(DataConfig, Dataset)> {
+/// Those images, or latents, in the shape that a model takes.
+pub fn load_for(of: &RunConfig, wanted: DataConfig) -> Result<(DataConfig, Dataset)> {
     let model = &of.model;
     let [channels, height, width] = model.input;
     let mut data = DataConfig {
-        classes: classes.into(),
         image_size: (height == width).then_some(height),
         channels: Some(channels),
-        class_map: class_map.map(Into::into),
         encoder: of.data.encoder.clone(),
-        ..DataConfig::of(source)
+        ..wanted
     };
     let dataset = load(&data)?;
     if dataset.latent_space().is_some() && !of.makes_latents() {
         return Err(Failure::Usage(format!(
-            "{source} holds latents, the model takes images: give it the images that were encoded"
+            "{} holds latents, the model takes images: give it the images that were encoded",
+            data.source
         )));
     }
     data.encoder = dataset.latent_space().map(|space| space.encoder.clone());
@@ -158,6 +154,7 @@ pub fn load_for(
 fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfig> {
     let text = |key: &str| section.get(key)?.as_str().map(str::to_owned);
     let number = |key: &str| usize::try_from(section.get(key)?.as_integer()?).ok();
+    let flag = |key: &str| section.get(key).and_then(toml::Value::as_bool) == Some(true);
     let source = args.data.clone().or_else(|| text("source"));
     Ok(DataConfig {
         source: source.ok_or_else(|| {
@@ -169,6 +166,8 @@ fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfi
         image_size: args.image_size.or_else(|| number("image_size")),
         channels: number("channels"),
         class_map: (args.class_map.clone()).or_else(|| text("class_map").map(Into::into)),
+        stream: args.reading.stream || flag("stream"),
+        strict: args.reading.strict || flag("strict"),
         images_per_class: (section.get("images_per_class").cloned())
             .map(toml::Value::try_into)
             .transpose()

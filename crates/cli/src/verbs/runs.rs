@@ -6,7 +6,7 @@ use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{Run, RunConfig, require_precision};
+use learngene_train::{DataConfig, Run, RunConfig, require_precision};
 use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,8 +44,14 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let (given, others) = method_settings(args)?;
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
-    let (data, dataset) =
-        resolve::load_for(&base, &args.data, &args.classes, args.class_map.as_deref())?;
+    let wanted = DataConfig {
+        classes: args.classes.clone(),
+        class_map: args.class_map.clone(),
+        stream: args.reading.stream,
+        strict: args.reading.strict,
+        ..DataConfig::of(&args.data)
+    };
+    let (data, dataset) = resolve::load_for(&base, wanted)?;
     let classes = dataset.classes();
     let superclasses = match &args.class_tree {
         Some(path) => resolve::superclasses(&ClassTree::read(path)?, classes)?,

@@ -1,5 +1,6 @@
 //! The numbers of a split's samples, one sample after another.
 
+use super::stored::Stored;
 use crate::latents::{Content, Latent, LatentSpace};
 
 /// Numbers that each value of a latent is kept as: mean and standard deviation, and those of the mirror image.
@@ -10,6 +11,8 @@ pub(super) const PER_VALUE: usize = 4;
 pub(super) enum Values {
     /// Pixels of images.
     Bytes(Vec<u8>),
+    /// Images that are read as they are wanted.
+    Stored(Stored),
     /// Distributions of latents as a model sees them, shifted and scaled.
     Normals {
         /// For each latent its means, standard deviations, and those of the mirror image.
@@ -37,6 +40,22 @@ impl Values {
         }
     }
 
+    /// None of the same sort yet.
+    pub fn none(&self) -> Self {
+        match self {
+            Self::Bytes(_) => Self::default(),
+            Self::Stored(stored) => Self::Stored(stored.none()),
+            Self::Normals { space, .. } => Self::empty(Some(space)),
+        }
+    }
+
+    /// Takes one more of the images that are read as they are wanted: its number in the source.
+    pub fn list(&mut self, number: usize) {
+        if let Self::Stored(stored) = self {
+            stored.push(number);
+        }
+    }
+
     /// Takes one more sample, an image with so many channels. A source has samples of one sort.
     pub fn push(&mut self, content: Content, channels: u32) {
         match (self, content) {
@@ -58,14 +77,23 @@ impl Values {
                 let each = PER_VALUE * size;
                 to.extend(&from[i * each..][..each]);
             }
+            (Self::Stored(to), Self::Stored(from)) => to.copy(from, i),
             _ => {}
         }
     }
 
-    pub fn hash(&self, hasher: &mut blake3::Hasher) {
+    /// Hashes what tells these samples, of those names, from others.
+    pub fn hash(&self, hasher: &mut blake3::Hasher, ids: &[String]) {
         match self {
             Self::Bytes(bytes) => {
                 hasher.update(bytes);
+            }
+            Self::Stored(_) => {
+                hasher.update(b"by name");
+                for id in ids {
+                    hasher.update(&(id.len() as u64).to_le_bytes());
+                    hasher.update(id.as_bytes());
+                }
             }
             Self::Normals { numbers, space } => {
                 hasher.update(space.encoder.as_bytes());

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Sample, Source, text};
+use super::{Indexed, Sample, Source, in_order, text};
 use crate::error::{Error, Result};
 use crate::image::decode;
+use crate::latents::{Content, Entry};
 use crate::{Image, Split};
 
 pub(super) const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -136,16 +137,35 @@ impl Source for ImageFolder {
         &self.skipped
     }
 
+    fn indexed(&self) -> Option<&dyn Indexed> {
+        Some(self)
+    }
+
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
-        Box::new(self.files.iter().map(|file| {
-            let image = read(&file.path)?;
-            Ok(Sample {
-                content: image.into(),
-                class: file.class,
-                split: file.split,
-                id: file.id.clone(),
-            })
-        }))
+        in_order(self)
+    }
+}
+
+impl Indexed for ImageFolder {
+    fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    fn entry(&self, i: usize) -> Entry {
+        let file = &self.files[i];
+        Entry {
+            id: file.id.clone(),
+            class: file.class,
+            split: file.split,
+        }
+    }
+
+    fn content(&self, i: usize) -> Result<Content> {
+        Ok(read(&self.files[i].path)?.into())
+    }
+
+    fn block(&self, i: usize) -> usize {
+        i
     }
 }
 

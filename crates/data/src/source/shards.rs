@@ -7,10 +7,11 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use super::folder::{EXTENSIONS, MAX_FILE_BYTES};
-use super::{Sample, Source, text};
+use super::{Indexed, Sample, Source, in_order, text};
 use crate::Split;
 use crate::error::{Error, Result};
 use crate::image::decode;
+use crate::latents::{Content, Entry};
 
 /// The largest label that is read, bytes.
 const MAX_LABEL_BYTES: u64 = 1 << 20;
@@ -28,7 +29,7 @@ struct Span {
 
 /// One labelled image in a shard.
 #[derive(Debug)]
-struct Entry {
+struct Packed {
     shard: usize,
     image: Span,
     class: usize,
@@ -41,7 +42,7 @@ pub(super) struct Shards {
     name: String,
     classes: Vec<String>,
     shards: Vec<(PathBuf, Option<Split>)>,
-    entries: Vec<Entry>,
+    entries: Vec<Packed>,
     skipped: Vec<PathBuf>,
 }
 
@@ -85,7 +86,7 @@ impl Shards {
             });
         }
         let (classes, places) = classes(found.iter().map(|(_, _, label, _)| label), path)?;
-        let entries = found.into_iter().map(|(shard, image, label, key)| Entry {
+        let entries = found.into_iter().map(|(shard, image, label, key)| Packed {
             class: places[&label],
             shard,
             image,
@@ -118,25 +119,40 @@ impl Source for Shards {
         &self.skipped
     }
 
+    fn indexed(&self) -> Option<&dyn Indexed> {
+        Some(self)
+    }
+
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
-        let mut open: Option<(usize, File)> = None;
-        Box::new(self.entries.iter().map(move |entry| {
-            let (path, split) = &self.shards[entry.shard];
-            let file = match &mut open {
-                Some((shard, file)) if *shard == entry.shard => file,
-                other => {
-                    let file = File::open(path).map_err(Error::io(path))?;
-                    &mut other.insert((entry.shard, file)).1
-                }
-            };
-            let bytes = read(file, entry.image, path)?;
-            Ok(Sample {
-                content: decode(&bytes, &path.join(&entry.key))?.into(),
-                class: entry.class,
-                split: *split,
-                id: format!("{}/{}", self.inside(path), entry.key),
-            })
-        }))
+        in_order(self)
+    }
+}
+
+impl Indexed for Shards {
+    fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn entry(&self, i: usize) -> Entry {
+        let packed = &self.entries[i];
+        let (path, split) = &self.shards[packed.shard];
+        Entry {
+            id: format!("{}/{}", self.inside(path), packed.key),
+            class: packed.class,
+            split: *split,
+        }
+    }
+
+    fn content(&self, i: usize) -> Result<Content> {
+        let packed = &self.entries[i];
+        let (path, _) = &self.shards[packed.shard];
+        let mut file = File::open(path).map_err(Error::io(path))?;
+        let bytes = read(&mut file, packed.image, path)?;
+        Ok(decode(&bytes, &path.join(&packed.key))?.into())
+    }
+
+    fn block(&self, i: usize) -> usize {
+        self.entries[i].shard
     }
 }
 

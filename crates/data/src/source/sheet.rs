@@ -154,7 +154,10 @@ impl Part {
 
 fn rows(path: &Path) -> Result<Vec<Image>> {
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let sheet = decode_png(&bytes, path, MAX_SIDE)?.with_channels(3);
+    // Not an error of one image: all images of the sheet are lost.
+    let sheet = decode_png(&bytes, path, MAX_SIDE)
+        .map_err(|error| Error::format(path, "a PNG sheet", error.to_string()))?
+        .with_channels(3);
     if sheet.width != SHEET_WIDTH {
         return Err(Error::format(
             path,

@@ -1,0 +1,102 @@
+//! Images that stay where they are and are read when a batch wants them.
+
+use std::sync::{Arc, PoisonError};
+
+use super::{Broken, Shaping};
+use crate::Image;
+use crate::error::{Error, Result};
+use crate::latents::Content;
+use crate::source::Source;
+
+/// The images of one split, each a number in a source. Copies share what they found broken.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    source: Arc<dyn Source>,
+    numbers: Vec<usize>,
+    shaping: Shaping,
+    strict: bool,
+    broken: Broken,
+}
+
+impl Stored {
+    /// No image of an indexed source yet.
+    pub fn none_of(
+        source: Arc<dyn Source>,
+        shaping: Shaping,
+        strict: bool,
+        broken: Broken,
+    ) -> Self {
+        Self {
+            source,
+            numbers: Vec::new(),
+            shaping,
+            strict,
+            broken,
+        }
+    }
+
+    /// No image of the same source yet.
+    pub fn none(&self) -> Self {
+        Self {
+            numbers: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Takes image `number` of the source as well.
+    pub fn push(&mut self, number: usize) {
+        self.numbers.push(number);
+    }
+
+    /// Takes image `i` of `other` as well.
+    pub fn copy(&mut self, other: &Self, i: usize) {
+        self.numbers.push(other.numbers[i]);
+    }
+
+    /// Which of the source's blocks image `i` lies in.
+    pub fn block(&self, i: usize) -> usize {
+        match self.source.indexed() {
+            Some(samples) => samples.block(self.numbers[i]),
+            None => 0,
+        }
+    }
+
+    /// Image `i`, brought to size; if it is broken, the next of `alike` that is not, which is noted, unless broken images
+    /// are to be refused.
+    ///
+    /// # Errors
+    /// A file that cannot be read; a broken image where they are refused, or where all of `alike` are broken.
+    pub fn image(&self, i: usize, alike: &[usize]) -> Result<Image> {
+        let first = match self.read(i) {
+            Err(error) if error.is_of_one_image() && !self.strict => error,
+            other => return other,
+        };
+        self.note(i, &first);
+        let place = alike.partition_point(|other| *other <= i);
+        let (before, after) = alike.split_at(place);
+        for &next in after.iter().chain(before).filter(|next| **next != i) {
+            match self.read(next) {
+                Err(error) if error.is_of_one_image() => self.note(next, &error),
+                other => return other,
+            }
+        }
+        Err(first)
+    }
+
+    fn read(&self, i: usize) -> Result<Image> {
+        let no_images = || Error::NoImages {
+            origin: self.source.name().to_owned(),
+        };
+        let samples = self.source.indexed().ok_or_else(no_images)?;
+        match samples.content(self.numbers[i])? {
+            Content::Image(image) => Ok(self.shaping.apply(image)),
+            Content::Latent(_) => Err(no_images()),
+        }
+    }
+
+    fn note(&self, i: usize, error: &Error) {
+        let number = self.numbers[i];
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.entry(number).or_insert_with(|| error.to_string());
+    }
+}
