@@ -29,6 +29,7 @@ def arguments():
     parser.add_argument("--variant", choices=["eager", "compile", "bf16", "bf16-compile"], default="eager")
     parser.add_argument("--attention", choices=["sdpa", "bmm"], default="sdpa")
     parser.add_argument("--mode", choices=["train", "sample"], default="train")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda for a comparison by hand")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--image", type=int, nargs=3, required=True, metavar=("C", "H", "W"))
     for name in ("patch", "hidden", "depth", "heads", "classes"):
@@ -136,6 +137,7 @@ def main():
     baseline = status("VmRSS")
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
     shape = Shape(
         image=tuple(args.image), patch=args.patch, hidden=args.hidden, depth=args.depth, heads=args.heads,
         classes=args.classes, adaln=args.adaln, attention=args.attention,
@@ -146,7 +148,7 @@ def main():
     half = args.variant.startswith("bf16")
 
     def forward(*inputs):
-        with torch.autocast("cpu", dtype=torch.bfloat16) if half else contextlib.nullcontext():
+        with torch.autocast(args.device, dtype=torch.bfloat16) if half else contextlib.nullcontext():
             return compiled(*inputs)
 
     if args.check:
@@ -162,6 +164,8 @@ def main():
         start = time.perf_counter()
         for _ in range(int(count)):
             step()
+        if args.device != "cpu":
+            torch.accelerator.synchronize()
         print(json.dumps({"seconds": time.perf_counter() - start}), file=answers)
 
 

@@ -124,7 +124,7 @@ fn broken_data_are_named_by_file_and_class() {
     write(root, "map.toml", b"[classes]\nx = [\"a\"\n");
     refused(
         root,
-        "pretrain --data cut SMALL | 3 | 9.png; replace the file or remove it
+        "pretrain --data cut --strict SMALL | 3 | 9.png; replace the file or remove it
         pretrain --data text SMALL | 3 | 1.png; neither PNG nor JPEG nor WebP
         pretrain --data void SMALL | 3 | class `b`; no training image; learngene data inspect
         pretrain --data nothing SMALL | 3 | nothing; holds no image
@@ -133,7 +133,6 @@ fn broken_data_are_named_by_file_and_class() {
         pretrain --data idx SMALL | 3 | idx; expected
         pretrain --data cut --class-map map.toml SMALL | 2 | map.toml
         pretrain --data cut --classes base SMALL | 2 | no base/novel partition
-        data inspect cut | 3 | 9.png
         data inspect nothing | 3 | holds no image
         data inspect idx --json | 3 | idx",
     );

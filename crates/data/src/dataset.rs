@@ -199,6 +199,7 @@ impl Dataset {
             return Err(Error::EmptyClass {
                 class: class.clone(),
                 origin: source.name().to_owned(),
+                broken: broken_in(&broken).first().cloned(),
             });
         }
         let mut parts = [(); 3].map(|()| Part::empty(none.clone(), classes.len()));
@@ -313,8 +314,7 @@ impl Dataset {
 
     /// The images that could not be read, as far as they have been tried, in the order of the source: which, and why not.
     pub fn broken(&self) -> Vec<String> {
-        let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-        broken.values().cloned().collect()
+        broken_in(&self.broken)
     }
 
     /// A number that image `i` of a split shares with its neighbours if they are best read together; one for all that
@@ -405,6 +405,11 @@ impl Dataset {
     const fn part(&self, split: Split) -> &Part {
         &self.parts[split as usize]
     }
+}
+
+fn broken_in(broken: &Broken) -> Vec<String> {
+    let broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
+    broken.values().cloned().collect()
 }
 
 /// Reads the images of the selected classes and brings them to one size.

@@ -119,13 +119,16 @@ pub enum Error {
     },
     /// A class has no image to train on.
     #[error(
-        "load class `{class}` of {origin}: it has no training image; add one or leave the class out"
+        "load class `{class}` of {origin}: it has no training image{}; add one or leave the class out",
+        broken.as_ref().map_or(String::new(), |first| format!(", and broken ones were left out ({first})"))
     )]
     EmptyClass {
         /// The class.
         class: String,
         /// The source.
         origin: String,
+        /// What is wrong with the first of the images that were left out, of any class.
+        broken: Option<String>,
     },
     /// A source holds no image at all.
     #[error("load {origin}: it holds no image; {hint}")]
