@@ -5,9 +5,12 @@ mod cifar;
 mod emoji;
 mod folder;
 mod idx;
+mod parquet;
 mod shards;
 mod sheet;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use folder::images_in;
@@ -21,7 +24,7 @@ use crate::latents::{Content, Entry, LatentSpace};
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
      images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
-     their label files, a WebDataset shard (.tar) or a folder of them, a folder of latents that `learngene encode` wrote";
+     their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of latents that `learngene encode` wrote";
 
 /// One labelled image, or the latent of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -181,6 +184,9 @@ fn open_plain(spec: &str) -> Result<Box<dyn Source>> {
     if let Some(sheets) = sheet::CifarSheets::open(path)? {
         return Ok(Box::new(sheets));
     }
+    if let Some(parquet) = parquet::Parquet::open(path)? {
+        return Ok(Box::new(parquet));
+    }
     if let Some(shards) = shards::Shards::open(path)? {
         return Ok(Box::new(shards));
     }
@@ -211,4 +217,74 @@ fn owned(names: &[&str]) -> Vec<String> {
 /// The path as text with forward slashes on every platform.
 fn text(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
+}
+
+/// The files of a folder that are of a kind, by name.
+fn listed(folder: &Path, of_kind: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path()));
+    let mut files: Vec<PathBuf> = paths.collect::<Result<_>>()?;
+    files.retain(|path| path.is_file() && of_kind(path));
+    files.sort();
+    Ok(files)
+}
+
+/// Names of the classes, a line each, beside samples whose labels are numbers.
+const CLASS_NAMES: [&str; 2] = ["classnames.txt", "classes.txt"];
+
+/// Class names, and the class of each label that stands in a source. Numbers are lines of a file beside the samples, or
+/// their own names where there is none.
+fn numbered<'a>(
+    labels: impl Iterator<Item = &'a String>,
+    path: &Path,
+) -> Result<(Vec<String>, BTreeMap<String, usize>)> {
+    let labels: BTreeSet<&String> = labels.collect();
+    let numbers: Option<Vec<(&String, u64)>> = (labels.iter())
+        .map(|label| Some((*label, label.parse().ok()?)))
+        .collect();
+    let Some(numbers) = numbers else {
+        let names: Vec<String> = labels.into_iter().cloned().collect();
+        let places = names.iter().cloned().zip(0..).collect();
+        return Ok((names, places));
+    };
+    let folder = if path.is_dir() {
+        Some(path)
+    } else {
+        path.parent()
+    };
+    let mut lists = CLASS_NAMES
+        .iter()
+        .filter_map(|name| Some(folder?.join(name)));
+    let Some(list) = lists.find(|list| list.is_file()) else {
+        let distinct: BTreeSet<u64> = numbers.iter().map(|(_, n)| *n).collect();
+        let place = |n: &u64| distinct.range(..n).count();
+        let places = numbers
+            .iter()
+            .map(|(label, n)| ((*label).clone(), place(n)));
+        let places = places.collect();
+        return Ok((distinct.iter().map(u64::to_string).collect(), places));
+    };
+    let lines = fs::read_to_string(&list).map_err(Error::io(&list))?;
+    let names: Vec<String> = lines.lines().map(|line| line.trim().to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    if let Some(name) = names
+        .iter()
+        .find(|name| name.is_empty() || !seen.insert(*name))
+    {
+        return Err(Error::format(
+            list,
+            "a class in each line, each once",
+            format!("`{name}`"),
+        ));
+    }
+    let place = |(label, n): &(&String, u64)| match usize::try_from(*n) {
+        Ok(place) if place < names.len() => Ok(((*label).clone(), place)),
+        _ => Err(Error::format(
+            &list,
+            format!("a line for every class up to {n}, counted from 0"),
+            format!("{} lines", names.len()),
+        )),
+    };
+    let places = numbers.iter().map(place).collect::<Result<_>>()?;
+    Ok((names, places))
 }

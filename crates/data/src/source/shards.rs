@@ -1,13 +1,12 @@
 //! WebDataset shards: tar files in which the files of a sample stand together and share their name up to the first dot,
 //! `0001.jpg`, `0001.cls`. Shards are listed, not unpacked: images are read from their places in them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use super::folder::{EXTENSIONS, MAX_FILE_BYTES};
-use super::{Indexed, Sample, Source, in_order, text};
+use super::{Indexed, Sample, Source, in_order, listed, numbered, text};
 use crate::Split;
 use crate::error::{Error, Result};
 use crate::image::decode;
@@ -15,8 +14,6 @@ use crate::latents::{Content, Entry};
 
 /// The largest label that is read, bytes.
 const MAX_LABEL_BYTES: u64 = 1 << 20;
-/// Names of the classes, a line each, beside shards whose labels are numbers.
-const CLASS_NAMES: [&str; 2] = ["classnames.txt", "classes.txt"];
 /// Keys of a sample's JSON that hold its class, the first that is there.
 const KEYS: [&str; 4] = ["class_name", "cls", "label", "class"];
 
@@ -85,7 +82,7 @@ impl Shards {
                 hint: "a shard is a tar with images and, of the same name, their classes: 0001.jpg, 0001.cls",
             });
         }
-        let (classes, places) = classes(found.iter().map(|(_, _, label, _)| label), path)?;
+        let (classes, places) = numbered(found.iter().map(|(_, _, label, _)| label), path)?;
         let entries = found.into_iter().map(|(shard, image, label, key)| Packed {
             class: places[&label],
             shard,
@@ -177,23 +174,21 @@ fn find(path: &Path) -> Result<Vec<(PathBuf, Option<Split>)>> {
             false => Vec::new(),
         });
     }
-    let mut shards: Vec<_> = tars(path)?.into_iter().map(|tar| (tar, None)).collect();
+    let mut shards: Vec<_> = listed(path, is_tar)?
+        .into_iter()
+        .map(|tar| (tar, None))
+        .collect();
     for split in Split::ALL {
         let folder = path.join(split.name());
         if folder.is_dir() {
-            shards.extend(tars(&folder)?.into_iter().map(|tar| (tar, Some(split))));
+            shards.extend(
+                listed(&folder, is_tar)?
+                    .into_iter()
+                    .map(|tar| (tar, Some(split))),
+            );
         }
     }
     Ok(shards)
-}
-
-fn tars(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
-    let paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path()));
-    let mut tars: Vec<PathBuf> = paths.collect::<Result<_>>()?;
-    tars.retain(|path| path.is_file() && is_tar(path));
-    tars.sort();
-    Ok(tars)
 }
 
 fn is_tar(path: &Path) -> bool {
@@ -312,63 +307,6 @@ fn label_in(bytes: &[u8], extension: &str) -> std::result::Result<Option<String>
         _ => None,
     };
     Ok(named.filter_map(text).next())
-}
-
-/// Class names, and the class of each label that stands in the shards. Numbers are lines of a file beside the shards, or
-/// their own names where there is none.
-fn classes<'a>(
-    labels: impl Iterator<Item = &'a String>,
-    path: &Path,
-) -> Result<(Vec<String>, BTreeMap<String, usize>)> {
-    let labels: BTreeSet<&String> = labels.collect();
-    let numbers: Option<Vec<(&String, u64)>> = (labels.iter())
-        .map(|label| Some((*label, label.parse().ok()?)))
-        .collect();
-    let Some(numbers) = numbers else {
-        let names: Vec<String> = labels.into_iter().cloned().collect();
-        let places = names.iter().cloned().zip(0..).collect();
-        return Ok((names, places));
-    };
-    let folder = if path.is_dir() {
-        Some(path)
-    } else {
-        path.parent()
-    };
-    let mut lists = CLASS_NAMES
-        .iter()
-        .filter_map(|name| Some(folder?.join(name)));
-    let Some(list) = lists.find(|list| list.is_file()) else {
-        let distinct: BTreeSet<u64> = numbers.iter().map(|(_, n)| *n).collect();
-        let place = |n: &u64| distinct.range(..n).count();
-        let places = numbers
-            .iter()
-            .map(|(label, n)| ((*label).clone(), place(n)));
-        let places = places.collect();
-        return Ok((distinct.iter().map(u64::to_string).collect(), places));
-    };
-    let lines = fs::read_to_string(&list).map_err(Error::io(&list))?;
-    let names: Vec<String> = lines.lines().map(|line| line.trim().to_owned()).collect();
-    let mut seen = BTreeSet::new();
-    if let Some(name) = names
-        .iter()
-        .find(|name| name.is_empty() || !seen.insert(*name))
-    {
-        return Err(Error::format(
-            list,
-            "a class in each line, each once",
-            format!("`{name}`"),
-        ));
-    }
-    let place = |(label, n): &(&String, u64)| match usize::try_from(*n) {
-        Ok(place) if place < names.len() => Ok(((*label).clone(), place)),
-        _ => Err(Error::format(
-            &list,
-            format!("a line for every class up to {n}, counted from 0"),
-            format!("{} lines", names.len()),
-        )),
-    };
-    let places = numbers.iter().map(place).collect::<Result<_>>()?;
-    Ok((names, places))
 }
 
 fn read(file: &mut File, span: Span, path: &Path) -> Result<Vec<u8>> {
