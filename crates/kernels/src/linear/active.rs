@@ -2,7 +2,7 @@
 
 use super::{Components, Linear, List};
 use crate::buffer::Buffer;
-use crate::gemm::{Factor, Panels, Precision, Target, View, ViewMut, gemm};
+use crate::gemm::{Factor, Target, View, ViewMut, gemm};
 use crate::matmul::transpose;
 
 /// Which way the rows go: each product reads the factor on its right row by row, so one of the two is kept transposed.
@@ -22,10 +22,8 @@ pub(crate) struct Active<'a> {
     /// from elsewhere, and nothing reads what it makes.
     first: Buffer,
     stride: usize,
-    /// S U forward and V backward: a component per row, zeros beyond those that ran so far.
-    second: Buffer,
-    /// Both packed, in bf16.
-    packed: Option<[Panels; 2]>,
+    /// S U forward and V backward: a component per row.
+    second: Vec<f32>,
     /// W^T forward and W backward, of a dense base.
     base: Option<&'a Factor<'a>>,
     scaled: Vec<f32>,
@@ -48,16 +46,13 @@ impl<'a> Active<'a> {
             // The last columns of the last row are written as if there were another row.
             first: Buffer::new((linear.inputs(direction) + 1) * stride),
             stride,
-            second: Buffer::new(stride * linear.outputs(direction)),
-            packed: (linear.precision == Precision::Bf16).then(Default::default),
+            second: Vec::new(),
             base,
             scaled: Vec::new(),
         };
         if let Some(learngene) = &linear.learngene {
             active.put(learngene, 0, 0, components, 1.0);
         }
-        active.second[components * linear.outputs(direction)..].fill(0.0);
-        active.pack(0);
         active
     }
 
@@ -68,18 +63,10 @@ impl<'a> Active<'a> {
             return;
         };
         self.list = list;
+        self.second
+            .truncate(base * self.linear.outputs(self.direction));
         for (slot, &(group, weight)) in list.iter().enumerate() {
             self.put(tailors, group * rank, base + slot * rank, rank, weight);
-        }
-        self.pack(base);
-    }
-
-    /// Packs the components from `first` on again.
-    fn pack(&mut self, first: usize) {
-        if let Some(mut packed) = self.packed.take_if(|_| self.stride > 0) {
-            packed[0].pack_from(self.inner(), 0, first);
-            packed[1].pack_from(self.outer(self.stride), first, 0);
-            self.packed = Some(packed);
         }
     }
 
@@ -100,20 +87,13 @@ impl<'a> Active<'a> {
         };
         let columns = &mut self.first[at..][..width * self.stride];
         transpose(across, width, count, columns, self.stride);
-        let outputs = self.linear.outputs(self.direction);
-        self.second[at * outputs..][..count * outputs].copy_from_slice(down);
+        self.second.extend_from_slice(down);
     }
 
     /// Columns of what [`Self::forward`] and [`Self::backward`] write between their products.
     fn inner(&self) -> View<'_> {
         let rows = self.linear.inputs(self.direction);
         View::new(&self.first[..rows * self.stride], self.stride)
-    }
-
-    /// The first rows of the second factor.
-    fn outer(&self, rank: usize) -> View<'_> {
-        let columns = self.linear.outputs(self.direction);
-        View::new(&self.second[..rank * columns], columns)
     }
 
     /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
@@ -147,14 +127,15 @@ impl<'a> Active<'a> {
         self.expand(dh, dx, target);
     }
 
+    fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) {
+        gemm(self.linear.precision, to, target, a, b);
+    }
+
     fn product(&self, given: View<'_>, inner: &mut Buffer) {
         inner.resize(given.row_count() * self.stride);
         if self.stride > 0 {
             let to = ViewMut::new(inner, self.stride);
-            match &self.packed {
-                Some([across, _]) => across.gemm(to, Target::Set, given),
-                None => gemm(Precision::F32, to, Target::Set, given, self.inner()),
-            }
+            self.gemm(to, Target::Set, given, self.inner());
         }
     }
 
@@ -162,10 +143,8 @@ impl<'a> Active<'a> {
         let rank = self.linear.rank(self.list);
         if rank > 0 {
             let inner = View::new(inner, self.stride).columns(0, rank);
-            match &self.packed {
-                Some([_, down]) => down.gemm(to, target, inner),
-                None => gemm(Precision::F32, to, target, inner, self.outer(rank)),
-            }
+            let second = View::new(&self.second, self.linear.outputs(self.direction));
+            self.gemm(to, target, inner, second);
         }
     }
 }

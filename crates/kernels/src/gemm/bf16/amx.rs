@@ -191,8 +191,7 @@ impl Block<'_> {
         let Self { c, stride, .. } = self;
         let mut sums = Sums([0.0; ROWS * COLUMNS]);
         for (b, left) in b
-            .chunks_exact(self.pitch * COLUMNS)
-            .map(|b| &b[..self.pairs * COLUMNS])
+            .chunks_exact(self.pairs * COLUMNS)
             .zip((0..self.columns).step_by(COLUMNS))
         {
             let columns = COLUMNS.min(self.columns - left);

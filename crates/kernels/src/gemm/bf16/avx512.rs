@@ -17,14 +17,14 @@ impl Block<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) fn by_vectors(mut self, a: &[u32], b: &[u32]) {
         for (b, left) in b
-            .chunks(self.pitch * VECTORS * LANES)
+            .chunks(self.pairs * VECTORS * LANES)
             .zip((0..self.columns).step_by(VECTORS * LANES))
         {
             for (a, top) in a
                 .chunks_exact(ROWS * PAIRS)
                 .zip((0..self.rows).step_by(ROWS))
             {
-                match b.len() / self.pitch / LANES {
+                match b.len() / self.pairs / LANES {
                     VECTORS => self.tiles::<VECTORS>(a, b, top, left),
                     _ => self.tiles::<1>(a, b, top, left),
                 }

@@ -161,20 +161,6 @@ impl Panels {
         self.pieces(b).for_each(Piece::pack);
     }
 
-    /// Becomes a factor that differs from the last one, if that was of this shape, in rows from `rows` and columns from
-    /// `columns` on alone.
-    ///
-    /// # Panics
-    /// As [`Piece::pack`].
-    pub(crate) fn pack_from(&mut self, b: View<'_>, rows: usize, columns: usize) {
-        match self.shape == [b.rows, b.columns] {
-            false => self.pack(b),
-            true => (self.pieces(b))
-                .filter_map(|piece| piece.rest(rows, columns))
-                .for_each(Piece::pack),
-        }
-    }
-
     /// Becomes another factor once all of these are packed, in any order.
     ///
     /// # Panics
@@ -199,7 +185,6 @@ impl Panels {
                 from,
                 depth,
                 pairs,
-                first: 0,
                 left,
                 columns: COLUMNS.min(b.columns - left),
                 to,
@@ -207,13 +192,12 @@ impl Panels {
         })
     }
 
-    /// `to = a b` or `to += a b`, `b` being as many of the first rows of this as `a` has columns.
+    /// `to = a b` or `to += a b`, this being `b`.
     ///
     /// # Panics
     /// If the shapes do not fit together, or neither rows nor columns of the left factor lie without gaps in memory.
     pub(crate) fn gemm(&self, to: ViewMut<'_>, target: Target<'_>, a: View<'_>) {
-        let [rows, columns] = self.shape;
-        if check_against(&to, target, a, [a.columns.min(rows), columns]) {
+        if check_against(&to, target, a, self.shape) {
             self.multiply(0, to, target, a);
         }
     }
@@ -243,7 +227,6 @@ impl Panels {
         );
         let right = Right {
             panels: aligned(cast_slice(&self.memory)),
-            rows: self.shape[0],
             width: self.shape[1].next_multiple_of(self.unit.columns()),
             first,
         };
@@ -257,28 +240,12 @@ pub(super) struct Piece<'a> {
     from: usize,
     depth: usize,
     pairs: usize,
-    /// The first pair to pack.
-    first: usize,
     left: usize,
     columns: usize,
     to: &'a mut [u32],
 }
 
 impl Piece<'_> {
-    /// What of it holds rows from `rows` and columns from `columns` on, in whole panels.
-    fn rest(mut self, rows: usize, columns: usize) -> Option<Self> {
-        let panels = columns.saturating_sub(self.left) / (VECTORS * LANES);
-        let passed = panels * VECTORS * LANES;
-        if self.from + self.depth <= rows || self.columns <= passed {
-            return None;
-        }
-        self.first = rows.saturating_sub(self.from) / 2;
-        self.left += passed;
-        self.columns -= passed;
-        self.to = &mut self.to[self.pairs * passed..];
-        Some(self)
-    }
-
     /// # Panics
     /// If the processor lacks the instructions, or neither rows nor columns lie without gaps in memory.
     pub(super) fn pack(self) {
@@ -290,7 +257,7 @@ impl Piece<'_> {
                 self.b,
                 self.from,
                 self.depth,
-                self.first..self.pairs,
+                self.pairs,
                 self.left,
                 self.columns,
                 self.to,
@@ -302,8 +269,6 @@ impl Piece<'_> {
 /// Packed columns of a right factor.
 struct Right<'a> {
     panels: &'a [u32],
-    /// Of the whole factor.
-    rows: usize,
     /// Of the whole factor, padded.
     width: usize,
     first: usize,
@@ -326,10 +291,9 @@ fn multiply(
     }
     let columns = to.columns.next_multiple_of(unit.columns());
     let columns = right.first..right.first + columns;
-    let depth = unit.depth(right.rows);
+    let depth = unit.depth(inner);
     let blocks = right.panels.chunks(depth / 2 * right.width);
-    for (from, panels) in (0..inner).step_by(depth).zip(blocks) {
-        let pitch = unit.pairs(depth.min(right.rows - from));
+    for (from, right) in (0..inner).step_by(depth).zip(blocks) {
         let depth = depth.min(inner - from);
         let pairs = unit.pairs(depth);
         for top in (0..a.rows).step_by(unit.block()) {
@@ -344,10 +308,9 @@ fn multiply(
                 rows,
                 columns: to.columns,
                 pairs,
-                pitch,
                 target: if from == 0 { target } else { Target::Add },
             };
-            let right = &panels[columns.start * pitch..columns.end * pitch];
+            let right = &right[columns.start * pairs..columns.end * pairs];
             #[expect(unsafe_code, reason = "the instructions are there, as asserted above")]
             // SAFETY: see the reason.
             unsafe {
@@ -367,61 +330,6 @@ struct Block<'a> {
     stride: usize,
     rows: usize,
     columns: usize,
-    /// Pairs of the left factor, and as many of each panel.
     pairs: usize,
-    /// Pairs that a panel has.
-    pitch: usize,
     target: Target<'a>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn product(panels: &Panels, a: View<'_>) -> Vec<f32> {
-        let mut c = vec![f32::NAN; a.rows * panels.shape[1]];
-        let to = ViewMut::new(&mut c, panels.shape[1]);
-        panels.gemm(to, Target::Set, a);
-        c
-    }
-
-    #[test]
-    fn what_is_packed_again_in_part_is_the_whole_and_its_first_rows_multiply_alone() {
-        if !is_available() {
-            return;
-        }
-        let mut units = vec![Unit::Vectors];
-        units.extend((Unit::best() == Unit::Tiles).then_some(Unit::Tiles));
-        let numbers = |count: usize, of: usize| -> Vec<f32> {
-            (0..count).map(|i| (i * 7 % of) as f32 - 5.0).collect()
-        };
-        for (unit, [rows, columns]) in units.into_iter().flat_map(|unit| {
-            [[104, 192], [33, 300], [512, 112], [900, 40]].map(|shape| (unit, shape))
-        }) {
-            let new = || Panels {
-                unit,
-                ..Panels::default()
-            };
-            let before = numbers(rows * columns, 13);
-            let a = numbers(9 * rows, 11);
-            for [row, column] in [[0, columns / 2], [rows / 2, 0], [rows - 1, 0], [0, 31]] {
-                let mut after = before.clone();
-                for i in row..rows {
-                    after[i * columns + column..(i + 1) * columns].fill(3.0);
-                }
-                let (mut whole, mut part) = (new(), new());
-                whole.pack(View::new(&after, columns));
-                part.pack_from(View::new(&before, columns), row, column);
-                part.pack_from(View::new(&after, columns), row, column);
-                let left = View::new(&a, rows);
-                assert_eq!(product(&part, left), product(&whole, left));
-
-                let few = rows / 3;
-                let mut first = new();
-                first.pack(View::new(&after[..few * columns], columns));
-                let left = left.columns(0, few);
-                assert_eq!(product(&part, left), product(&first, left));
-            }
-        }
-    }
 }

@@ -18,10 +18,6 @@ impl Panels {
         unreachable!("not available")
     }
 
-    pub(crate) fn pack_from(&mut self, _: View<'_>, _: usize, _: usize) {
-        unreachable!("not available")
-    }
-
     pub(super) fn pieces<'a>(&'a mut self, _: View<'a>) -> impl Iterator<Item = Piece<'a>> {
         std::iter::empty()
     }

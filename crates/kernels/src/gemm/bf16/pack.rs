@@ -6,7 +6,6 @@ use std::arch::x86_64::{
     _mm512_storeu_si512,
 };
 use std::mem::transmute;
-use std::ops::Range;
 
 use super::super::View;
 use super::{LANES, VECTORS};
@@ -27,8 +26,7 @@ fn start(memory: &[u32]) -> usize {
 }
 
 /// Rows `from..from + depth`, columns `left..left + columns` of the right factor, in panels of [`VECTORS`] vectors of
-/// `pairs.end` pairs, those from `pairs.start` on; what pads pairs is zero, and what pads the last vector makes results
-/// nobody reads.
+/// `pairs` pairs; what pads those is zero, and what pads the last vector makes results nobody reads.
 ///
 /// # Panics
 /// If neither rows nor columns lie without gaps in memory.
@@ -37,12 +35,11 @@ pub(super) fn pack_b(
     b: View<'_>,
     from: usize,
     depth: usize,
-    pairs: Range<usize>,
+    pairs: usize,
     left: usize,
     columns: usize,
     to: &mut [u32],
 ) {
-    let size = pairs.end;
     if b.column_stride != 1 {
         assert_eq!(b.row_stride, 1, "rows or columns side by side in memory");
         let column = |j: usize| match j {
@@ -50,17 +47,17 @@ pub(super) fn pack_b(
             _ => &[],
         };
         for (panel, j) in to
-            .chunks_mut(size * VECTORS * LANES)
+            .chunks_mut(pairs * VECTORS * LANES)
             .zip((0..columns).step_by(VECTORS * LANES))
         {
-            let width = panel.len() / size;
-            for first in (pairs.start / LANES * LANES..size).step_by(LANES) {
+            let width = panel.len() / pairs;
+            for first in (0..pairs).step_by(LANES) {
                 for v in (0..width).step_by(LANES) {
                     let rows = std::array::from_fn(|i| {
                         let column = column(j + v + i);
                         rounded(load(column, 2 * first), load(column, 2 * first + LANES))
                     });
-                    for (p, row) in across(rows).into_iter().enumerate().take(size - first) {
+                    for (p, row) in across(rows).into_iter().enumerate().take(pairs - first) {
                         store(row, panel, (first + p) * width + v);
                     }
                 }
@@ -69,17 +66,17 @@ pub(super) fn pack_b(
         return;
     }
     // Rows from their first to their last column, as they lie in memory: panels fill side by side.
-    for p in pairs {
+    for p in 0..pairs {
         let row = |p: usize| match p {
             p if p < depth => &b.data[(from + p) * b.row_stride + left..][..columns],
             _ => &[],
         };
         let (low, high) = (row(2 * p), row(2 * p + 1));
         for (panel, j) in to
-            .chunks_mut(size * VECTORS * LANES)
+            .chunks_mut(pairs * VECTORS * LANES)
             .zip((0..columns).step_by(VECTORS * LANES))
         {
-            let width = panel.len() / size;
+            let width = panel.len() / pairs;
             for v in (0..width).step_by(LANES) {
                 let pair = interleaved(load(low, j + v), load(high, j + v));
                 store(pair, panel, p * width + v);
