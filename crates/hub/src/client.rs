@@ -37,9 +37,7 @@ impl Hub {
         Self::build(|builder| builder.endpoint(endpoint).token(token))
     }
 
-    fn build(
-        set: impl FnOnce(hf_hub::HFClientBuilder) -> hf_hub::HFClientBuilder,
-    ) -> Result<Self> {
+    fn build(set: impl FnOnce(hf_hub::HFClientBuilder) -> hf_hub::HFClientBuilder) -> Result<Self> {
         let failed = |reason: String| Error::Server {
             endpoint: "the client of the Hub".into(),
             repo: "a connection".into(),

@@ -12,7 +12,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// No name of a repository.
-    #[error("`{found}` is no repository: {reason}; expected is OWNER/NAME, such as someone/emoji-kind")]
+    #[error(
+        "`{found}` is no repository: {reason}; expected is OWNER/NAME, such as someone/emoji-kind"
+    )]
     Repo {
         /// What was given.
         found: String,
@@ -71,7 +73,9 @@ pub enum Error {
         reason: String,
     },
     /// A name that leads out of the folder.
-    #[error("{repo} lists a file named {name:?}, which is refused: {reason}; nothing was written, and the repository should not be trusted")]
+    #[error(
+        "{repo} lists a file named {name:?}, which is refused: {reason}; nothing was written, and the repository should not be trusted"
+    )]
     Name {
         /// The repository.
         repo: String,
@@ -91,7 +95,9 @@ pub enum Error {
         reason: String,
     },
     /// The revision has no files.
-    #[error("{repo} has no files at `{revision}`: look at the repository, or name another revision")]
+    #[error(
+        "{repo} has no files at `{revision}`: look at the repository, or name another revision"
+    )]
     Empty {
         /// The repository.
         repo: String,
@@ -99,7 +105,9 @@ pub enum Error {
         revision: String,
     },
     /// 401.
-    #[error("{endpoint} does not tell who is asking for {repo} (401{message}): the repository is private or does not exist, or there is no valid token; look at the name, put a token into HF_TOKEN or log in with `hf auth login`")]
+    #[error(
+        "{endpoint} cannot tell who is asking for {repo} (401{message}): the repository is private or does not exist, or there is no valid token; look at the name, put a token into HF_TOKEN or log in with `hf auth login`"
+    )]
     Unauthorised {
         /// Address of the Hub.
         endpoint: String,
@@ -109,7 +117,9 @@ pub enum Error {
         message: String,
     },
     /// 403.
-    #[error("{endpoint} refuses {action} {repo} to the owner of this token (403{message}): expected is a token with that right and, where the repository is gated, an accepted agreement on its page")]
+    #[error(
+        "{endpoint} does not let the owner of this token {action} {repo} (403{message}): expected is a token with that right and, where the repository is gated, an accepted agreement on its page"
+    )]
     Forbidden {
         /// Address of the Hub.
         endpoint: String,
@@ -121,7 +131,9 @@ pub enum Error {
         message: String,
     },
     /// 404.
-    #[error("there is no {what} at {endpoint} (404): look at the spelling; a private repository needs the token of someone who may see it (HF_TOKEN)")]
+    #[error(
+        "there is no {what} at {endpoint} (404): look at the spelling; a private repository needs the token of someone who may see it (HF_TOKEN)"
+    )]
     NotFound {
         /// Address of the Hub.
         endpoint: String,
@@ -129,7 +141,9 @@ pub enum Error {
         what: String,
     },
     /// No answer.
-    #[error("cannot reach {endpoint} ({reason}): look at the network, at proxies (HTTPS_PROXY) and at HF_ENDPOINT, which names another address")]
+    #[error(
+        "cannot reach {endpoint} ({reason}): look at the network, at proxies (HTTPS_PROXY) and at HF_ENDPOINT, which names another address"
+    )]
     Unreachable {
         /// Address of the Hub.
         endpoint: String,
@@ -137,7 +151,9 @@ pub enum Error {
         reason: String,
     },
     /// An answer that broke off.
-    #[error("the transfer from or to {endpoint} broke off ({reason}): the same command goes on, or begins anew")]
+    #[error(
+        "the transfer from or to {endpoint} broke off ({reason}): the same command goes on, or begins anew"
+    )]
     BrokeOff {
         /// Address of the Hub.
         endpoint: String,
@@ -145,13 +161,17 @@ pub enum Error {
         reason: String,
     },
     /// A repository that everybody can see.
-    #[error("{repo} exists and is public, but --private asks for a private one: nothing was uploaded; make it private in its settings, or leave --private out")]
+    #[error(
+        "{repo} exists and is public, but --private asks for a private one: nothing was uploaded; make it private in its settings, or leave --private out"
+    )]
     Public {
         /// The repository.
         repo: String,
     },
     /// Anything else that the Hub or its client says.
-    #[error("{endpoint} failed to {action} {repo}: {reason}; try again later, or report it if it stays")]
+    #[error(
+        "{endpoint} failed to {action} {repo}: {reason}; try again later, or report it if it stays"
+    )]
     Server {
         /// Address of the Hub.
         endpoint: String,

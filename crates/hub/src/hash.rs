@@ -107,7 +107,10 @@ mod tests {
         assert_eq!(listed.difference(&path).unwrap(), None);
         std::fs::write(&path, "hallo\n").unwrap();
         let difference = listed.difference(&path).unwrap().unwrap();
-        assert!(difference.contains("expected git hash ce0136"), "{difference}");
+        assert!(
+            difference.contains("expected git hash ce0136"),
+            "{difference}"
+        );
         std::fs::write(&path, "hell").unwrap();
         let difference = listed.difference(&path).unwrap().unwrap();
         assert_eq!(difference, "expected 6 bytes, found 4");

@@ -127,7 +127,8 @@ impl Landing {
 
 /// Compares what the folder is for with what it was for, or says so for the first time.
 fn mark(folder: &Path, path: &Path, origin: &Origin) -> Result<()> {
-    let expected = serde_json::to_vec_pretty(origin).map_err(|e| Error::io("write", path, e.into()))?;
+    let expected =
+        serde_json::to_vec_pretty(origin).map_err(|e| Error::io("write", path, e.into()))?;
     let found = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -191,7 +192,9 @@ mod tests {
         drop(landing);
         let error = Landing::open(out, &origin("2")).unwrap_err();
         assert!(
-            error.to_string().contains("a part of a/b at 1 of http://hub, and asked for is a/b at 2"),
+            error
+                .to_string()
+                .contains("a part of a/b at 1 of http://hub, and asked for is a/b at 2"),
             "{error}"
         );
         Landing::open(out, &origin("1")).unwrap().finish().unwrap();

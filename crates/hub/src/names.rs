@@ -6,7 +6,11 @@ pub(crate) const STAGING: &str = ".learngene-pull";
 /// Why a file of that name is not written, if it is not: it would lie outside the folder on some system, or be taken for
 /// something else than a file of the repository.
 pub fn refusal(name: &str) -> Option<&'static str> {
-    let special = |part: &str| [".git", STAGING].iter().any(|s| part.eq_ignore_ascii_case(s));
+    let special = |part: &str| {
+        [".git", STAGING]
+            .iter()
+            .any(|s| part.eq_ignore_ascii_case(s))
+    };
     if name.is_empty() {
         Some("it is empty")
     } else if name.starts_with('/') {
@@ -30,7 +34,13 @@ mod tests {
 
     #[test]
     fn only_names_below_the_folder_are_taken() {
-        for fine in ["README.md", "a/b.safetensors", ".gitattributes", "..a", "a b/é"] {
+        for fine in [
+            "README.md",
+            "a/b.safetensors",
+            ".gitattributes",
+            "..a",
+            "a b/é",
+        ] {
             assert_eq!(refusal(fine), None, "{fine}");
         }
         for wrong in [

@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::model_folder::ModelFolder;
 use crate::repo::RepoId;
 use crate::watch::{Step, Watch};
+use hf_hub::HFError;
 use hf_hub::progress::{Progress, ProgressEvent, ProgressHandler, UploadEvent};
 use hf_hub::repository::{CommitOperation, RepoTypeModel};
-use hf_hub::HFError;
 
 /// How to push.
 #[derive(Debug, Clone, Default)]

@@ -69,7 +69,10 @@ fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 fn owned(files: &[(&'static str, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
-    files.iter().map(|(n, b)| ((*n).into(), b.clone())).collect()
+    files
+        .iter()
+        .map(|(n, b)| ((*n).into(), b.clone()))
+        .collect()
 }
 
 #[test]
@@ -82,30 +85,56 @@ fn a_pull_brings_all_files_and_tells_how_it_goes() {
     let pulled = fake.client().pull(&repo(), "main", &out, &watch).unwrap();
     let total: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     assert_eq!(contents(&out), owned(&files));
-    assert_eq!((pulled.commit.as_str(), pulled.files, pulled.bytes), (COMMIT, 5, total as u64));
+    assert_eq!(
+        (pulled.commit.as_str(), pulled.files, pulled.bytes),
+        (COMMIT, 5, total as u64)
+    );
     let told = told.lock().unwrap();
     let whole = Step::Whole {
         files: 5,
         bytes: total as u64,
     };
     assert_eq!(told.first().unwrap(), &format!("{whole:?}"));
-    assert_eq!(told.last().unwrap(), &format!("{:?}", Step::Bytes(total as u64)));
+    assert_eq!(
+        told.last().unwrap(),
+        &format!("{:?}", Step::Bytes(total as u64))
+    );
     // The place that the Hub sends to for large files gets no token.
     let stored = fake.storage.requests();
-    assert!(stored.iter().any(|r| r.method == "GET" && r.query == "signature=x"));
-    assert!(stored.iter().all(|r| !r.headers.contains_key("authorization")));
+    assert!(
+        stored
+            .iter()
+            .any(|r| r.method == "GET" && r.query == "signature=x")
+    );
+    assert!(
+        stored
+            .iter()
+            .all(|r| !r.headers.contains_key("authorization"))
+    );
 }
 
 #[test]
 fn names_that_lead_out_of_the_folder_are_refused_before_anything_is_written() {
-    for name in ["../evil.safetensors", "/tmp/evil", "a/../../evil", "..\\evil", ".git/config"] {
+    for name in [
+        "../evil.safetensors",
+        "/tmp/evil",
+        "a/../../evil",
+        "..\\evil",
+        ".git/config",
+    ] {
         let mut files = model();
         files.push((name, b"x".to_vec()));
         let (fake, folder) = (fake(&files), tempfile::tempdir().unwrap());
         let out = folder.path().join("tiny");
-        let failure = fake.client().pull(&repo(), "main", &out, &quiet()).unwrap_err();
+        let failure = fake
+            .client()
+            .pull(&repo(), "main", &out, &quiet())
+            .unwrap_err();
         assert!(matches!(failure, Error::Name { .. }), "{failure}");
-        assert!(failure.to_string().contains(&format!("{name:?}")), "{failure}");
+        assert!(
+            failure.to_string().contains(&format!("{name:?}")),
+            "{failure}"
+        );
         assert_eq!(contents(folder.path()), []);
         assert!(!out.exists());
     }
@@ -142,11 +171,19 @@ fn a_transfer_that_breaks_off_leaves_nothing_half_written_and_goes_on() {
     fake.as_usual();
     let info = serde_json::json!({ "id": REPO, "sha": "f".repeat(40) });
     fake.instead("revision/main", Answer::json(&info));
-    fake.instead(Box::leak(format!("tree/{}", "f".repeat(40)).into_boxed_str()), {
-        Answer::json(&serde_json::json!([{ "type": "file", "path": "x", "size": 0, "oid": "0" }]))
-    });
+    fake.instead(
+        Box::leak(format!("tree/{}", "f".repeat(40)).into_boxed_str()),
+        {
+            Answer::json(
+                &serde_json::json!([{ "type": "file", "path": "x", "size": 0, "oid": "0" }]),
+            )
+        },
+    );
     let failure = pull().unwrap_err();
-    assert!(failure.to_string().contains(&format!("{REPO} at {COMMIT}")), "{failure}");
+    assert!(
+        failure.to_string().contains(&format!("{REPO} at {COMMIT}")),
+        "{failure}"
+    );
     // Nor does the same one over a file that was changed.
     fake.as_usual();
     fs::write(out.join("config.json"), "[]").unwrap();
@@ -169,22 +206,39 @@ fn what_the_hub_refuses_is_said_with_what_to_do() {
         let failure = hub.pull(&repo.parse().unwrap(), revision, &out, &quiet());
         failure.unwrap_err().to_string()
     };
-    let (good, bad) = (fake.client(), Hub::at(&fake.hub.address, "hf_wrong").unwrap());
+    let (good, bad) = (
+        fake.client(),
+        Hub::at(&fake.hub.address, "hf_wrong").unwrap(),
+    );
     let failure = pull(&bad, REPO, "main");
-    for part in ["(401: Invalid username", "HF_TOKEN", REPO, &fake.hub.address] {
+    for part in [
+        "(401: Invalid username",
+        "HF_TOKEN",
+        REPO,
+        &fake.hub.address,
+    ] {
         assert!(failure.contains(part), "`{part}` is not in {failure}");
     }
     let failure = pull(&good, "someone/else", "main");
     assert!(failure.contains("no repository someone/else"), "{failure}");
     let failure = pull(&good, REPO, "v2");
-    assert!(failure.contains("no revision `v2` of someone/tiny"), "{failure}");
-    fake.instead("/config.json", error(403, "GatedRepo", "Access is restricted"));
+    assert!(
+        failure.contains("no revision `v2` of someone/tiny"),
+        "{failure}"
+    );
+    fake.instead(
+        "/config.json",
+        error(403, "GatedRepo", "Access is restricted"),
+    );
     let failure = pull(&good, REPO, "main");
     assert!(failure.contains("(403: Access is restricted)"), "{failure}");
     assert!(failure.contains("gated"), "{failure}");
     fake.instead("/config.json", error(404, "EntryNotFound", ""));
     let failure = pull(&good, REPO, "main");
-    assert!(failure.contains("no file config.json in someone/tiny"), "{failure}");
+    assert!(
+        failure.contains("no file config.json in someone/tiny"),
+        "{failure}"
+    );
     // Nothing listens there any more.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -215,14 +269,21 @@ fn a_push_is_one_commit_of_the_published_files_large_ones_by_hash() {
         private: true,
         message: Some("first".into()),
     };
-    let pushed = fake.client().push(&model, &repo(), &private, &quiet()).unwrap();
+    let pushed = fake
+        .client()
+        .push(&model, &repo(), &private, &quiet())
+        .unwrap();
     assert!(pushed.made);
     assert_eq!(pushed.commit.as_deref(), Some(COMMIT));
     assert_eq!(pushed.address, format!("{}/{REPO}", fake.hub.address));
     let state = fake.state.lock().unwrap();
     assert!(state.private);
     assert_eq!(state.commit[0]["value"]["summary"], "first");
-    let large = state.commit.iter().find(|line| line["key"] == "lfsFile").unwrap();
+    let large = state
+        .commit
+        .iter()
+        .find(|line| line["key"] == "lfsFile")
+        .unwrap();
     assert_eq!(large["value"]["path"], "model.safetensors");
     assert_eq!(large["value"]["oid"], sha256(&weights()));
     assert_eq!(large["value"]["size"], weights().len());
@@ -231,7 +292,11 @@ fn a_push_is_one_commit_of_the_published_files_large_ones_by_hash() {
     assert_eq!(state.files["README.md"], CARD);
     assert_eq!(state.commit.len(), 1 + 1 + 3);
     // The bytes of the weights went to Xet before the commit.
-    let bodies = fake.storage.requests().into_iter().filter(|r| r.method == "POST");
+    let bodies = fake
+        .storage
+        .requests()
+        .into_iter()
+        .filter(|r| r.method == "POST");
     let sent: usize = bodies.map(|r| r.body.len()).sum();
     assert!(sent > 20_000, "{sent}");
 }
@@ -253,7 +318,10 @@ fn a_push_to_a_repository_that_is_there_keeps_to_what_it_is() {
     assert!(matches!(failure, Error::Unauthorised { .. }), "{failure}");
     fake.instead("/preupload/main", error(403, "", "no write access"));
     let failure = push(&fake.client(), false).unwrap_err().to_string();
-    assert!(failure.contains("refuses write to someone/tiny"), "{failure}");
+    assert!(
+        failure.contains("this token write to someone/tiny (403: no write access)"),
+        "{failure}"
+    );
     fake.as_usual();
     assert!(fake.state.lock().unwrap().commit.is_empty());
     assert!(!push(&fake.client(), false).unwrap().made);
@@ -266,7 +334,8 @@ fn a_push_to_a_repository_that_is_there_keeps_to_what_it_is() {
 fn pulls_as_the_environment_says() {
     if let Some(out) = std::env::var_os("LEARNGENE_TEST_PULL_TO") {
         let hub = Hub::from_environment().unwrap();
-        hub.pull(&repo(), "main", Path::new(&out), &quiet()).unwrap();
+        hub.pull(&repo(), "main", Path::new(&out), &quiet())
+            .unwrap();
     }
 }
 
@@ -291,7 +360,11 @@ fn address_and_token_come_from_the_environment_or_the_token_file() {
             None => child.env("HF_HOME", &home),
         };
         let done = child.output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stdout)
+        );
         assert_eq!(contents(&out), owned(&files));
     }
 }
@@ -315,7 +388,11 @@ fn pythons_client_takes_the_server_for_the_hub() {
             .env("HF_HOME", out.with_extension("home"))
             .output()
             .unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
     };
     let script = "import os, sys\n\
         os.environ['HF_HUB_DISABLE_XET'] = '1'\n\
@@ -337,7 +414,11 @@ fn pythons_client_takes_the_server_for_the_hub() {
     run(script, model_folder().path());
     let state = fake.state.lock().unwrap();
     assert!(state.private);
-    let large = state.commit.iter().find(|line| line["key"] == "lfsFile").unwrap();
+    let large = state
+        .commit
+        .iter()
+        .find(|line| line["key"] == "lfsFile")
+        .unwrap();
     assert_eq!(large["value"]["oid"], sha256(&weights()));
     assert_eq!(state.files["README.md"], CARD);
 }

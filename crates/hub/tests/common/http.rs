@@ -133,7 +133,10 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
         headers.insert(name.to_lowercase(), value.trim().to_owned());
     }
     let mut body = Vec::new();
-    if headers.get("transfer-encoding").is_some_and(|t| t == "chunked") {
+    if headers
+        .get("transfer-encoding")
+        .is_some_and(|t| t == "chunked")
+    {
         loop {
             let mut size = String::new();
             reader.read_line(&mut size)?;

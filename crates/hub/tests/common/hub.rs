@@ -50,7 +50,10 @@ impl FakeHub {
         let (known, address) = (state.clone(), storage.address.clone());
         let hub = Server::start(move |request| {
             let mut state = known.lock().unwrap();
-            let special = state.instead.iter().find(|(end, _)| request.path.ends_with(*end));
+            let special = state
+                .instead
+                .iter()
+                .find(|(end, _)| request.path.ends_with(*end));
             match special {
                 Some((_, answer)) => answer.clone(),
                 None => answer(&mut state, request, &address),
@@ -123,7 +126,10 @@ fn answer(state: &mut State, request: &Request, storage: &str) -> Answer {
         return error(404, "RepoNotFound", "Repository not found");
     }
     let of_api = path.strip_prefix(&api).unwrap_or_default();
-    let (verb, rest) = of_api.trim_start_matches('/').split_once('/').unwrap_or((of_api, ""));
+    let (verb, rest) = of_api
+        .trim_start_matches('/')
+        .split_once('/')
+        .unwrap_or((of_api, ""));
     match verb {
         "" if of_api.is_empty() && path == api => info(state),
         "revision" if ["main", COMMIT].contains(&rest) => info(state),
@@ -153,11 +159,13 @@ fn info(state: &State) -> Answer {
 fn tree(state: &State, request: &Request) -> Answer {
     let half = state.files.len().div_ceil(2);
     let entry = |(name, bytes): (&String, &Vec<u8>)| {
-        let mut entry = json!({ "type": "file", "path": name, "size": bytes.len(), "oid": git(bytes) });
+        let mut entry =
+            json!({ "type": "file", "path": name, "size": bytes.len(), "oid": git(bytes) });
         if is_large(name) {
             let (size, oid) = (bytes.len(), sha256(bytes));
-            let pointer =
-                format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n");
+            let pointer = format!(
+                "version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n"
+            );
             entry["oid"] = git(pointer.as_bytes()).into();
             entry["lfs"] = json!({ "oid": oid, "size": size, "pointerSize": pointer.len() });
             entry["xetHash"] = sha256(oid.as_bytes()).into();
@@ -171,7 +179,10 @@ fn tree(state: &State, request: &Request) -> Answer {
     let mut first: Vec<Value> = all.take(half).collect();
     first.push(json!({ "type": "directory", "path": "part", "size": 0, "oid": git(b"") }));
     let host = &request.headers["host"];
-    let next = format!("<http://{host}{}?recursive=true&cursor=2>; rel=\"next\"", request.path);
+    let next = format!(
+        "<http://{host}{}?recursive=true&cursor=2>; rel=\"next\"",
+        request.path
+    );
     Answer::json(&first.into()).with("Link", next)
 }
 
@@ -222,9 +233,16 @@ fn preupload(request: &Request) -> Answer {
 
 fn batch(request: &Request) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap();
-    assert!(body["transfers"].as_array().unwrap().contains(&"xet".into()));
+    assert!(
+        body["transfers"]
+            .as_array()
+            .unwrap()
+            .contains(&"xet".into())
+    );
     let objects = body["objects"].as_array().unwrap().iter();
-    let objects: Vec<Value> = objects.map(|o| json!({ "oid": o["oid"], "size": o["size"] })).collect();
+    let objects: Vec<Value> = objects
+        .map(|o| json!({ "oid": o["oid"], "size": o["size"] }))
+        .collect();
     Answer::json(&json!({ "transfer": "xet", "objects": objects }))
 }
 
@@ -239,14 +257,21 @@ fn token(storage: &str) -> Answer {
 /// Takes what stands in the commit; of large files it only knows the hash.
 fn commit(state: &mut State, request: &Request) -> Answer {
     let text = std::str::from_utf8(&request.body).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     for line in lines.iter().filter(|line| line["key"] == "file") {
         let value = &line["value"];
         assert_eq!(value["encoding"], "base64");
         let bytes = BASE64_STANDARD.decode(value["content"].as_str().unwrap());
-        state.files.insert(value["path"].as_str().unwrap().into(), bytes.unwrap());
+        state
+            .files
+            .insert(value["path"].as_str().unwrap().into(), bytes.unwrap());
     }
     state.commit = lines;
     let url = format!("https://hub/{REPO}/commit/{COMMIT}");
-    Answer::json(&json!({ "success": true, "commitUrl": url, "commitOid": COMMIT, "hookOutput": "" }))
+    Answer::json(
+        &json!({ "success": true, "commitUrl": url, "commitOid": COMMIT, "hookOutput": "" }),
+    )
 }
