@@ -97,7 +97,7 @@ impl Landing {
         self.folder.join(STAGING).join(UNFINISHED)
     }
 
-    /// Gives a file that was written into [`unfinished`](Self::unfinished) its place, durably.
+    /// Gives a file that was written into [`unfinished`](Self::unfinished) its place, once its contents are on the disk.
     ///
     /// # Errors
     /// [`Error::Io`].
