@@ -162,7 +162,7 @@ pub enum Error {
     },
     /// A repository that everybody can see.
     #[error(
-        "{repo} exists and is public, but --private asks for a private one: nothing was uploaded; make it private in its settings, or leave --private out"
+        "{repo} is public, but --private asks for a private one: nothing was uploaded; make it private in its settings and push again, or leave --private out"
     )]
     Public {
         /// The repository.

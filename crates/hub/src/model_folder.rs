@@ -260,7 +260,8 @@ mod tests {
             assert!(left_out.contains(name), "{name} is not in {left_out}");
         }
         let size = |name: &str| fs::metadata(path.join(name)).unwrap().len();
-        assert_eq!(found.bytes(), names(&found).iter().map(|n| size(n)).sum());
+        let total: u64 = names(&found).iter().map(|name| size(name)).sum();
+        assert_eq!(found.bytes(), total);
     }
 
     #[test]

@@ -39,6 +39,8 @@ impl Hub {
     /// [`Error::Public`] for a public repository where a private one is asked for; [`Error::Unauthorised`],
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::Unreachable`], [`Error::BrokeOff`] and [`Error::Server`].
     /// Until the commit at the end, nothing shows in the repository.
+    ///
+    /// Large files go to Xet, the one storage that the client uploads them to.
     pub fn push(
         &self,
         folder: &ModelFolder,
@@ -75,22 +77,32 @@ impl Hub {
         })
     }
 
-    /// Makes the repository unless it is there; whether it was made.
+    /// Makes the repository unless it is there, and looks at it again if it is to be private: the client has no other way
+    /// to know that the Hub understood. Whether it was made.
     fn make(&self, repo: &RepoId, private: bool) -> Result<bool> {
-        match self.model(repo).info().send() {
-            Ok(info) if private && info.private != Some(true) => Err(Error::Public {
+        let seen = |info: hf_hub::repository::ModelInfo| match private && info.private != Some(true)
+        {
+            true => Err(Error::Public {
                 repo: repo.to_string(),
             }),
-            Ok(_) => Ok(false),
-            Err(HFError::RepoNotFound { .. }) => self
-                .client()
-                .create_repository()
-                .repo_id(&repo.to_string())
-                .repo_type(RepoTypeModel)
-                .private(private)
-                .send()
-                .map(|_| true)
-                .map_err(|error| self.error(repo, "make", error)),
+            false => Ok(()),
+        };
+        let look = || self.model(repo).info().send();
+        match look() {
+            Ok(info) => seen(info).map(|()| false),
+            Err(HFError::RepoNotFound { .. }) => {
+                self.client()
+                    .create_repository()
+                    .repo_id(&repo.to_string())
+                    .repo_type(RepoTypeModel)
+                    .private(private)
+                    .send()
+                    .map_err(|error| self.error(repo, "make", error))?;
+                if private {
+                    seen(look().map_err(|error| self.error(repo, WRITE, error))?)?;
+                }
+                Ok(true)
+            }
             Err(error) => Err(self.error(repo, WRITE, error)),
         }
     }

@@ -260,8 +260,34 @@ fn model_folder() -> tempfile::TempDir {
     folder
 }
 
+/// Runs the test of that name as a process of its own, since Xet keeps things in a home that only the environment names.
+/// True in that process.
+fn in_a_home_of_its_own(test: &str) -> bool {
+    const INSIDE: &str = "LEARNGENE_TEST_IN_A_HOME";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(INSIDE, "1")
+        .env("HF_HOME", home.path())
+        .env_remove("HF_XET_CACHE")
+        .output()
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stdout)
+    );
+    false
+}
+
 #[test]
 fn a_push_is_one_commit_of_the_published_files_large_ones_by_hash() {
+    if !in_a_home_of_its_own("a_push_is_one_commit_of_the_published_files_large_ones_by_hash") {
+        return;
+    }
     let (fake, folder) = (fake(&[]), model_folder());
     fake.state.lock().unwrap().missing = true;
     let model = ModelFolder::read(folder.path()).unwrap();
@@ -303,6 +329,9 @@ fn a_push_is_one_commit_of_the_published_files_large_ones_by_hash() {
 
 #[test]
 fn a_push_to_a_repository_that_is_there_keeps_to_what_it_is() {
+    if !in_a_home_of_its_own("a_push_to_a_repository_that_is_there_keeps_to_what_it_is") {
+        return;
+    }
     let (fake, folder) = (fake(&model()), model_folder());
     let model = ModelFolder::read(folder.path()).unwrap();
     let push = |hub: &Hub, private| {
@@ -326,6 +355,15 @@ fn a_push_to_a_repository_that_is_there_keeps_to_what_it_is() {
     assert!(fake.state.lock().unwrap().commit.is_empty());
     assert!(!push(&fake.client(), false).unwrap().made);
     assert_eq!(fake.hub.count("POST", "/api/repos/create"), 0);
+    assert_eq!(fake.hub.count("POST", "/commit/main"), 1);
+    // A Hub that makes it public all the same gets nothing.
+    *fake.state.lock().unwrap() = common::hub::State {
+        missing: true,
+        always_public: true,
+        ..Default::default()
+    };
+    let failure = push(&fake.client(), true).unwrap_err();
+    assert!(matches!(failure, Error::Public { .. }), "{failure}");
     assert_eq!(fake.hub.count("POST", "/commit/main"), 1);
 }
 

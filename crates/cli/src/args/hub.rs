@@ -56,7 +56,7 @@ pub enum HubVerb {
         /// The repository.
         #[arg(value_name = "OWNER/NAME")]
         repo: String,
-        /// Make the repository private; refuse one that is public already.
+        /// Make the repository private, and refuse one that is public. Without it a new one is public.
         #[arg(long)]
         private: bool,
         /// First line of the commit [default: Upload with learngene].

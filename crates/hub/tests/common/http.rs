@@ -1,12 +1,12 @@
 //! A small HTTP/1.1 server, one request a connection.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What was asked. Names of headers are in lower case.
+/// What was asked. The path is decoded; names of headers are in lower case.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub method: String,
@@ -155,9 +155,20 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     Ok(Request {
         method,
-        path: path.to_owned(),
+        path: decoded(path),
         query: query.to_owned(),
         headers,
         body,
     })
+}
+
+/// Text without its `%20`.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+        bytes.extend(part[2..].bytes());
+    }
+    String::from_utf8(bytes).unwrap()
 }

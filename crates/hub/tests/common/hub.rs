@@ -24,6 +24,8 @@ pub struct State {
     /// Before a push makes it, it is not there.
     pub missing: bool,
     pub private: bool,
+    /// It is made public whatever is asked for.
+    pub always_public: bool,
     /// Answers by the end of a path instead of the usual ones.
     pub instead: BTreeMap<&'static str, Answer>,
     /// What was committed: header first.
@@ -115,8 +117,15 @@ fn answer(state: &mut State, request: &Request, storage: &str) -> Answer {
     if path == "/api/repos/create" {
         state.missing = false;
         let body: Value = serde_json::from_slice(&request.body).unwrap();
-        state.private = body["private"] == true;
-        return Answer::json(&json!({ "url": format!("https://hub/{REPO}"), "name": REPO }));
+        // One client says it so, the other so.
+        state.private = body["private"] == true || body["visibility"] == "private";
+        state.private &= !state.always_public;
+        return Answer::json(
+            &json!({ "url": format!("http://{}/{REPO}", request.headers["host"]), "name": REPO }),
+        );
+    }
+    if path == "/api/validate-yaml" {
+        return Answer::json(&json!({ "errors": [], "warnings": [] }));
     }
     if path == format!("/{REPO}.git/info/lfs/objects/batch") {
         return batch(request);
@@ -270,7 +279,7 @@ fn commit(state: &mut State, request: &Request) -> Answer {
             .insert(value["path"].as_str().unwrap().into(), bytes.unwrap());
     }
     state.commit = lines;
-    let url = format!("https://hub/{REPO}/commit/{COMMIT}");
+    let url = format!("http://{}/{REPO}/commit/{COMMIT}", request.headers["host"]);
     Answer::json(
         &json!({ "success": true, "commitUrl": url, "commitOid": COMMIT, "hookOutput": "" }),
     )
