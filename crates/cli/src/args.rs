@@ -1,6 +1,11 @@
 //! What can be typed.
 
+#[cfg(feature = "hub")]
+mod hub;
+
 use clap::{Parser, Subcommand, ValueEnum};
+#[cfg(feature = "hub")]
+pub use hub::{Hub, HubVerb};
 use learngene_train::AutoencoderTraining;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -168,6 +173,9 @@ pub enum Verb {
     Export(Export),
     /// Make a folder to publish: weights, configuration, samples, and a page about them.
     Card(Card),
+    /// Bring a model folder from the Hugging Face Hub, or take one there.
+    #[cfg(feature = "hub")]
+    Hub(Hub),
     /// Train a small autoencoder of your own.
     Autoencoder(Autoencoder),
     /// Make latents of a data set's images, to train on instead of them.

@@ -86,6 +86,10 @@ pub enum Failure {
     /// From weight files.
     #[error(transparent)]
     Format(#[from] learngene_formats::FormatError),
+    /// From the Hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] learngene_hub::Error),
     /// From metrics.
     #[error("failed to {0}")]
     Eval(#[from] learngene_eval::EvalError),
@@ -188,6 +192,12 @@ impl Failure {
                 | Data::NoImages { .. }
                 | Data::Setting { .. },
             ) => USAGE,
+            #[cfg(feature = "hub")]
+            Self::Hub(
+                learngene_hub::Error::Repo { .. } | learngene_hub::Error::Occupied { .. },
+            ) => USAGE,
+            #[cfg(feature = "hub")]
+            Self::Hub(_) => FILE,
             Self::Transfer(Transfer::Setting { .. } | Transfer::Import { .. }) => FILE,
             Self::Transfer(_) => USAGE,
             Self::Write { .. }

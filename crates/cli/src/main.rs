@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Verb::Import(import) => verbs::import(&import, &args.device),
         Verb::Export(export) => verbs::export(&export, &args.device),
         Verb::Card(card) => verbs::card(&card, &args.device),
+        #[cfg(feature = "hub")]
+        Verb::Hub(hub) => verbs::hub(&hub),
         Verb::Autoencoder(verb) => verbs::autoencoder(&verb, &args.device),
         Verb::Encode(encode) => verbs::encode(&encode, &args.device),
         Verb::Sample(sample) => verbs::sample(&sample, &args.device),

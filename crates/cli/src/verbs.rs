@@ -11,6 +11,8 @@ mod encode;
 mod eval;
 mod export;
 mod factorise;
+#[cfg(feature = "hub")]
+mod hub;
 mod import;
 mod inspect;
 mod merge;
@@ -30,6 +32,8 @@ pub use encode::encode;
 pub use eval::eval;
 pub use export::export;
 pub use factorise::factorise;
+#[cfg(feature = "hub")]
+pub use hub::hub;
 pub use import::import;
 pub use inspect::inspect;
 pub use merge::merge;
