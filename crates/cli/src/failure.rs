@@ -190,6 +190,7 @@ impl Failure {
                 | Data::ClassTree { .. }
                 | Data::NoPartition { .. }
                 | Data::NoImages { .. }
+                | Data::NoStream { .. }
                 | Data::Setting { .. },
             ) => USAGE,
             #[cfg(feature = "hub")]
