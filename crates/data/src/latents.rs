@@ -141,6 +141,20 @@ impl Manifest {
                 "its checksum does not hold: encode the images again".into(),
             ));
         }
+        // The checksum is of the recipe alone.
+        let mut sides = found.shape.iter();
+        let values = sides.try_fold(TENSORS.len(), |n, &side| n.checked_mul(side));
+        let mut counts = found.shards.iter();
+        let images = counts.try_fold(0usize, |n, &count| n.checked_add(count));
+        if values
+            .zip(images)
+            .is_none_or(|(n, of)| n.checked_mul(of).is_none())
+        {
+            let (count, shape) = (found.shards.len(), found.shape);
+            return Err(wrong(format!(
+                "it says more than there can be, in {count} shards of latents of shape {shape:?}: encode the images again"
+            )));
+        }
         Ok(found)
     }
 }

@@ -257,12 +257,12 @@ fn numbered<'a>(
         .filter_map(|name| Some(folder?.join(name)));
     let Some(list) = lists.find(|list| list.is_file()) else {
         let distinct: BTreeSet<u64> = numbers.iter().map(|(_, n)| *n).collect();
-        let place = |n: &u64| distinct.range(..n).count();
+        let names = distinct.iter().map(u64::to_string).collect();
+        let place: BTreeMap<u64, usize> = distinct.into_iter().zip(0..).collect();
         let places = numbers
             .iter()
-            .map(|(label, n)| ((*label).clone(), place(n)));
-        let places = places.collect();
-        return Ok((distinct.iter().map(u64::to_string).collect(), places));
+            .map(|(label, n)| ((*label).clone(), place[n]));
+        return Ok((names, places.collect()));
     };
     let lines = fs::read_to_string(&list).map_err(Error::io(&list))?;
     let names: Vec<String> = lines.lines().map(|line| line.trim().to_owned()).collect();

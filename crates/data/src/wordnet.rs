@@ -138,7 +138,7 @@ fn synset(line: &str) -> Option<(String, Synset)> {
     let words = usize::from_str_radix(fields.next()?, 16).ok()?;
     let word = fields.next().filter(|_| kind == "n" && words > 0)?;
     // The first word's number, and a pair for each further word.
-    let mut fields = fields.skip(2 * words - 1);
+    let mut fields = fields.skip(words.checked_mul(2)? - 1);
     let pointers: usize = fields.next()?.parse().ok()?;
     let mut hypernym = None;
     for _ in 0..pointers {
@@ -232,6 +232,8 @@ mod tests {
             (broken("name,class\n"), "line 1"),
             (broken("00000001 03 n 00 x 0 000"), "line 1"),
             (broken("00000001 03 n ff x 0 000"), "line 1"),
+            // Twice as many words are 2, if what does not fit is dropped.
+            (broken("00000001 03 n 8000000000000001 x 0 000"), "line 1"),
             (broken("00000001 03 n 01 x 0 999 @ 00000002 n"), "line 1"),
             (broken("  1\n00000001 03 v 01 x 0 000"), "line 2"),
         ] {

@@ -244,7 +244,10 @@ fn a_cache_that_is_not_what_it_says_is_refused() {
     let side = text.rfind("3,").unwrap();
     let huge = format!("{}{}{}", &text[..side], usize::MAX, &text[side + 1..]);
     fs::write(&manifest, huge).unwrap();
-    refused(folder, "expected `mean` of shape");
+    refused(folder, "more than there can be");
+    let count = format!("{}{}{}", &text[..shards], usize::MAX, &text[shards + 2..]);
+    fs::write(&manifest, count).unwrap();
+    refused(folder, "more than there can be");
     fs::write(&manifest, &text).unwrap();
 
     let good = container::read(&shard).unwrap();

@@ -167,3 +167,56 @@ fn no_changed_byte_makes_the_reader_panic() {
         }
     }
 }
+
+/// A file of the form before ZIP whose object is that pickle, and which has no storages.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    let head =
+        b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    [head, b"\x80\x02", object, b".\x80\x02]."].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let length = (text.len() as u32).to_le_bytes();
+    [b"X", &length[..], text.as_bytes()].concat()
+}
+
+/// A storage of one value, remembered in place 0.
+fn storage(key: &str) -> Vec<u8> {
+    let kind = &b"ctorch\nFloatStorage\n"[..];
+    let (tag, key, place) = (text("storage"), text(key), text("cpu"));
+    [b"(", &tag[..], kind, &key, &place, b"K\x01tQq\x00"].concat()
+}
+
+/// A tensor of that storage, whose sides and strides are the tuple on top of the stack, remembered in place 1.
+const TENSOR: &[u8] = b"q\x01ctorch._utils\n_rebuild_tensor_v2\n(h\x00K\x00h\x01h\x01tR";
+
+#[test]
+fn what_a_pickle_refers_to_again_and_again_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("again.pt");
+    let sides = [b"(", &b"K\x01".repeat(9)[..], b"t"].concat();
+    fs::write(&path, legacy(&[&storage("0"), &sides, TENSOR].concat())).unwrap();
+    refused(&path, &["no list of up to 8 sizes"]);
+    fs::write(&path, legacy(&storage(&"9".repeat(65)))).unwrap();
+    refused(&path, &["no storage of tensors"]);
+}
+
+#[test]
+fn many_names_of_one_dictionary_cost_no_more_than_they_are_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("names.pt");
+    let long = "x".repeat(1 << 20);
+    let name = [&text(&long)[..], b"q\x02"].concat();
+    // 200,000 entries that are no tensors, in a dictionary that stands in another 200,000 times.
+    let inner = [b"}q\x03(", &b"h\x02h\x02".repeat(200_000)[..], b"u"].concat();
+    let outer = [b"}(", &b"h\x02h\x03".repeat(200_000)[..], b"u"].concat();
+    fs::write(&path, legacy(&[&name[..], &inner, &outer].concat())).unwrap();
+    refused(&path, &["it has no tensors"]);
+    // The same with a tensor in it, so that an error says the names of all of them.
+    let tensor = [&storage("0")[..], b")", TENSOR].concat();
+    let inner = [b"}q\x03h\x02", &tensor[..], b"s"].concat();
+    fs::write(&path, legacy(&[&name[..], &inner, &outer].concat())).unwrap();
+    let error = torch::read(&path, None).unwrap_err().to_string();
+    assert!(error.contains("it has no part ema"));
+    assert!(error.len() < 16 << 20, "{}", error.len());
+}

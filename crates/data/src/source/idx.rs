@@ -90,9 +90,8 @@ impl Source for Idx {
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
         Box::new(self.parts.iter().flat_map(move |part| {
-            let images = part
-                .pixels
-                .chunks_exact((part.rows * part.columns) as usize);
+            let size = part.rows as usize * part.columns as usize;
+            let images = part.pixels.chunks_exact(size);
             images
                 .zip(&part.labels)
                 .enumerate()

@@ -37,10 +37,10 @@ pub(crate) struct Conv {
 }
 
 impl Conv {
-    /// From weights `[out, in, height, width]` and a bias per output.
+    /// From weights `[out, in, height, width]` and a bias per output, either of which may be missing.
     pub(crate) fn new(kernel: Kernel, weight: &[f32], bias: Vec<f32>, ceiling: f32) -> Self {
         let (taps, outputs) = (kernel.height * kernel.width, bias.len());
-        let inputs = weight.len() / (taps * outputs);
+        let inputs = weight.len().checked_div(taps * outputs).unwrap_or(0);
         let rows = (0..taps).flat_map(|tap| (0..inputs).map(move |input| input * taps + tap));
         let columns = |row| (0..outputs).map(move |output| weight[output * inputs * taps + row]);
         Self {

@@ -28,8 +28,8 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// The values of tensor `name`. If it is missing or unusable the problem is noted, zeros take its place,
-    /// and [`Self::finish`] will fail.
+    /// The values of tensor `name`. If it is missing or unusable the problem is noted, no values take its place, so that
+    /// a small file takes little memory, and [`Self::finish`] will fail.
     pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
         self.taken.insert(name.to_owned());
         let values = match self.file.tensor(name) {
@@ -38,7 +38,7 @@ impl<'a> Weights<'a> {
         };
         values.unwrap_or_else(|problem| {
             self.problems.push(format!("'{name}' {problem}"));
-            vec![0.0; shape.iter().product()]
+            Vec::new()
         })
     }
 

@@ -34,6 +34,11 @@ const REBUILD_OLD: &str = "torch._utils._rebuild_tensor";
 const REBUILD_PARAMETER: &str = "torch._utils._rebuild_parameter";
 const NAMESPACE: &str = "argparse.Namespace";
 
+/// Most sides of a tensor, and longest key of a storage. Both are copied wherever the pickle refers to them, which it can
+/// do again and again in a few bytes.
+const MAX_SIDES: usize = 8;
+const MAX_KEY: usize = 64;
+
 /// A value, or where it lies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
@@ -219,12 +224,12 @@ impl<'a> Machine<'a> {
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.global(module, name)?;
+                    self.global(format!("{module}.{name}"))?;
                 }
                 0x93 => {
                     let pair = self.last(2)?;
-                    let [module, name] = [pair[0], pair[1]].map(|v| self.text_of(v));
-                    self.global(&module?, &name?)?;
+                    let full = format!("{}.{}", self.text_of(pair[0])?, self.text_of(pair[1])?);
+                    self.global(full)?;
                 }
                 b'R' | 0x81 => {
                     let pair = self.last(2)?;
@@ -360,9 +365,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn text_of(&self, value: Value) -> Result<String> {
+    fn text_of(&self, value: Value) -> Result<&str> {
         match self.object(value) {
-            Some(Object::Text(text)) => Ok(text.clone()),
+            Some(Object::Text(text)) => Ok(text),
             _ => Err("its pickle has something else where a text belongs".into()),
         }
     }
@@ -373,14 +378,13 @@ impl<'a> Machine<'a> {
             _ => None,
         };
         let sizes = match self.object(value) {
-            Some(Object::Tuple(all)) => all.iter().map(size).collect(),
+            Some(Object::Tuple(all)) if all.len() <= MAX_SIDES => all.iter().map(size).collect(),
             _ => None,
         };
-        sizes.ok_or_else(|| "a tensor's shape is no list of sizes".into())
+        sizes.ok_or_else(|| format!("a tensor's shape is no list of up to {MAX_SIDES} sizes"))
     }
 
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let full = format!("{module}.{name}");
+    fn global(&mut self, full: String) -> Result<()> {
         if !ALLOWED.contains(&full.as_str()) {
             return Err(format!(
                 "its pickle names {full}, which weights do not need; nothing of it was run. If you trust the file, load \
@@ -435,8 +439,12 @@ impl<'a> Machine<'a> {
         else {
             return Err(unfit());
         };
+        let key = self.text_of(key)?;
+        if key.len() > MAX_KEY {
+            return Err(unfit());
+        }
         Ok(Object::Storage {
-            key: self.text_of(key)?,
+            key: key.to_owned(),
             kind: kind.clone(),
             count: usize::try_from(count).map_err(|_| unfit())?,
         })

@@ -1,0 +1,27 @@
+//! The safetensors container, whoever wrote it.
+
+#![no_main]
+
+use learngene_formats::container;
+use learngene_fuzz::write;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let path = write("a.safetensors", data);
+    let some = container::read_where(&path, |name| name.len() % 2 == 0);
+    let metadata = container::read_metadata(&path);
+    match container::read(&path) {
+        Ok(contents) => {
+            for tensor in contents.tensors.values() {
+                assert_eq!(tensor.values.len(), tensor.shape.iter().product::<usize>());
+            }
+            assert!(
+                some.expect("a part of it can be read").tensors.len() <= contents.tensors.len()
+            );
+            assert_eq!(
+                metadata.expect("its metadata can be read"),
+                contents.metadata
+            );
+        }
+        Err(error) => drop(error.to_string()),
+    }
+});
