@@ -222,4 +222,11 @@ fn names_that_are_no_names() {
     }
     let few = bytes(&names(r#"["owl"]"#));
     assert_refused(&few, &["claims.parquet/0", "0 to 0", "found 1"]);
+    let root = tempfile::tempdir().unwrap();
+    for (file, text) in [("a", r#"["owl", "cat"]"#), ("b", r#"["cat", "owl"]"#)] {
+        let path = root.path().join(format!("{file}.parquet"));
+        fs::write(path, bytes(&names(text))).unwrap();
+    }
+    let error = source::open(root.path().to_str().unwrap(), None).unwrap_err();
+    assert!(error.to_string().contains("class names of"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::metadata::ParquetMetaData;
@@ -168,6 +168,13 @@ impl Table {
     ) -> parquet::errors::Result<(ColumnReader, Shape)> {
         let found = self.metadata().row_group(group);
         let claimed = found.column(column).uncompressed_size();
+        match found.column(column).compression() {
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => {}
+            other => {
+                let found = format!("a column in {other}: write it with snappy, zstd or neither");
+                return Err(parquet::errors::ParquetError::General(found));
+            }
+        }
         if !(0..=MAX_COLUMN_BYTES).contains(&claimed) {
             let found = format!(
                 "a column of {claimed} bytes in row group {group}, of which at most {MAX_COLUMN_BYTES} are read: write \
@@ -220,9 +227,11 @@ fn find(columns: &[ColumnDescPtr], features: &Value, of: &Wanted, path: &Path) -
         ([found], _) => Ok(*found),
         ([], [found]) if of.by_type && !misfit => Ok(*found),
         _ => {
-            let all = columns
-                .iter()
-                .map(|c| format!("{} ({})", c.path().string(), c.physical_type()));
+            let kind = |c: &ColumnDescriptor| match is_text(c) {
+                true => "text".to_owned(),
+                false => c.physical_type().to_string(),
+            };
+            let all = (columns.iter()).map(|c| format!("{} ({})", c.path().string(), kind(c)));
             Err(Error::format(
                 path,
                 format!("a column of {}, named {}", of.what, of.names.join(", ")),
@@ -279,7 +288,12 @@ fn class_names(feature: &Value, path: &Path) -> Result<Option<Vec<String>>> {
 fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
     let damaged = |found: String| Error::format(path, "a whole Parquet file", found);
     match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|error| damaged(error.to_string())),
+        Ok(read) => read.map_err(|error| {
+            damaged(match error {
+                parquet::errors::ParquetError::General(found) => found,
+                other => other.to_string(),
+            })
+        }),
         Err(_) => Err(damaged("pages that contradict each other".into())),
     }
 }
