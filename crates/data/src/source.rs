@@ -24,7 +24,8 @@ use crate::latents::{Content, Entry, LatentSpace};
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
      images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
-     their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of latents that `learngene encode` wrote";
+     their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of \
+     latents that `learngene encode` wrote";
 
 /// One labelled image, or the latent of one.
 #[derive(Debug, Clone, PartialEq)]
