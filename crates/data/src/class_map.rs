@@ -308,6 +308,10 @@ impl Indexed for MappedSource {
         let (samples, i) = self.beneath(i);
         samples.block(i)
     }
+
+    fn window(&self) -> usize {
+        self.source.indexed().map_or(1, Indexed::window)
+    }
 }
 
 impl Source for MappedSource {

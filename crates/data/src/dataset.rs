@@ -326,6 +326,14 @@ impl Dataset {
         }
     }
 
+    /// Images of a split that are best shuffled together where those of a block are read together.
+    pub(crate) fn window(&self, split: Split) -> usize {
+        match &self.part(split).values {
+            Values::Stored(stored) => stored.window(),
+            _ => usize::MAX,
+        }
+    }
+
     /// Writes image `i` as model input: planes (CHW) of x / 127.5 - 1, mirrored left to right if `flip`. Of a latent
     /// it is one drawn from the distribution of the image, or of the mirror image, with the numbers of `posterior`, shifted
     /// and scaled; the mean without.

@@ -78,13 +78,14 @@ impl Batches {
             .map(|class| dataset.of_class(Split::Train, class).to_vec())
             .collect();
         let block = |i| dataset.block(Split::Train, i);
-        Self::over(classes, by_class, block, order, seed, flip)
+        let window = dataset.window(Split::Train);
+        Self::over(classes, by_class, (block, window), order, seed, flip)
     }
 
     fn over(
         classes: Vec<usize>,
         by_class: Vec<Vec<usize>>,
-        block: impl Fn(usize) -> usize,
+        (block, window): (impl Fn(usize) -> usize, usize),
         order: BatchOrder,
         seed: u64,
         flip: bool,
@@ -92,7 +93,7 @@ impl Batches {
         check(order, by_class.len())?;
         let all = (0..classes.len()).collect();
         let lists = by_class.into_iter().chain([all]);
-        let lists = lists.map(|samples| List::new(samples, &block));
+        let lists = lists.map(|samples| List::new(samples, &block, window));
         Ok(Self {
             order,
             seed,
@@ -307,7 +308,7 @@ mod tests {
                 .collect()
         };
         let by_class = (0..sizes.len()).map(of).collect();
-        Batches::over(classes, by_class, |_| 0, order, seed, true).unwrap()
+        Batches::over(classes, by_class, (|_| 0, 1), order, seed, true).unwrap()
     }
 
     fn sizes() -> impl Strategy<Value = Vec<usize>> {
@@ -454,7 +455,14 @@ mod tests {
                 label_drop: 1.5,
             },
         ] {
-            let made = Batches::over(vec![0, 1], vec![vec![0], vec![1]], |_| 0, order, 0, false);
+            let made = Batches::over(
+                vec![0, 1],
+                vec![vec![0], vec![1]],
+                (|_| 0, 1),
+                order,
+                0,
+                false,
+            );
             assert!(matches!(made, Err(Error::Setting { .. })), "{order:?}");
         }
     }

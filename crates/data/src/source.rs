@@ -24,7 +24,8 @@ use crate::latents::{Content, Entry, LatentSpace};
 pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
      images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
-     their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of latents that `learngene encode` wrote";
+     their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of \
+     latents that `learngene encode` wrote";
 
 /// One labelled image, or the latent of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +88,9 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_>;
 }
 
+/// Samples that are shuffled together at most, where those of a block are best read together.
+const WINDOW: usize = 4096;
+
 /// The samples of a [`Source`], of which each can be read alone. What is known of all of them before is kept in memory;
 /// their contents are not.
 pub trait Indexed: Send + Sync {
@@ -108,6 +112,12 @@ pub trait Indexed: Send + Sync {
     /// A number that neighbours share with sample `i` if they are best read together: that of a file with many samples,
     /// or of a part of one. All samples with it follow one another.
     fn block(&self, i: usize) -> usize;
+
+    /// Samples of a few blocks that are best shuffled together: where blocks are kept when they have been read, as many
+    /// as are kept.
+    fn window(&self) -> usize {
+        WINDOW
+    }
 }
 
 /// Sample after sample of an indexed source.

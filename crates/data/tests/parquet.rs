@@ -136,6 +136,82 @@ fn a_file_of_other_columns_is_refused_with_those_it_has() {
     }
 }
 
+#[test]
+fn files_of_other_writers_are_read() {
+    for (name, classes) in [
+        ("snappy", ["0", "1"]),
+        ("pages_v2", ["a", "b"]),
+        ("large", ["a", "b"]),
+        ("empty_group", ["0", "1"]),
+    ] {
+        let source = source::open(&format!("{FILES}/kinds/{name}.parquet"), None).unwrap();
+        assert_eq!(source.class_names(), classes, "{name}");
+        let samples: Vec<_> = source.samples().map(Result::unwrap).collect();
+        assert_eq!(samples.len(), 6, "{name}");
+        for (i, sample) in samples.iter().enumerate() {
+            assert_eq!(sample.content.image(), Some(&image(i as u8)), "{name}");
+            let class = if classes[0] == "a" {
+                (i + 1) % 2
+            } else {
+                i % 2
+            };
+            assert_eq!(sample.class, class, "{name}");
+        }
+    }
+}
+
+#[test]
+fn columns_of_other_kinds_are_refused_by_name() {
+    for (name, parts) in [
+        ("gzip", ["GZIP", "snappy, zstd or neither"]),
+        ("front_coded", ["DELTA_BYTE_ARRAY", "RLE_DICTIONARY"]),
+        // Another column of numbers is no class, nor is a caption.
+        (
+            "other_label",
+            ["a column of classes", "label (FLOAT), id (INT64)"],
+        ),
+        (
+            "nested",
+            ["a column of classes", "label.list.element (INT64)"],
+        ),
+        ("captions", ["a column of classes", "text (text)"]),
+        ("paths", ["encoded images", "image (text)"]),
+        ("two", ["encoded images", "a (BYTE_ARRAY), b (BYTE_ARRAY)"]),
+    ] {
+        let refused = source::open(&format!("{FILES}/kinds/{name}.parquet"), None).unwrap_err();
+        assert!(matches!(refused, Error::Format { .. }), "{refused:?}");
+        let text = refused.to_string();
+        for part in parts {
+            assert!(
+                text.contains(part),
+                "{name}: `{text}` does not say `{part}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn splits_stand_in_names_of_folders_and_files() {
+    let file = format!("{FILES}/kinds/snappy.parquet");
+    for (path, split) in [
+        ("train/0000.parquet", Some(Split::Train)),
+        ("validation/0000.parquet", Some(Split::Val)),
+        ("val/0000.parquet", Some(Split::Val)),
+        ("test/train-0.parquet", Some(Split::Test)),
+        ("test-00000-of-00001.parquet", Some(Split::Test)),
+        ("data/train-00003-of-00004.parquet", Some(Split::Train)),
+        ("trained.parquet", None),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        let to = root.path().join(path);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(&file, &to).unwrap();
+        let source = source::open(root.path().to_str().unwrap(), None).unwrap();
+        let sample = source.samples().next().unwrap().unwrap();
+        assert_eq!((sample.split, sample.id), (split, format!("{path}/0")));
+    }
+}
+
 /// Whatever becomes of a file, reading it ends, in images or in an error.
 fn survives(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();

@@ -6,7 +6,7 @@ use super::{Broken, Shaping};
 use crate::Image;
 use crate::error::{Error, Result};
 use crate::latents::Content;
-use crate::source::Source;
+use crate::source::{Indexed, Source};
 
 /// The images of one split, each a number in a source. Copies share what they found broken.
 #[derive(Debug, Clone)]
@@ -59,6 +59,11 @@ impl Stored {
             Some(samples) => samples.block(self.numbers[i]),
             None => 0,
         }
+    }
+
+    /// Images that are best shuffled together.
+    pub fn window(&self) -> usize {
+        self.source.indexed().map_or(1, Indexed::window)
     }
 
     /// Image `i`, brought to size; if it is broken, the next of `alike` that is not, which is noted, unless broken images

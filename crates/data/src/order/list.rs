@@ -2,16 +2,14 @@
 
 use crate::random::{Purpose, Stream};
 
-/// Images that are shuffled together where blocks of them are read together: a batch comes from that many images that
-/// lie in a few blocks.
-const WINDOW: usize = 4096;
-
 /// Images visited once each epoch.
 #[derive(Debug, Clone)]
 pub(super) struct List {
     samples: Vec<usize>,
     /// Where the blocks of the list begin.
     blocks: Vec<usize>,
+    /// Samples that are shuffled together if there are several blocks.
+    window: usize,
     order: Cached,
 }
 
@@ -23,8 +21,9 @@ pub(super) struct Cached {
 }
 
 impl List {
-    /// A list of samples, of which neighbours of the same `block` are best read together.
-    pub fn new(samples: Vec<usize>, block: impl Fn(usize) -> usize) -> Self {
+    /// A list of samples, of which neighbours of the same `block` are best read together, and `window` of them shuffled
+    /// together.
+    pub fn new(samples: Vec<usize>, block: impl Fn(usize) -> usize, window: usize) -> Self {
         let begins = |i: &usize| *i == 0 || block(samples[*i - 1]) != block(samples[*i]);
         let mut blocks: Vec<usize> = (0..samples.len()).filter(begins).collect();
         if blocks.len() == samples.len() {
@@ -33,6 +32,7 @@ impl List {
         Self {
             samples,
             blocks,
+            window: window.max(1),
             order: Cached::default(),
         }
     }
@@ -43,12 +43,12 @@ impl List {
 
     /// The sample at `place` of an epoch, which is keyed by the seed, `key` and `purpose`.
     pub fn at(&mut self, place: usize, seed: u64, key: u64, purpose: Purpose) -> usize {
-        let (blocks, count) = (&self.blocks, self.samples.len());
+        let (blocks, count, window) = (&self.blocks, self.samples.len(), self.window);
         let order = self.order.get(key, || {
             let mut stream = Stream::new(seed, key, purpose);
             match blocks.len() {
                 0 | 1 => stream.permutation(count),
-                _ => by_blocks(&mut stream, blocks, count, WINDOW),
+                _ => by_blocks(&mut stream, blocks, count, window),
             }
         });
         self.samples[order[place]]
@@ -105,7 +105,7 @@ mod tests {
             let of: Vec<usize> = (sizes.iter().enumerate())
                 .flat_map(|(block, size)| std::iter::repeat_n(block, *size))
                 .collect();
-            let list = List::new((0..count).collect(), |i| of[i]);
+            let list = List::new((0..count).collect(), |i| of[i], window);
             let mut stream = Stream::new(seed, 0, Purpose::AllOrder);
             let order = by_blocks(&mut stream, &list.blocks, count, window);
             prop_assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), count);
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn where_every_image_is_a_block_or_all_are_one_they_are_shuffled_together() {
         let order = |block: fn(usize) -> usize, epoch| -> Vec<usize> {
-            let mut list = List::new((0..100).collect(), block);
+            let mut list = List::new((0..100).collect(), block, 30);
             (0..100)
                 .map(|i| list.at(i, 3, epoch, Purpose::AllOrder))
                 .collect()

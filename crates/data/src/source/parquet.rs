@@ -2,15 +2,17 @@
 //! read at once, images when they are wanted, a row group at a time.
 
 mod columns;
+mod pages;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::data_type::ByteArray;
 
 use super::folder::MAX_FILE_BYTES;
-use super::{Indexed, Sample, Source, in_order, listed, numbered, text};
+use super::{Indexed, Sample, Source, WINDOW, in_order, listed, numbered, text};
 use crate::Split;
 use crate::error::{Error, Result};
 use crate::image::decode;
@@ -19,6 +21,9 @@ use columns::{Labels, Table};
 
 /// What the row groups that are kept may unpack to, bytes; the last one stays in any case.
 const KEPT_BYTES: u64 = 512 << 20;
+
+/// What the names of classes may take together, bytes.
+const MAX_NAMES_BYTES: usize = 64 << 20;
 
 /// One file.
 #[derive(Debug)]
@@ -156,6 +161,10 @@ struct Listing {
     rows: Vec<Row>,
     /// Classes as they stand in the rows, in the order they come.
     labels: BTreeMap<String, usize>,
+    /// Where each of them stands first.
+    places: Vec<PathBuf>,
+    /// What they take, bytes.
+    bytes: usize,
     /// Names of the classes that files have for numbers, and the first file that does.
     names: Option<(Vec<String>, PathBuf)>,
     skipped: Vec<PathBuf>,
@@ -163,29 +172,22 @@ struct Listing {
 
 impl Listing {
     fn add(&mut self, number: usize, part: &Part) -> Result<()> {
-        let table = Table::open(&part.path)?;
+        let mut table = Table::open(&part.path)?;
         self.name(table.class_names(), part)?;
         let (mut first_row, mut without) = (0, 0);
         for group in 0..table.metadata().num_row_groups() {
-            let labels: Vec<Option<String>> = match table.labels(group, &part.path)? {
-                Labels::Names(names) => names,
-                // `datasets` writes -1 where there is no class.
-                Labels::Numbers(numbers) => (numbers.into_iter())
-                    .map(|label| label.filter(|n| *n >= 0).map(|n| n.to_string()))
-                    .collect(),
-            };
+            let labels = table.labels(group, &part.path)?;
             let place = self.groups.len();
             let count = labels.len();
-            for (row, label) in labels.into_iter().enumerate() {
-                let Some(label) = label else {
+            for row in 0..count {
+                let Some(class) = self.class(&labels, row, &part.path, first_row)? else {
                     without += 1;
                     continue;
                 };
-                let next = self.labels.len();
                 self.rows.push(Row {
                     group: place,
                     row,
-                    class: *self.labels.entry(label).or_insert(next),
+                    class,
                 });
             }
             self.groups.push(Group {
@@ -201,6 +203,46 @@ impl Listing {
             self.skipped.push(part.path.join(rows));
         }
         Ok(())
+    }
+
+    /// The place in `labels` of a row's class; `None` where it has none.
+    fn class(
+        &mut self,
+        labels: &Labels,
+        row: usize,
+        path: &Path,
+        first_row: usize,
+    ) -> Result<Option<usize>> {
+        let place = || path.join((first_row + row).to_string());
+        let number;
+        let label = match labels {
+            Labels::Numbers(numbers) => match numbers[row] {
+                // `datasets` writes -1 where there is no class.
+                None | Some(-1) => return Ok(None),
+                Some(n) => {
+                    number = n.to_string();
+                    &number
+                }
+            },
+            Labels::Names(names) => match &names[row] {
+                None => return Ok(None),
+                Some(name) => std::str::from_utf8(name.data()).map_err(|error| {
+                    Error::format(place(), "the name of a class in UTF-8", error.to_string())
+                })?,
+            },
+        };
+        if let Some(known) = self.labels.get(label) {
+            return Ok(Some(*known));
+        }
+        self.bytes += label.len();
+        if self.bytes > MAX_NAMES_BYTES {
+            let expected = format!("names of classes of at most {MAX_NAMES_BYTES} bytes in all");
+            return Err(Error::format(place(), expected, "more"));
+        }
+        let next = self.places.len();
+        self.labels.insert(label.to_owned(), next);
+        self.places.push(place());
+        Ok(Some(next))
     }
 
     /// Takes the names of a file, which must be those of the others.
@@ -219,7 +261,7 @@ impl Listing {
     /// Class names, and the class of each place in `labels`.
     fn classes(&self, path: &Path) -> Result<(Vec<String>, Vec<usize>)> {
         let mut places = vec![0; self.labels.len()];
-        let Some((names, of)) = &self.names else {
+        let Some((names, _)) = &self.names else {
             let (names, class) = numbered(self.labels.keys(), path)?;
             for (label, place) in &self.labels {
                 places[*place] = class[label];
@@ -230,7 +272,7 @@ impl Listing {
             let class = label.parse().ok().filter(|class| *class < names.len());
             places[*place] = class.ok_or_else(|| {
                 let expected = format!("classes 0 to {}, which have names", names.len() - 1);
-                Error::format(of, expected, label)
+                Error::format(&self.places[*place], expected, label)
             })?;
         }
         Ok((names.clone(), places))
@@ -304,6 +346,16 @@ impl Indexed for Parquet {
     fn block(&self, i: usize) -> usize {
         self.rows[i].group
     }
+
+    fn window(&self) -> usize {
+        // A window of the size of a block lies in up to two, and neighbours in the order may still want the one before.
+        let bytes: u64 = self.groups.iter().map(|group| group.size).sum();
+        let fit = KEPT_BYTES * self.rows.len() as u64 / bytes.max(1);
+        let block = self.rows.len() / self.groups.len().max(1);
+        let fit = usize::try_from(fit).unwrap_or(usize::MAX);
+        fit.saturating_sub(2 * block)
+            .clamp(block.min(WINDOW), WINDOW)
+    }
 }
 
 /// The files of a path.
@@ -314,10 +366,15 @@ fn find(path: &Path) -> Result<Vec<Part>> {
             false => Vec::new(),
         });
     }
+    let mut folders = vec![(path.to_owned(), None), (path.join("data"), None)];
+    for entry in fs::read_dir(path).map_err(Error::io(path))? {
+        let entry = entry.map_err(Error::io(path))?;
+        let split = Split::from_name(&entry.file_name().to_string_lossy());
+        folders.extend(split.map(|split| (entry.path(), Some(split))));
+    }
+    folders[2..].sort_by(|(a, s), (b, t)| (s, a).cmp(&(t, b)));
     let mut parts = Vec::new();
-    let folders = [(path.to_owned(), None), (path.join("data"), None)];
-    let splits = Split::ALL.map(|split| (path.join(split.name()), Some(split)));
-    for (folder, split) in folders.into_iter().chain(splits) {
+    for (folder, split) in folders {
         if folder.is_dir() {
             let files = listed(&folder, is_parquet)?.into_iter();
             parts.extend(files.map(|file| part(file, path, split)));

@@ -44,3 +44,29 @@ table = pa.table(
 )
 pq.write_table(table, f"{out}/plain.parquet", compression="zstd", row_group_size=3)
 pq.write_table(pa.table({"x": [1.5], "y": [2.5]}), f"{out}/other.parquet")
+
+# What writers other than `datasets` do, and what is refused: six images, each in a file of its own kind.
+images = pa.array([png(i) for i in range(6)], pa.binary())
+numbers = pa.array([0, 1] * 3)
+names = pa.array(["b", "a"] * 3)
+os.makedirs(f"{out}/kinds", exist_ok=True)
+
+
+def kind(name, columns, **options):
+    pq.write_table(pa.table(columns), f"{out}/kinds/{name}.parquet", **options)
+
+
+kind("snappy", {"img": images, "cls": numbers}, compression="snappy", row_group_size=2)
+kind("pages_v2", {"image": images, "label": names}, compression="zstd", data_page_version="2.0", row_group_size=4)
+kind("large", {"image": images.cast(pa.large_binary()), "label": names.dictionary_encode()}, write_page_index=True)
+table = pa.table({"image": images, "label": numbers})
+with pq.ParquetWriter(f"{out}/kinds/empty_group.parquet", table.schema) as writer:
+    for rows in [table.slice(0, 2), table.slice(0, 0), table.slice(2)]:
+        writer.write_table(rows)
+kind("gzip", {"image": images, "label": numbers}, compression="gzip")
+kind("front_coded", {"image": images, "label": names}, use_dictionary=False, column_encoding={"label": "DELTA_BYTE_ARRAY"})
+kind("other_label", {"image": images, "label": numbers.cast(pa.float32()), "id": numbers})
+kind("nested", {"image": images, "label": pa.array([[1]] * 6)})
+kind("captions", {"image": images, "text": names})
+kind("paths", {"image": pa.array(["a.png"] * 6), "label": numbers})
+kind("two", {"a": images, "b": images, "label": numbers})

@@ -1,45 +1,82 @@
 //! Which columns of a Parquet file hold images and classes, and their values.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use parquet::basic::{ConvertedType, LogicalType, Type};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::schema::types::ColumnDescriptor;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
+use serde_json::Value;
 
+use super::pages::Checked;
 use crate::error::{Error, Result};
 
 /// The most bytes that a column of one row group may unpack to.
 const MAX_COLUMN_BYTES: i64 = 2 << 30;
-/// Names of a column of images, the likeliest first.
-const IMAGES: [&str; 7] = ["image", "img", "jpg", "jpeg", "png", "webp", "bytes"];
-/// Names of a column of classes.
-const CLASSES: [&str; 8] = [
-    "label",
-    "labels",
-    "cls",
-    "class",
-    "class_name",
-    "category",
-    "target",
-    "fine_label",
-];
+/// What a column is looked for by.
+struct Wanted {
+    what: &'static str,
+    /// Names of such a column, the likeliest first.
+    names: &'static [&'static str],
+    /// The type `datasets` notes for it.
+    feature: &'static str,
+    fits: fn(&ColumnDescriptor) -> bool,
+    /// Whether one that fits is taken whatever its name, where it is the only one.
+    by_type: bool,
+}
+
+const IMAGES: Wanted = Wanted {
+    what: "encoded images",
+    names: &["image", "img", "jpg", "jpeg", "png", "webp", "bytes"],
+    feature: "Image",
+    fits: holds_images,
+    by_type: true,
+};
+const CLASSES: Wanted = Wanted {
+    what: "classes, numbers or names",
+    names: &[
+        "label",
+        "labels",
+        "cls",
+        "class",
+        "class_name",
+        "category",
+        "target",
+        "fine_label",
+    ],
+    feature: "ClassLabel",
+    fits: holds_classes,
+    // A column of numbers may well count the images, one of text describe them.
+    by_type: false,
+};
 
 /// An opened file.
 pub(super) struct Table {
     file: SerializedFileReader<File>,
     image: usize,
     class: usize,
+    names: Option<Vec<String>>,
 }
 
 /// The classes of a row group's rows, as they stand there.
 pub(super) enum Labels {
     Numbers(Vec<Option<i64>>),
-    Names(Vec<Option<String>>),
+    Names(Vec<Option<ByteArray>>),
+}
+
+impl Labels {
+    /// The number of rows.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Names(names) => names.len(),
+        }
+    }
 }
 
 impl Table {
@@ -49,37 +86,31 @@ impl Table {
     /// No Parquet file, or none with one column of images and one of classes.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
+        let size = file.metadata().map_err(Error::io(path))?.len();
         let file = guarded(path, || SerializedFileReader::new(file))?;
-        let columns = file.metadata().file_metadata().schema_descr().columns();
-        let find = |what, names: &[&str], fits: fn(&ColumnDescriptor) -> bool| {
-            let fitting: Vec<usize> = (0..columns.len()).filter(|i| fits(&columns[*i])).collect();
-            let named = names.iter().find_map(|name| {
-                let is = |i: &&usize| {
-                    columns[**i]
-                        .path()
-                        .parts()
-                        .first()
-                        .is_some_and(|p| p == name)
-                };
-                fitting.iter().find(is)
-            });
-            match (named, &fitting[..]) {
-                (Some(found), _) | (None, [found]) => Ok(*found),
+        let counts = file.metadata().row_groups().iter().map(|g| g.num_rows());
+        let mut rows = 0_u64;
+        for count in counts {
+            // Rows cost memory while they are listed, and a file of few bytes can claim any number.
+            match u64::try_from(count).ok().and_then(|n| rows.checked_add(n)) {
+                Some(all) if all <= size => rows = all,
                 _ => {
-                    let all = columns
-                        .iter()
-                        .map(|c| format!("{} ({})", c.path().string(), c.physical_type()));
-                    Err(Error::format(
-                        path,
-                        format!("a column of {what}, named {}", names.join(", ")),
-                        all.collect::<Vec<_>>().join(", "),
-                    ))
+                    let expected = format!("at most a row for each of its {size} bytes");
+                    let found = format!("a row group of {count} rows after {rows}");
+                    return Err(Error::format(path, expected, found));
                 }
             }
-        };
-        let image = find("encoded images", &IMAGES, holds_images)?;
-        let class = find("classes, numbers or names", &CLASSES, holds_classes)?;
-        Ok(Self { file, image, class })
+        }
+        let features = features(file.metadata(), path)?;
+        let columns = file.metadata().file_metadata().schema_descr().columns();
+        let find = |of: &Wanted| find(columns, &features, of, path);
+        let (image, class) = (find(&IMAGES)?, find(&CLASSES)?);
+        Ok(Self {
+            names: class_names(&features[columns[class].name()], path)?,
+            file,
+            image,
+            class,
+        })
     }
 
     pub(super) fn metadata(&self) -> &ParquetMetaData {
@@ -87,22 +118,8 @@ impl Table {
     }
 
     /// The names of the classes that `datasets` wrote into the file, if it did.
-    pub(super) fn class_names(&self) -> Option<Vec<String>> {
-        let metadata = self.metadata().file_metadata();
-        let written = metadata.key_value_metadata()?.iter();
-        let text = written.filter(|pair| pair.key == "huggingface");
-        let text = text.filter_map(|pair| pair.value.as_deref()).next()?;
-        let json: serde_json::Value = serde_json::from_str(text).ok()?;
-        let column = metadata.schema_descr().column(self.class);
-        let names = json
-            .pointer("/info/features")?
-            .get(column.name())?
-            .get("names")?;
-        names
-            .as_array()?
-            .iter()
-            .map(|name| name.as_str().map(str::to_owned))
-            .collect()
+    pub(super) fn class_names(&mut self) -> Option<Vec<String>> {
+        self.names.take()
     }
 
     /// The classes of a row group.
@@ -120,9 +137,7 @@ impl Table {
                     Labels::Numbers(values(reader, shape, |value| value)?)
                 }
                 ColumnReader::ByteArrayColumnReader(reader) => {
-                    let text =
-                        |value: ByteArray| String::from_utf8_lossy(value.data()).into_owned();
-                    Labels::Names(values(reader, shape, text)?)
+                    Labels::Names(values(reader, shape, |value| value)?)
                 }
                 _ => Labels::Names(Vec::new()),
             })
@@ -153,6 +168,13 @@ impl Table {
     ) -> parquet::errors::Result<(ColumnReader, Shape)> {
         let found = self.metadata().row_group(group);
         let claimed = found.column(column).uncompressed_size();
+        match found.column(column).compression() {
+            Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) => {}
+            other => {
+                let found = format!("a column in {other}: write it with snappy, zstd or neither");
+                return Err(parquet::errors::ParquetError::General(found));
+            }
+        }
         if !(0..=MAX_COLUMN_BYTES).contains(&claimed) {
             let found = format!(
                 "a column of {claimed} bytes in row group {group}, of which at most {MAX_COLUMN_BYTES} are read: write \
@@ -164,8 +186,18 @@ impl Table {
             rows: usize::try_from(found.num_rows())?,
             level: found.column(column).column_descr().max_def_level(),
         };
-        let reader = self.file.get_row_group(group)?;
-        Ok((reader.get_column_reader(column)?, shape))
+        let pages = self
+            .file
+            .get_row_group(group)?
+            .get_column_page_reader(column)?;
+        let of = found.column(column).column_descr_ptr();
+        let width = match of.physical_type() {
+            Type::INT64 => 8,
+            // Numbers of 32 bits, and lengths in front of bytes.
+            _ => 4,
+        };
+        let pages = Checked::new(pages, usize::try_from(claimed)?, width);
+        Ok((get_column_reader(of, Box::new(pages)), shape))
     }
 }
 
@@ -177,12 +209,91 @@ struct Shape {
     level: i16,
 }
 
+/// The column that is wanted: by its name, by what `datasets` notes, as the only one of its type.
+fn find(columns: &[ColumnDescPtr], features: &Value, of: &Wanted, path: &Path) -> Result<usize> {
+    let top = |i: usize| columns[i].path().parts().first().map_or("", String::as_str);
+    let fitting: Vec<usize> = (0..columns.len())
+        .filter(|i| (of.fits)(&columns[*i]))
+        .collect();
+    let is = |i: &usize, name: &str| top(*i) == name;
+    if let Some(named) = (of.names.iter()).find_map(|name| fitting.iter().find(|i| is(i, name))) {
+        return Ok(*named);
+    }
+    let noted = |i: &usize| features[top(*i)]["_type"] == of.feature;
+    let noted: Vec<usize> = fitting.iter().copied().filter(noted).collect();
+    // A column of that name and another type is what was meant, and is not to be passed over.
+    let misfit = (0..columns.len()).any(|i| of.names.contains(&top(i)));
+    match (&noted[..], &fitting[..]) {
+        ([found], _) => Ok(*found),
+        ([], [found]) if of.by_type && !misfit => Ok(*found),
+        _ => {
+            let kind = |c: &ColumnDescriptor| match is_text(c) {
+                true => "text".to_owned(),
+                false => c.physical_type().to_string(),
+            };
+            let all = (columns.iter()).map(|c| format!("{} ({})", c.path().string(), kind(c)));
+            Err(Error::format(
+                path,
+                format!("a column of {}, named {}", of.what, of.names.join(", ")),
+                all.collect::<Vec<_>>().join(", "),
+            ))
+        }
+    }
+}
+
+/// What `datasets` notes of the columns, by their names; null where it wrote nothing.
+fn features(metadata: &ParquetMetaData, path: &Path) -> Result<Value> {
+    let written = metadata.file_metadata().key_value_metadata();
+    let mut written = written.into_iter().flatten();
+    let text = written.find(|pair| pair.key == "huggingface");
+    let Some(text) = text.and_then(|pair| pair.value.as_deref()) else {
+        return Ok(Value::Null);
+    };
+    let mut json: Value = serde_json::from_str(text).map_err(|error| {
+        Error::format(
+            path,
+            "JSON under `huggingface` in its metadata",
+            error.to_string(),
+        )
+    })?;
+    Ok(json["info"]["features"].take())
+}
+
+/// The names of classes in what `datasets` notes of a column: a list, or an object from numbers to names.
+fn class_names(feature: &Value, path: &Path) -> Result<Option<Vec<String>>> {
+    let names = &feature["names"];
+    let listed: Option<Vec<&str>> = match names {
+        Value::Null => return Ok(None),
+        Value::Array(names) => names.iter().map(Value::as_str).collect(),
+        Value::Object(names) => {
+            let of = |i: usize| names.get(&i.to_string()).and_then(Value::as_str);
+            (0..names.len()).map(of).collect()
+        }
+        _ => None,
+    };
+    let mut seen = BTreeSet::new();
+    let listed = listed.filter(|names| !names.is_empty());
+    match listed.filter(|names| names.iter().all(|n| !n.is_empty() && seen.insert(*n))) {
+        Some(names) => Ok(Some(names.into_iter().map(str::to_owned).collect())),
+        None => {
+            let expected =
+                "names of classes from 0, each once, under `huggingface` in its metadata";
+            Err(Error::format(path, expected, names.to_string()))
+        }
+    }
+}
+
 /// What reads a file that may be damaged. The `parquet` crate reports most damage and panics on some; either is an error
 /// of the file, and nothing that a panic interrupts is used again.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
     let damaged = |found: String| Error::format(path, "a whole Parquet file", found);
     match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|error| damaged(error.to_string())),
+        Ok(read) => read.map_err(|error| {
+            damaged(match error {
+                parquet::errors::ParquetError::General(found) => found,
+                other => other.to_string(),
+            })
+        }),
         Err(_) => Err(damaged("pages that contradict each other".into())),
     }
 }
