@@ -23,6 +23,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result {
     images()?;
     sets()?;
+    parquet()?;
     latents()?;
     texts()?;
     weights()?;
@@ -108,6 +109,21 @@ fn shards(png: &[u8], jpeg: &[u8]) -> Result {
     let long = format!("{}.png", "x".repeat(120));
     let long = tar(&[(&long, png), (&long.replace("png", "cls"), b"1")])?;
     seed("webdataset", "long", &[&long])
+}
+
+/// Parquet files of other programs, as the reader's own tests have them.
+fn parquet() -> Result {
+    let files = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/data/tests/reference/parquet"
+    );
+    for (name, file) in [
+        ("plain", "plain.parquet"),
+        ("datasets", "set/data/validation-00000-of-00001.parquet"),
+    ] {
+        seed("parquet", name, &[&fs::read(format!("{files}/{file}"))?])?;
+    }
+    Ok(())
 }
 
 /// The binary sets and the sheets.

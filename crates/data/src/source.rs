@@ -64,7 +64,7 @@ pub trait Source: std::fmt::Debug + Send + Sync {
 
     /// The number of samples, or `None` for a stream of unknown length.
     fn known_len(&self) -> Option<usize> {
-        None
+        self.indexed().map(Indexed::count)
     }
 
     /// What the samples mean if they are latents; `None` if they are images.

@@ -129,10 +129,6 @@ impl Source for ImageFolder {
         &self.classes
     }
 
-    fn known_len(&self) -> Option<usize> {
-        Some(self.files.len())
-    }
-
     fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }

@@ -288,10 +288,6 @@ impl Source for Parquet {
         &self.classes
     }
 
-    fn known_len(&self) -> Option<usize> {
-        Some(self.rows.len())
-    }
-
     fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }

@@ -108,10 +108,6 @@ impl Source for Shards {
         &self.classes
     }
 
-    fn known_len(&self) -> Option<usize> {
-        Some(self.entries.len())
-    }
-
     fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }
