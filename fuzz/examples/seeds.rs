@@ -13,7 +13,6 @@ use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe};
 use learngene_data::{Image, LatentSpace, Split};
 use learngene_formats::{
     CheckpointWriter, Content, Header, ImageArchive, Kind, Retention, TensorEntry, WeightFile,
-    container,
 };
 use learngene_fuzz::SEPARATOR;
 use serde_json::json;
