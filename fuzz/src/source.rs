@@ -4,7 +4,10 @@ use std::path::Path;
 
 use learngene_data::image::Image;
 use learngene_data::latents::Content;
-use learngene_data::{ClassSelection, Dataset, LoadOptions, Source, Split, source};
+use learngene_data::{
+    BatchOrder, Batches, ClassSelection, Dataset, LoadOptions, Purpose, Source, Split, Stream,
+    source,
+};
 
 /// Opens whatever lies at `path` and reads all of it, one by one and as a data set.
 pub fn read(path: &Path) {
@@ -39,21 +42,38 @@ pub fn go_through(source: Box<dyn Source>) {
         assert_eq!(known, count);
     }
     let latents = source.latent_space().is_some();
-    let streams = source.indexed().is_some();
     let options = LoadOptions {
         image_size: (!latents).then_some(4),
-        stream: streams,
+        // Half of those that can be read as they are wanted are; the others are read into memory.
+        stream: source.indexed().is_some() && count % 2 == 0,
         ..LoadOptions::default()
     };
     match Dataset::from_source(source, &ClassSelection::All, &options) {
-        Ok(data) => {
-            for i in 0..data.len(Split::Train) {
-                assert!(data.class_of(Split::Train, i) < classes);
-            }
-            drop(data.broken());
-        }
+        Ok(data) => draw(&data, classes),
         Err(error) => drop(error.to_string()),
     }
+}
+
+/// Draws two batches in the order of training.
+fn draw(data: &Dataset, classes: usize) {
+    for i in 0..data.len(Split::Train) {
+        assert!(data.class_of(Split::Train, i) < classes);
+    }
+    let order = BatchOrder::Plain {
+        batch: 4,
+        label_drop: 0.5,
+    };
+    let mut batches = Batches::new(data, order, 0, true).expect("an order that is possible");
+    let mut out = vec![0.0; data.values_per_image()];
+    for draw in (0..2).flat_map(|step| batches.batch(step)) {
+        let posterior = Some(Stream::new(0, draw.index, Purpose::Posterior));
+        let written = data.write_chw(Split::Train, draw.sample, draw.flip, posterior, &mut out);
+        match written {
+            Ok(()) => assert!(out.iter().all(|value| !value.is_nan())),
+            Err(error) => drop(error.to_string()),
+        }
+    }
+    drop(data.broken());
 }
 
 /// An image or latent has as many values as its shape says.

@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::image::{self, Image};
 use crate::latents::{Content, Entry, LatentSpace};
 use crate::random::Stream;
-use crate::source::{self, Source};
+use crate::source::{self, Indexed, Source};
 use crate::split::{self, Item, Split};
 use shaping::{Shaping, fits};
 use stored::Stored;
-use values::{PER_VALUE, Values};
+use values::{PER_VALUE, Values, draw, scale};
 
 /// The most bytes a data set may decode to.
 const MAX_BYTES: u64 = 8 << 30;
@@ -33,7 +33,8 @@ pub struct LoadOptions {
     /// A class map to lay over the source ([`crate::ClassMap`]).
     pub class_map: Option<PathBuf>,
     /// Whether images stay where they are and are read for each batch that wants them, instead of once into memory.
-    /// Needs an image size, and a source whose images can be read alone: a folder of images, WebDataset shards.
+    /// Needs a source whose samples can be read alone: a folder of images, WebDataset shards, Parquet files, latents; and,
+    /// if they are images, a size.
     pub stream: bool,
     /// Whether a broken image is an error. Otherwise it is left out, or, of images that are read as they are wanted, the
     /// next of its class and split takes its place; [`Dataset::broken`] says which.
@@ -138,23 +139,14 @@ impl Dataset {
         renumbered: &[Option<usize>],
         options: &LoadOptions,
     ) -> Result<Self> {
-        let (Some(samples), None) = (source.indexed(), source.latent_space()) else {
+        let Some(samples) = source.indexed() else {
             return Err(Error::NoStream {
                 origin: source.name().to_owned(),
             });
         };
-        let shaping = Shaping::of(options)?;
-        let (Some(size), channels) = (shaping.size, shaping.channels.unwrap_or(3)) else {
-            return Err(Error::Setting {
-                name: "image size",
-                value: "nothing".into(),
-                expected: "a number of pixels, since images that stream are not looked at beforehand (--image-size N)".into(),
-            });
-        };
-        let shape = [channels, size, size].map(|side| side as usize);
-        let shaping = Shaping {
-            channels: Some(channels),
-            ..shaping
+        let (shape, shaping) = match source.latent_space() {
+            Some(_) => (shape_of_latents(samples, options)?, Shaping::default()),
+            None => Shaping::fixed(options)?,
         };
         let listed = (0..samples.count()).filter_map(|number| {
             let entry = samples.entry(number);
@@ -353,26 +345,38 @@ impl Dataset {
     ) -> Result<()> {
         let size = self.values_per_image();
         assert_eq!(out.len(), size, "room for one image");
+        let half = PER_VALUE / 2 * size;
+        let mirrored = if flip { half } else { 0 };
         match &self.part(split).values {
             Values::Bytes(bytes) => {
                 let pixels = &bytes[i * size..][..size];
                 image::write_chw(pixels, self.shape[2], self.shape[0], flip, out);
             }
             Values::Stored(stored) => {
-                let image = stored.image(i, self.of_class(split, self.class_of(split, i)))?;
-                image::write_chw(&image.pixels, self.shape[2], self.shape[0], flip, out);
+                let alike = self.of_class(split, self.class_of(split, i));
+                match (stored.content(i, alike)?, &self.latents) {
+                    (Content::Latent(latent), Some(space)) => {
+                        let mut normals = Vec::with_capacity(half);
+                        scale(
+                            &latent.values[mirrored..][..half],
+                            size,
+                            space,
+                            &mut normals,
+                        );
+                        draw(&normals, posterior, out);
+                    }
+                    (Content::Image(image), _) => {
+                        image::write_chw(&image.pixels, self.shape[2], self.shape[0], flip, out);
+                    }
+                    (Content::Latent(_), None) => return Err(self.no_images()),
+                }
             }
             Values::Normals { numbers, .. } => {
-                let first = (PER_VALUE * i + if flip { PER_VALUE / 2 } else { 0 }) * size;
-                let (means, deviations) = numbers[first..][..2 * size].split_at(size);
-                let Some(mut stream) = posterior else {
-                    out.copy_from_slice(means);
-                    return Ok(());
-                };
-                stream.fill_normal(out);
-                for (out, (mean, deviation)) in out.iter_mut().zip(means.iter().zip(deviations)) {
-                    *out = mean + deviation * *out;
-                }
+                draw(
+                    &numbers[PER_VALUE * i * size + mirrored..][..half],
+                    posterior,
+                    out,
+                );
             }
         }
         Ok(())
@@ -386,13 +390,13 @@ impl Dataset {
         let bytes = match &self.part(split).values {
             Values::Bytes(bytes) => bytes,
             Values::Stored(stored) => {
-                return stored.image(i, self.of_class(split, self.class_of(split, i)));
+                let alike = self.of_class(split, self.class_of(split, i));
+                return match stored.content(i, alike)? {
+                    Content::Image(image) => Ok(image),
+                    Content::Latent(_) => Err(self.no_images()),
+                };
             }
-            Values::Normals { .. } => {
-                return Err(Error::NoImages {
-                    origin: self.name.clone(),
-                });
-            }
+            Values::Normals { .. } => return Err(self.no_images()),
         };
         let size = self.values_per_image();
         let [channels, height, width] = self.shape.map(|side| side as u32);
@@ -405,14 +409,32 @@ impl Dataset {
     }
 
     /// A BLAKE3 hash (hex) of pixels or latents, labels, splits and class names: equal for equal data, whatever its path.
-    /// Of images that are read as they are wanted, it is of their names instead of their pixels.
+    /// Of what is read as it is wanted, it is of names instead of pixels or latents.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn no_images(&self) -> Error {
+        Error::NoImages {
+            origin: self.name.clone(),
+        }
     }
 
     const fn part(&self, split: Split) -> &Part {
         &self.parts[split as usize]
     }
+}
+
+/// The shape that all latents of a source have, which must be the one that is asked for, if one is.
+fn shape_of_latents(samples: &dyn Indexed, options: &LoadOptions) -> Result<[usize; 3]> {
+    let first = match samples.count() {
+        0 => return Ok([0; 3]),
+        _ => samples.content(0)?,
+    };
+    if let Content::Latent(latent) = &first {
+        fits(latent, options)?;
+    }
+    Ok(first.shape())
 }
 
 fn broken_in(broken: &Broken) -> Vec<String> {

@@ -159,10 +159,10 @@ pub enum Error {
         /// The limit, MiB.
         limit_mib: u64,
     },
-    /// Images of this source cannot be read as they are wanted.
+    /// Samples of this source cannot be read as they are wanted.
     #[error(
-        "stream from {origin}: only a folder of images, WebDataset shards and Parquet files can be read as they are wanted; \
-         leave out --stream (data.stream)"
+        "stream from {origin}: only a folder of images, WebDataset shards, Parquet files and latents can be read as they are \
+         wanted; leave out --stream (data.stream)"
     )]
     NoStream {
         /// The source.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use learngene_formats::Rows;
 use learngene_formats::atomic::write_bytes_atomically;
 use learngene_formats::container::{self, Contents, TensorEntry};
 use serde::{Deserialize, Serialize};
@@ -324,55 +325,59 @@ impl LatentWriter {
     }
 }
 
-/// The images and latents of a shard.
-///
-/// # Errors
-/// A shard of another recipe, shape or number of images, or with values that are not finite.
-pub(crate) fn read_shard(
-    folder: &Path,
-    manifest: &Manifest,
-    number: usize,
-) -> Result<Vec<(Entry, Latent)>> {
-    let path = shard_path(folder, number);
-    let wrong = |reason: String| Error::latents(&path, reason);
-    let contents = container::read(&path).map_err(|e| wrong(e.to_string()))?;
-    if contents.metadata.get("recipe") != Some(&manifest.recipe_hash) {
-        return Err(wrong(
-            "it belongs to another cache: encode the images again".into(),
-        ));
+/// A shard of a cache: its images, and where their latents are.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    rows: Rows,
+    shape: [usize; 3],
+}
+
+impl Shard {
+    /// Reads what stands in front of the latents.
+    ///
+    /// # Errors
+    /// A shard of another recipe, shape or number of images.
+    pub fn open(folder: &Path, manifest: &Manifest, number: usize) -> Result<(Self, Vec<Entry>)> {
+        let path = shard_path(folder, number);
+        let wrong = |reason: String| Error::latents(&path, reason);
+        let (rows, metadata) = Rows::open(&path).map_err(|e| wrong(e.to_string()))?;
+        if metadata.get("recipe") != Some(&manifest.recipe_hash) {
+            return Err(wrong(
+                "it belongs to another cache: encode the images again".into(),
+            ));
+        }
+        let entries = metadata.get("entries").map_or("", String::as_str);
+        let entries: Vec<Entry> =
+            serde_json::from_str(entries).map_err(|e| wrong(format!("its list of images: {e}")))?;
+        let (count, classes) = (manifest.shards[number], manifest.recipe.classes.len());
+        if entries.len() != count || entries.iter().any(|entry| entry.class >= classes) {
+            return Err(wrong(format!(
+                "expected {count} images of {classes} classes"
+            )));
+        }
+        let [c, h, w] = manifest.shape;
+        let shape = [count, c, h, w];
+        if let Some(name) = (TENSORS.iter()).find(|name| rows.shape(name) != Some(&shape)) {
+            return Err(wrong(format!("expected `{name}` of shape {shape:?}")));
+        }
+        let shape = manifest.shape;
+        Ok((Self { rows, shape }, entries))
     }
-    let entries = contents.metadata.get("entries").map_or("", String::as_str);
-    let entries: Vec<Entry> =
-        serde_json::from_str(entries).map_err(|e| wrong(format!("its list of images: {e}")))?;
-    let (count, classes) = (manifest.shards[number], manifest.recipe.classes.len());
-    if entries.len() != count || entries.iter().any(|entry| entry.class >= classes) {
-        return Err(wrong(format!(
-            "expected {count} images of {classes} classes"
-        )));
+
+    /// The latent of its image `i`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not what it was; values that are not finite.
+    pub fn latent(&self, i: usize) -> Result<Latent> {
+        let wrong = |reason: String| Error::latents(self.rows.path(), reason);
+        let values = self.rows.read(&TENSORS, i);
+        let values = values.map_err(|e| wrong(e.to_string()))?;
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(wrong("it holds NaN or infinite values".into()));
+        }
+        Ok(Latent {
+            shape: self.shape,
+            values,
+        })
     }
-    let [c, h, w] = manifest.shape;
-    let part = |name: &&str| match contents.tensors.get(*name) {
-        Some(tensor) if tensor.shape == [count, c, h, w] => Ok(&tensor.values),
-        _ => Err(wrong(format!(
-            "expected `{name}` of shape {:?}",
-            [count, c, h, w]
-        ))),
-    };
-    let parts = TENSORS.iter().map(part).collect::<Result<Vec<_>>>()?;
-    if parts
-        .iter()
-        .any(|values| values.iter().any(|v| !v.is_finite()))
-    {
-        return Err(wrong("it holds NaN or infinite values".into()));
-    }
-    let size = c * h * w;
-    let latent = |i: usize| Latent {
-        shape: manifest.shape,
-        values: (parts.iter())
-            .flat_map(|values| &values[i * size..][..size])
-            .copied()
-            .collect(),
-    };
-    let numbered = entries.into_iter().enumerate();
-    Ok(numbered.map(|(i, entry)| (entry, latent(i))).collect())
 }

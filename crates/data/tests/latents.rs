@@ -133,6 +133,70 @@ fn few_latents_of_each_class_are_some_of_them() {
 }
 
 #[test]
+fn latents_that_stream_are_those_that_would_be_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    let options = |stream| LoadOptions {
+        stream,
+        ..LoadOptions::default()
+    };
+    let [memory, stream] =
+        [false, true].map(|stream| load(folder.path(), &options(stream)).unwrap());
+    assert!(stream.streams() && !memory.streams());
+    assert_eq!(stream.shape(), memory.shape());
+    assert_eq!(stream.latent_space(), memory.latent_space());
+    let same = |stream: &Dataset, memory: &Dataset| {
+        for split in Split::ALL {
+            assert_eq!(stream.len(split), memory.len(split));
+            for i in (0..memory.len(split)).rev() {
+                assert_eq!(stream.id(split, i), memory.id(split, i));
+                for (flip, drawn) in [(false, false), (true, false), (false, true), (true, true)] {
+                    let [found, expected] = [stream, memory].map(|data| {
+                        let posterior = drawn.then(|| Stream::new(5, 1, Purpose::Posterior));
+                        let mut out = [f32::NAN; SIZE];
+                        data.write_chw(split, i, flip, posterior, &mut out).unwrap();
+                        out.map(f32::to_bits)
+                    });
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    };
+    same(&stream, &memory);
+    let refused = stream.image(Split::Test, 0).unwrap_err().to_string();
+    assert!(refused.contains("it holds latents"), "{refused}");
+    let [few, few_in_memory] =
+        [&stream, &memory].map(|data| data.clone().with_images(Split::Train, 2).unwrap());
+    same(&few, &few_in_memory);
+
+    // Names are the same where the encoder is another one: the fingerprint is not.
+    let other = tempfile::tempdir().unwrap();
+    let mut another = recipe();
+    another.space.encoder = "4567".into();
+    let mut writer = LatentWriter::open(other.path(), another, SHAPE).unwrap();
+    for first in [0, 10] {
+        writer.write(&batch(first), &latents()).unwrap();
+    }
+    writer.finish().unwrap();
+    let another = load(other.path(), &options(true)).unwrap();
+    assert_ne!(another.fingerprint(), stream.fingerprint());
+
+    let wrong = LoadOptions {
+        image_size: Some(32),
+        ..options(true)
+    };
+    let error = load(folder.path(), &wrong).unwrap_err().to_string();
+    assert!(error.contains("which these latents have"), "{error}");
+    // What is damaged between listing and reading.
+    fs::write(folder.path().join("latents-00000.safetensors"), b"cut").unwrap();
+    let first = (0..stream.len(Split::Train)).find(|&i| stream.id(Split::Train, i) == "image 0");
+    let mut out = [0.0; SIZE];
+    let error = stream.write_chw(Split::Train, first.unwrap(), false, None, &mut out);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("latents-00000.safetensors"), "{error}");
+}
+
+#[test]
 fn a_cache_is_a_source_with_classes_statistics_and_a_shape_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());

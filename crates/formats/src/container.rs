@@ -224,12 +224,12 @@ pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// A header that was checked against the length of its file.
-struct Layout {
-    metadata: BTreeMap<String, String>,
-    tensors: Metadata,
+pub(crate) struct Layout {
+    pub metadata: BTreeMap<String, String>,
+    pub tensors: Metadata,
 }
 
-fn read_layout(source: &mut dyn Read, length: u64, path: &Path) -> Result<Layout> {
+pub(crate) fn read_layout(source: &mut dyn Read, length: u64, path: &Path) -> Result<Layout> {
     let failed = |source| FormatError::io("read", path, source);
     let malformed = |reason: String| FormatError::malformed(path, reason);
     let Some(after_length) = length.checked_sub(LENGTH_BYTES) else {

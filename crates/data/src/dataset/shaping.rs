@@ -25,6 +25,26 @@ impl Shaping {
         })
     }
 
+    /// What makes every image one of the same shape, whatever it is: that shape, too.
+    ///
+    /// # Errors
+    /// As [`Shaping::of`]; no size.
+    pub fn fixed(options: &LoadOptions) -> Result<([usize; 3], Self)> {
+        let Self { size, channels } = Self::of(options)?;
+        let (Some(size), channels) = (size, channels.unwrap_or(3)) else {
+            return Err(Error::Setting {
+                name: "image size",
+                value: "nothing".into(),
+                expected: "a number of pixels, since images that stream are not looked at beforehand (--image-size N)".into(),
+            });
+        };
+        let shaping = Self {
+            size: Some(size),
+            channels: Some(channels),
+        };
+        Ok(([channels, size, size].map(|side| side as usize), shaping))
+    }
+
     pub fn apply(self, mut image: Image) -> Image {
         if let Some(size) = self.size {
             image = image.centre_crop(size);

@@ -1,14 +1,13 @@
-//! Images that stay where they are and are read when a batch wants them.
+//! Images, or latents, that stay where they are and are read when a batch wants them.
 
 use std::sync::{Arc, PoisonError};
 
 use super::{Broken, Shaping};
-use crate::Image;
 use crate::error::{Error, Result};
-use crate::latents::Content;
+use crate::latents::{Content, LatentSpace};
 use crate::source::{Indexed, Source};
 
-/// The images of one split, each a number in a source. Copies share what they found broken.
+/// The samples of one split, each a number in a source. Copies share what they found broken.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     source: Arc<dyn Source>,
@@ -53,6 +52,11 @@ impl Stored {
         self.numbers.push(other.numbers[i]);
     }
 
+    /// What the samples mean if they are latents.
+    pub fn latent_space(&self) -> Option<&LatentSpace> {
+        self.source.latent_space()
+    }
+
     /// Which of the source's blocks image `i` lies in.
     pub fn block(&self, i: usize) -> usize {
         match self.source.indexed() {
@@ -71,7 +75,7 @@ impl Stored {
     ///
     /// # Errors
     /// A file that cannot be read; a broken image where they are refused, or where all of `alike` are broken.
-    pub fn image(&self, i: usize, alike: &[usize]) -> Result<Image> {
+    pub fn content(&self, i: usize, alike: &[usize]) -> Result<Content> {
         let first = match self.read(i) {
             Err(error) if error.is_of_one_image() && !self.strict => error,
             other => return other,
@@ -88,15 +92,14 @@ impl Stored {
         Err(first)
     }
 
-    fn read(&self, i: usize) -> Result<Image> {
-        let no_images = || Error::NoImages {
+    fn read(&self, i: usize) -> Result<Content> {
+        let samples = self.source.indexed().ok_or_else(|| Error::NoStream {
             origin: self.source.name().to_owned(),
-        };
-        let samples = self.source.indexed().ok_or_else(no_images)?;
-        match samples.content(self.numbers[i])? {
-            Content::Image(image) => Ok(self.shaping.apply(image)),
-            Content::Latent(_) => Err(no_images()),
-        }
+        })?;
+        Ok(match samples.content(self.numbers[i])? {
+            Content::Image(image) => self.shaping.apply(image).into(),
+            latent @ Content::Latent(_) => latent,
+        })
     }
 
     fn note(&self, i: usize, error: &Error) {

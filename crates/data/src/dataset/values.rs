@@ -1,7 +1,8 @@
 //! The numbers of a split's samples, one sample after another.
 
 use super::stored::Stored;
-use crate::latents::{Content, Latent, LatentSpace};
+use crate::latents::{Content, LatentSpace};
+use crate::random::Stream;
 
 /// Numbers that each value of a latent is kept as: mean and standard deviation, and those of the mirror image.
 pub(super) const PER_VALUE: usize = 4;
@@ -63,7 +64,8 @@ impl Values {
                 bytes.extend(image.with_channels(channels).pixels);
             }
             (Self::Normals { numbers, space }, Content::Latent(latent)) => {
-                scale(&latent, space, numbers);
+                let size = latent.shape.iter().product();
+                scale(&latent.values, size, space, numbers);
             }
             _ => {}
         }
@@ -88,8 +90,11 @@ impl Values {
             Self::Bytes(bytes) => {
                 hasher.update(bytes);
             }
-            Self::Stored(_) => {
+            Self::Stored(stored) => {
                 hasher.update(b"by name");
+                if let Some(space) = stored.latent_space() {
+                    hasher.update(space.encoder.as_bytes());
+                }
                 for id in ids {
                     hasher.update(&(id.len() as u64).to_le_bytes());
                     hasher.update(id.as_bytes());
@@ -105,11 +110,12 @@ impl Values {
     }
 }
 
-/// Appends means and standard deviations as a model sees them.
-fn scale(latent: &Latent, space: &LatentSpace, out: &mut Vec<f32>) {
+/// Appends means and standard deviations as a model sees them, of one image or of several one after another.
+///
+/// - values: means and log-variances, `size` each
+pub(super) fn scale(values: &[f32], size: usize, space: &LatentSpace, out: &mut Vec<f32>) {
     let (scale, shift) = (space.scaling_factor, space.shift_factor);
-    let size: usize = latent.shape.iter().product();
-    for (i, part) in latent.values.chunks_exact(size.max(1)).enumerate() {
+    for (i, part) in values.chunks_exact(size.max(1)).enumerate() {
         let number = |value: &f32| {
             let value = f64::from(*value);
             let scaled = match i % 2 {
@@ -119,5 +125,20 @@ fn scale(latent: &Latent, space: &LatentSpace, out: &mut Vec<f32>) {
             scaled as f32
         };
         out.extend(part.iter().map(number));
+    }
+}
+
+/// Draws one value from each normal distribution, or takes its mean.
+///
+/// - normals: means and standard deviations, as many as `out` has values each
+pub(super) fn draw(normals: &[f32], posterior: Option<Stream>, out: &mut [f32]) {
+    let (means, deviations) = normals.split_at(out.len());
+    let Some(mut stream) = posterior else {
+        out.copy_from_slice(means);
+        return;
+    };
+    stream.fill_normal(out);
+    for (out, (mean, deviation)) in out.iter_mut().zip(means.iter().zip(deviations)) {
+        *out = mean + deviation * *out;
     }
 }

@@ -1,18 +1,21 @@
 //! Latents in a folder, as `learngene encode` leaves them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Partition, Sample, Source, text};
+use super::{Indexed, Partition, Sample, Source, in_order, text};
 use crate::error::{Error, Result};
-use crate::latents::{Content, LatentSpace, MANIFEST, Manifest, read_shard, shard_path};
+use crate::latents::{Content, Entry, LatentSpace, MANIFEST, Manifest, Recipe, Shard, shard_path};
 
-/// A whole cache whose shards have not been read.
+/// A whole cache whose latents have not been read.
 #[derive(Debug)]
 pub(super) struct LatentCache {
     name: String,
-    folder: PathBuf,
-    manifest: Manifest,
+    recipe: Recipe,
     partition: Option<Partition>,
+    shards: Vec<Shard>,
+    /// The number of each shard's first image.
+    firsts: Vec<usize>,
+    entries: Vec<Entry>,
 }
 
 impl LatentCache {
@@ -39,11 +42,20 @@ impl LatentCache {
             base: manifest.recipe.base.clone(),
             novel: manifest.recipe.novel.clone(),
         };
+        let (mut shards, mut firsts, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..manifest.shards.len() {
+            let (shard, listed) = Shard::open(folder, &manifest, number)?;
+            shards.push(shard);
+            firsts.push(entries.len());
+            entries.extend(listed);
+        }
         Ok(Some(Self {
             name: text(folder),
-            folder: folder.to_owned(),
-            manifest,
+            recipe: manifest.recipe,
             partition: (partition != Partition::default()).then_some(partition),
+            shards,
+            firsts,
+            entries,
         }))
     }
 }
@@ -54,37 +66,43 @@ impl Source for LatentCache {
     }
 
     fn class_names(&self) -> &[String] {
-        &self.manifest.recipe.classes
+        &self.recipe.classes
     }
 
     fn partition(&self) -> Option<&Partition> {
         self.partition.as_ref()
     }
 
-    fn known_len(&self) -> Option<usize> {
-        Some(self.manifest.shards.iter().sum())
+    fn latent_space(&self) -> Option<&LatentSpace> {
+        Some(&self.recipe.space)
     }
 
-    fn latent_space(&self) -> Option<&LatentSpace> {
-        Some(&self.manifest.recipe.space)
+    fn indexed(&self) -> Option<&dyn Indexed> {
+        Some(self)
     }
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
-        let shard = |number: usize| {
-            let (read, error) = match read_shard(&self.folder, &self.manifest, number) {
-                Ok(read) => (read, None),
-                Err(error) => (Vec::new(), Some(Err(error))),
-            };
-            let sample = |(entry, latent): (crate::latents::Entry, _)| {
-                Ok(Sample {
-                    content: Content::Latent(latent),
-                    class: entry.class,
-                    split: entry.split,
-                    id: entry.id,
-                })
-            };
-            error.into_iter().chain(read.into_iter().map(sample))
-        };
-        Box::new((0..self.manifest.shards.len()).flat_map(shard))
+        in_order(self)
+    }
+}
+
+impl Indexed for LatentCache {
+    fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn entry(&self, i: usize) -> Entry {
+        self.entries[i].clone()
+    }
+
+    fn content(&self, i: usize) -> Result<Content> {
+        let number = self.firsts.partition_point(|first| *first <= i) - 1;
+        let latent = self.shards[number].latent(i - self.firsts[number])?;
+        Ok(Content::Latent(latent))
+    }
+
+    /// A latent is read from its place alone, and shards are often of one class: all are shuffled together.
+    fn block(&self, i: usize) -> usize {
+        i
     }
 }
