@@ -296,7 +296,7 @@ impl From<Precision> for learngene_nn::Precision {
 #[derive(Clone, Copy, clap::Args)]
 pub struct Reading {
     /// Leave images where they are and read them for each batch, instead of all into memory: for sets larger than that. Of
-    /// a folder of images, WebDataset shards or Parquet files; needs an image size.
+    /// a folder of images, WebDataset shards, Parquet files or latents; images need an image size.
     #[arg(long)]
     pub stream: bool,
     /// Refuse broken images instead of leaving them out with a warning.

@@ -80,6 +80,16 @@ fn a_model_of_latents_is_trained_resumed_transferred_and_drawn() {
         weights("base") == weights("again"),
         "a resumed run ends with the same weights"
     );
+    let stream = [&words(train)[..], &["--stream", "--out", "stream"]].concat();
+    succeeds(folder, &stream);
+    let tensors = |run: &str| {
+        let read = learngene_formats::container::read(folder.join(run).join(last));
+        read.unwrap().tensors
+    };
+    assert!(
+        tensors("stream") == tensors("base"),
+        "latents that stream are those in memory"
+    );
 
     let transfer = "transfer base --data latents --classes down --steps 2 --out novel";
     succeeds(folder, &words(transfer));

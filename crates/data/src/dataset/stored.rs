@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Broken, Shaping};
+use super::Broken;
+use super::shaping::Shaping;
 use crate::error::{Error, Result};
 use crate::latents::{Content, LatentSpace};
 use crate::source::{Indexed, Source};
