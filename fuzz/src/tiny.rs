@@ -1,0 +1,143 @@
+//! The smallest model that has all its parts, and the files it makes: what targets of models begin from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use learngene_formats::container::{self, Contents};
+use learngene_formats::{Kind, torch};
+use learngene_nn::{Autoencoder, AutoencoderConfig, Dit, DitConfig, FactorInit, RankSplit, params};
+use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
+use learngene_transfer::TailorSet;
+use learngene_transfer::interop::{autoencoder, checkpoint, diffusers, lora};
+
+use crate::{SEPARATOR, folder, tensors};
+
+const EXPECT: &str = "files of the smallest model can be made";
+
+/// Two classes, one block, images of 2x2 pixels.
+pub fn config() -> RunConfig {
+    let split = RankSplit {
+        learngene: 2,
+        tailor: 1,
+    };
+    let model = DitConfig {
+        hidden: 4,
+        depth: 1,
+        heads: 2,
+        mlp_ratio: 2,
+        ..DitConfig::from_size("dit-s/2", [1, 2, 2], 2).expect(EXPECT)
+    };
+    RunConfig {
+        data: DataConfig::of("builtin:emoji"),
+        train: TrainConfig::default(),
+        model: model.with_rank_split(split).expect(EXPECT),
+        init: FactorInit::ZeroStart,
+        classes: vec!["a".into(), "b".into()],
+        method: None,
+    }
+}
+
+fn model() -> (RunConfig, Dit) {
+    let config = config();
+    let model = Dit::init(&config.model, config.init, 0, &Device::flex()).expect(EXPECT);
+    (config, model)
+}
+
+/// Writes `files` as one input of `target`.
+fn seed(target: &str, name: &str, files: &[&[u8]]) {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    fs::create_dir_all(all.join(target)).expect("a folder can be made beside the targets");
+    fs::write(all.join(target).join(name), files.join(SEPARATOR)).expect("a seed can be written");
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).expect(EXPECT)
+}
+
+/// Seeds of `model`: one of each kind of file.
+pub fn seed_model() {
+    let (config, model) = model();
+    let path = folder().join("seed.safetensors");
+    let keep = |name: &str| seed("model", name, &[tensors::header(&read(&path))]);
+    let whole = weights::file(Kind::Model, &config, &params::values(&model));
+    whole.write(&path).expect(EXPECT);
+    keep("model");
+    let tailors = TailorSet::of(&config, &model, &path);
+    tailors.write(&path).expect(EXPECT);
+    keep("tailor");
+}
+
+/// Seeds of `run_config`.
+pub fn seed_run_config() {
+    let text = config().to_toml().expect(EXPECT);
+    seed("run_config", "whole", &[text.as_bytes(), b"train.steps=7"]);
+}
+
+/// Seeds of `diffusers`.
+pub fn seed_diffusers() {
+    let (config, model) = model();
+    diffusers::write(&config, &model, folder()).expect(EXPECT);
+    let inner = folder().join("transformer");
+    let described = read(&inner.join("config.json"));
+    let file = read(&inner.join("diffusion_pytorch_model.safetensors"));
+    fs::remove_dir_all(inner).expect(EXPECT);
+    let mut plain: serde_json::Value = serde_json::from_slice(&described).expect(EXPECT);
+    seed("diffusers", "ours", &[&described, tensors::header(&file)]);
+    plain.as_object_mut().expect(EXPECT).remove("_learngene");
+    let plain = plain.to_string();
+    let files = [plain.as_bytes(), tensors::header(&file)];
+    seed("diffusers", "plain", &files);
+}
+
+/// Seeds of `autoencoder`.
+pub fn seed_autoencoder() {
+    let config = AutoencoderConfig {
+        latent_channels: 1,
+        channels: vec![1],
+        norm_groups: 1,
+        attention: true,
+        ..AutoencoderConfig::small(1, 2)
+    };
+    let one = Autoencoder::init(&config, 0, &Device::flex()).expect(EXPECT);
+    autoencoder::write(&one, folder()).expect(EXPECT);
+    let described = read(&folder().join("config.json"));
+    let file = read(&folder().join("diffusion_pytorch_model.safetensors"));
+    let files = [&described, tensors::header(&file)];
+    seed("autoencoder", "small", &files);
+}
+
+/// Seeds of `dit_checkpoint`.
+pub fn seed_dit_checkpoint() {
+    let (config, model) = model();
+    let path = folder().join("seed.pt");
+    checkpoint::write(&config, &model, &path).expect(EXPECT);
+    let contents = Contents {
+        tensors: torch::read(&path, None).expect(EXPECT),
+        metadata: BTreeMap::new(),
+    };
+    container::write(&path, &contents).expect(EXPECT);
+    seed("dit_checkpoint", "whole", &[&read(&path)]);
+}
+
+/// Seeds of `lora`: PEFT's and kohya's names.
+pub fn seed_lora() {
+    let (config, model) = model();
+    let to: PathBuf = folder().join("lora");
+    for (class, one) in lora::of_model(&config, &model) {
+        fs::create_dir_all(&to).expect(EXPECT);
+        one.write(&to, &config.model).expect(EXPECT);
+        let described = read(&to.join("adapter_config.json"));
+        let file = read(&to.join("adapter_model.safetensors"));
+        let header = tensors::header(&file);
+        let name = class.unwrap_or_default();
+        seed("lora", &name, &[&described, header]);
+        let header = String::from_utf8_lossy(header).replace("base_model.model.", "lora_unet_");
+        let header = header
+            .replace("transformer_blocks.0.", "transformer_blocks_0_")
+            .replace("lora_A", "lora_down")
+            .replace("lora_B", "lora_up");
+        seed("lora", &format!("kohya-{name}"), &[&[], header.as_bytes()]);
+    }
+}
