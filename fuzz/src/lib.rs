@@ -2,6 +2,9 @@
 
 pub mod source;
 pub mod tar;
+pub mod tensors;
+#[cfg(feature = "models")]
+pub mod tiny;
 pub mod zip;
 
 use std::fs;
