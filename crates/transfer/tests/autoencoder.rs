@@ -270,4 +270,11 @@ fn descriptions_of_other_autoencoders_are_refused() {
         fs::write(&path, text.replace(from, to)).unwrap();
         refused(kept.path(), &[part]);
     }
+    // Of more than a hundred million parameters, which are not made to find that out.
+    let mut wide: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for width in wide["block_out_channels"].as_array_mut().unwrap() {
+        *width = 1024.into();
+    }
+    fs::write(&path, wide.to_string()).unwrap();
+    refused(kept.path(), &["tensors hold", "of another model"]);
 }

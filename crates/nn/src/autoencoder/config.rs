@@ -63,6 +63,12 @@ impl AutoencoderConfig {
         1 << self.channels.len().saturating_sub(1)
     }
 
+    /// Fewer parameters than it has, counted without making any: those of the second convolution of every residual block.
+    pub fn least_parameters(&self) -> usize {
+        let blocks = 2 * self.layers + 1;
+        self.channels.iter().map(|c| blocks * 9 * c * c).sum()
+    }
+
     /// The shape of the latent of an image `[channels, height, width]`.
     ///
     /// # Errors

@@ -23,6 +23,11 @@ const FIRST_STAGE: &str = "first_stage_model.";
 /// What the names of an autoencoder begin with.
 const PARTS: [&str; 4] = ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."];
 
+/// Times as many parameters as there are numbers in a file that a description may ask for, before any is made.
+const FAR_MORE: usize = 8;
+/// As many are made in any case.
+const SMALL: usize = 1 << 20;
+
 type Tensors = BTreeMap<String, TensorEntry>;
 
 /// The autoencoder in a folder of diffusers, in the `vae` of a pipeline, or in a single file with `config.json` beside it.
@@ -57,6 +62,15 @@ pub fn read(path: &Path, device: &Device) -> Result<Autoencoder> {
         path: described.clone(),
         reason,
     })?;
+    // What is made for it may take no more than a few times what there is.
+    let held: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
+    let least = config.least_parameters();
+    if least / FAR_MORE > held.max(SMALL) {
+        return Err(refuse(format!(
+            "its tensors hold {held} numbers, and {} describes more than {least}: it is of another model",
+            described.display()
+        )));
+    }
     let start = Autoencoder::init(&config, 0, device)?;
     let tensors = named_alike(tensors, config.channels.len()).map_err(refuse)?;
     Mismatch::between(&tensors, &params::shapes(&start)).refuse(path)?;
