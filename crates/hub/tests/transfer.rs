@@ -1,5 +1,7 @@
 //! Pull and push over HTTP, against a Hub on this machine (`common/hub.rs` says how far it is a fair one).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::http::Answer;
