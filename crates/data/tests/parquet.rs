@@ -214,10 +214,29 @@ fn splits_stand_in_names_of_folders_and_files() {
 
 /// Whatever becomes of a file, reading it ends, in images or in an error.
 fn survives(path: &Path, bytes: &[u8]) {
+    // A file that is written over may be brought to the disk at once, a new one waits.
+    let _was_there = fs::remove_file(path);
     fs::write(path, bytes).unwrap();
     if let Ok(source) = source::open(path.to_str().unwrap(), None) {
         source.samples().for_each(drop);
     }
+}
+
+#[test]
+fn a_page_that_claims_to_unpack_to_far_more_is_refused_before_memory_is_made() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("claims.parquet");
+    let mut bytes = fs::read(Path::new(FILES).join("plain.parquet")).unwrap();
+    // The head of the dictionary of classes: its kind, what it unpacks to (10 bytes) and what it takes (19).
+    let head = [0x15, 0x04, 0x15, 0x14, 0x15, 0x26];
+    let mut places = bytes.windows(head.len());
+    let at = places.position(|window| window == head).unwrap();
+    // 1.4 GB, in as many bytes as a number of 32 bits takes.
+    bytes[at + 3..][..5].copy_from_slice(&[0xec, 0xea, 0xd9, 0xb3, 0x0a]);
+    fs::write(&path, bytes).unwrap();
+    let error = source::open(path.to_str().unwrap(), None).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("unpack to at most"), "{text}");
 }
 
 #[test]

@@ -4,20 +4,25 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{FileReader, SerializedFileReader, SerializedPageReader};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 use serde_json::Value;
 
-use super::pages::Checked;
+use super::pages::{Bounded, Checked};
 use crate::error::{Error, Result};
 
 /// The most bytes that a column of one row group may unpack to.
-const MAX_COLUMN_BYTES: i64 = 2 << 30;
+const MAX_COLUMN_BYTES: u64 = 2 << 30;
+/// As many in any case, and otherwise no more than so many times what the file has: images hardly shrink.
+const SMALL_COLUMN_BYTES: u64 = 256 << 20;
+const MOST_TIMES: u64 = 64;
+
 /// What a column is looked for by.
 struct Wanted {
     what: &'static str,
@@ -58,6 +63,9 @@ const CLASSES: Wanted = Wanted {
 /// An opened file.
 pub(super) struct Table {
     file: SerializedFileReader<File>,
+    /// The same file, for its pages.
+    raw: File,
+    size: u64,
     image: usize,
     class: usize,
     names: Option<Vec<String>>,
@@ -87,6 +95,7 @@ impl Table {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let size = file.metadata().map_err(Error::io(path))?.len();
+        let raw = file.try_clone().map_err(Error::io(path))?;
         let file = guarded(path, || SerializedFileReader::new(file))?;
         let counts = file.metadata().row_groups().iter().map(|g| g.num_rows());
         let mut rows = 0_u64;
@@ -108,6 +117,8 @@ impl Table {
         Ok(Self {
             names: class_names(&features[columns[class].name()], path)?,
             file,
+            raw,
+            size,
             image,
             class,
         })
@@ -175,28 +186,35 @@ impl Table {
                 return Err(parquet::errors::ParquetError::General(found));
             }
         }
-        if !(0..=MAX_COLUMN_BYTES).contains(&claimed) {
+        let most =
+            (self.size.saturating_mul(MOST_TIMES).max(SMALL_COLUMN_BYTES)).min(MAX_COLUMN_BYTES);
+        if !u64::try_from(claimed).is_ok_and(|claimed| claimed <= most) {
             let found = format!(
-                "a column of {claimed} bytes in row group {group}, of which at most {MAX_COLUMN_BYTES} are read: write \
-                 smaller row groups"
+                "a column of {claimed} bytes in row group {group}, of which at most {most} are read of a file of {} bytes: \
+                 write smaller row groups",
+                self.size
             );
             return Err(parquet::errors::ParquetError::General(found));
         }
+        let claimed = usize::try_from(claimed)?;
         let shape = Shape {
             rows: usize::try_from(found.num_rows())?,
             level: found.column(column).column_descr().max_def_level(),
         };
-        let pages = self
-            .file
-            .get_row_group(group)?
-            .get_column_page_reader(column)?;
+        let bounded = Bounded {
+            file: self.raw.try_clone()?,
+            length: self.size,
+            most: claimed,
+        };
+        let pages =
+            SerializedPageReader::new(Arc::new(bounded), found.column(column), shape.rows, None)?;
         let of = found.column(column).column_descr_ptr();
         let width = match of.physical_type() {
             Type::INT64 => 8,
             // Numbers of 32 bits, and lengths in front of bytes.
             _ => 4,
         };
-        let pages = Checked::new(pages, usize::try_from(claimed)?, width);
+        let pages = Checked::new(Box::new(pages), claimed, width);
         Ok((get_column_reader(of, Box::new(pages)), shape))
     }
 }
