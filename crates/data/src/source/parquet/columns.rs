@@ -186,8 +186,8 @@ impl Table {
                 return Err(parquet::errors::ParquetError::General(found));
             }
         }
-        let most =
-            (self.size.saturating_mul(MOST_TIMES).max(SMALL_COLUMN_BYTES)).min(MAX_COLUMN_BYTES);
+        let most = self.size.saturating_mul(MOST_TIMES);
+        let most = most.clamp(SMALL_COLUMN_BYTES, MAX_COLUMN_BYTES);
         if !u64::try_from(claimed).is_ok_and(|claimed| claimed <= most) {
             let found = format!(
                 "a column of {claimed} bytes in row group {group}, of which at most {most} are read of a file of {} bytes: \
