@@ -1,0 +1,122 @@
+//! The section `[data]`.
+
+use crate::error::{Error, Result};
+use learngene_data::{ClassSelection, Dataset, LoadOptions, Split};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Where the images come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A built-in pack or a path, as `learngene data inspect` takes.
+    pub source: String,
+    /// `base`, `novel`, `all` or a list of names with commas.
+    #[serde(default = "all")]
+    pub classes: String,
+    /// Side to crop and resize to; the images' own size if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// 1 or 3; the images' own if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// A TOML that merges and picks classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_map: Option<PathBuf>,
+    /// Whether images stay where they are and are read for each batch, instead of once into memory.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stream: bool,
+    /// Whether a broken image is an error instead of being left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// How many images to keep.
+    #[serde(default, skip_serializing_if = "ImagesPerClass::is_all")]
+    pub images_per_class: ImagesPerClass,
+    /// Of latents: the BLAKE3 of the encoder that made them ([`learngene_data::LatentSpace`]). Absent for images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<String>,
+}
+
+/// Images kept of each class, evenly spaced in their order; all of a split of which nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesPerClass {
+    /// To train on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
+    /// To validate on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val: Option<usize>,
+    /// To test on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<usize>,
+}
+
+impl ImagesPerClass {
+    fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+fn all() -> String {
+    "all".into()
+}
+
+impl DataConfig {
+    /// All images of a source, as they are.
+    pub fn of(source: impl Into<String>) -> Self {
+        Self {
+            source: source.into(),
+            classes: all(),
+            image_size: None,
+            channels: None,
+            class_map: None,
+            stream: false,
+            strict: false,
+            images_per_class: ImagesPerClass::default(),
+            encoder: None,
+        }
+    }
+
+    /// Reads the data set. If an encoder is named, it must be latents of that one.
+    pub fn load(&self) -> Result<Dataset> {
+        let selection: ClassSelection = self.classes.parse()?;
+        let options = LoadOptions {
+            image_size: self.image_size,
+            channels: self.channels,
+            class_map: self.class_map.clone(),
+            stream: self.stream,
+            strict: self.strict,
+        };
+        let mut dataset = Dataset::load(&self.source, &selection, &options)?;
+        let found = dataset.latent_space().map(|space| &space.encoder);
+        if self.encoder.is_some() && self.encoder.as_ref() != found {
+            let found = found.map_or("images", String::as_str);
+            let message = format!(
+                "{} holds {found}, not latents of the encoder {}: encode the images with the autoencoder that the model \
+                 was trained with",
+                self.source,
+                self.encoder.as_deref().unwrap_or_default()
+            );
+            return Err(Error::Config {
+                path: None,
+                message,
+            });
+        }
+        let ImagesPerClass { train, val, test } = self.images_per_class;
+        for (split, count) in [
+            (Split::Train, train),
+            (Split::Val, val),
+            (Split::Test, test),
+        ] {
+            if let Some(count) = count {
+                dataset = dataset.with_images(split, count)?;
+            }
+        }
+        Ok(dataset)
+    }
+}
