@@ -88,7 +88,7 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_>;
 }
 
-/// Samples that are shuffled together at most, where those of a block are best read together.
+/// The default of [`Indexed::window`].
 const WINDOW: usize = 4096;
 
 /// The samples of a [`Source`], of which each can be read alone. What is known of all of them before is kept in memory;
@@ -113,8 +113,8 @@ pub trait Indexed: Send + Sync {
     /// or of a part of one. All samples with it follow one another.
     fn block(&self, i: usize) -> usize;
 
-    /// Samples of a few blocks that are best shuffled together: where blocks are kept when they have been read, as many
-    /// as are kept.
+    /// Samples that are shuffled together at most, whole blocks of them: where blocks are kept when they have been read,
+    /// half as many as are kept.
     fn window(&self) -> usize {
         WINDOW
     }

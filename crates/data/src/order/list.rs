@@ -66,8 +66,8 @@ impl Cached {
     }
 }
 
-/// The numbers `0..count`: blocks in random order, then windows of the result shuffled one by one, so that neighbours
-/// in the result come from few blocks.
+/// The numbers `0..count`: blocks in random order, as many together as have `window` samples at most, those of them shuffled.
+/// So neighbours come from few blocks, and no block is wanted again when those after it are.
 fn by_blocks(stream: &mut Stream, blocks: &[usize], count: usize, window: usize) -> Vec<usize> {
     let ends = blocks[1..].iter().copied().chain([count]);
     let ranges: Vec<_> = blocks
@@ -75,19 +75,25 @@ fn by_blocks(stream: &mut Stream, blocks: &[usize], count: usize, window: usize)
         .zip(ends)
         .map(|(&from, to)| from..to)
         .collect();
-    let shuffled = stream.permutation(ranges.len());
-    let joined: Vec<usize> = (shuffled.into_iter())
-        .flat_map(|block| ranges[block].clone())
-        .collect();
-    let windows = joined.chunks(window);
-    let shuffled = windows.flat_map(|window| {
-        let order = stream.permutation(window.len());
-        order
-            .into_iter()
-            .map(|place| window[place])
-            .collect::<Vec<_>>()
-    });
-    shuffled.collect()
+    let mut order = Vec::with_capacity(count);
+    // Where the window begins that is being filled.
+    let mut first = 0;
+    for block in stream.permutation(ranges.len()) {
+        let range = ranges[block].clone();
+        if order.len() + range.len() - first > window {
+            shuffle(&mut order[first..], stream);
+            first = order.len();
+        }
+        order.extend(range);
+    }
+    shuffle(&mut order[first..], stream);
+    order
+}
+
+fn shuffle(samples: &mut [usize], stream: &mut Stream) {
+    let places = stream.permutation(samples.len());
+    let shuffled: Vec<usize> = places.into_iter().map(|place| samples[place]).collect();
+    samples.copy_from_slice(&shuffled);
 }
 
 #[cfg(test)]
@@ -109,14 +115,15 @@ mod tests {
             let mut stream = Stream::new(seed, 0, Purpose::AllOrder);
             let order = by_blocks(&mut stream, &list.blocks, count, window);
             prop_assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), count);
-            // A window of w samples touches at most w blocks, and no block that another does but at its two ends.
-            let mut windows_of = vec![0; sizes.len()];
-            for window in order.chunks(window) {
-                let touched: BTreeSet<usize> = window.iter().map(|i| of[*i]).collect();
-                touched.into_iter().for_each(|block| windows_of[block] += 1);
-            }
-            for (size, windows) in sizes.iter().zip(windows_of) {
-                prop_assert!(windows <= size.div_ceil(window) + 1);
+            // Samples of a block lie together with those of few others, and no further apart than a window.
+            for block in 0..sizes.len() {
+                let places = (0..count).filter(|place| of[order[*place]] == block);
+                let places: Vec<usize> = places.collect();
+                let (first, last) = (places[0], places[places.len() - 1]);
+                prop_assert!(last - first < window.max(sizes[block]));
+                let between: BTreeSet<usize> = (first..=last).map(|place| of[order[place]]).collect();
+                let together: usize = between.into_iter().map(|block| sizes[block]).sum();
+                prop_assert!(together <= window.max(sizes[block]));
             }
         }
     }

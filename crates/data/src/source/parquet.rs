@@ -344,13 +344,10 @@ impl Indexed for Parquet {
     }
 
     fn window(&self) -> usize {
-        // A window of the size of a block lies in up to two, and neighbours in the order may still want the one before.
+        // Two of them are kept: a batch may end one and begin the next.
         let bytes: u64 = self.groups.iter().map(|group| group.size).sum();
-        let fit = KEPT_BYTES * self.rows.len() as u64 / bytes.max(1);
-        let block = self.rows.len() / self.groups.len().max(1);
-        let fit = usize::try_from(fit).unwrap_or(usize::MAX);
-        fit.saturating_sub(2 * block)
-            .clamp(block.min(WINDOW), WINDOW)
+        let fit = KEPT_BYTES / 2 * self.rows.len() as u64 / bytes.max(1);
+        usize::try_from(fit).map_or(WINDOW, |fit| fit.min(WINDOW))
     }
 }
 
