@@ -94,6 +94,17 @@ fn a_broken_image_is_named_and_passed_over_or_refused() {
     let said = succeeds(folder, &["data", "inspect", "images"]);
     assert!(said.contains("broken images: 1"), "{said}");
 
+    // One that makes the decoder panic is broken like any other.
+    let jpeg = include_bytes!("../../data/tests/reference/contradicting.jpg");
+    fs::write(folder.join("images/light/24.jpg"), jpeg).unwrap();
+    let out = run(folder, &["data", "inspect", "images"]);
+    let said = stderr(&out);
+    assert!(
+        said.contains("light/24.jpg") && !said.contains("panicked"),
+        "{said}"
+    );
+    assert!(out.status.success());
+
     let refused = ["pretrain", "--data", "images", "--stream", "--out", "x"];
     fails(folder, &refused, 2, &["image size", "--image-size"]);
     let refused = [

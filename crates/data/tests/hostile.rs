@@ -367,3 +367,13 @@ fn hostile_shards_are_refused_by_name() {
     assert_says(load(root.path()), &["s.tar", "tar"]);
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }
+
+/// Of it the decoder makes a panic, on a processor with AVX2: its tables and its scans do not go together. Found by fuzzing.
+#[test]
+fn an_image_that_makes_its_decoder_panic_is_broken_like_any_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/contradicting.jpg");
+    let bytes = fs::read(&path).unwrap();
+    let error = learngene_data::image::decode(&bytes, &path).unwrap_err();
+    assert!(error.is_of_one_image(), "{error}");
+    assert_says::<()>(Err(error), &["contradicting.jpg"]);
+}

@@ -7,6 +7,7 @@ use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::Image;
 use crate::error::{Error, Result};
+use crate::guard::unless_it_panics;
 
 /// The largest width and height that are decoded, pixels.
 pub const MAX_SIDE: u32 = 16_384;
@@ -39,24 +40,27 @@ fn decode_as(bytes: &[u8], format: ImageFormat, path: &Path, max_side: u32) -> R
     limits.max_image_width = Some(max_side);
     limits.max_image_height = Some(max_side);
     limits.max_alloc = Some(MAX_DECODER_BYTES);
+    let damaged = |reason: String| Error::Decode {
+        path: path.to_owned(),
+        reason,
+    };
     if format == ImageFormat::Jpeg && is_cut_short(bytes) {
-        return Err(Error::Decode {
-            path: path.to_owned(),
-            reason: "the JPEG file ends early".to_owned(),
-        });
+        return Err(damaged("the JPEG file ends early".to_owned()));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    let decoded = reader.decode().map_err(|error| match error {
-        ImageError::Limits(_) => Error::ImageTooLarge {
-            path: path.to_owned(),
-            limit: max_side,
-        },
-        other => Error::Decode {
-            path: path.to_owned(),
-            reason: other.to_string(),
-        },
-    })?;
+    // The decoders report most damage and panic on some.
+    let decoded = match unless_it_panics(|| reader.decode()) {
+        Some(Ok(decoded)) => decoded,
+        Some(Err(ImageError::Limits(_))) => {
+            return Err(Error::ImageTooLarge {
+                path: path.to_owned(),
+                limit: max_side,
+            });
+        }
+        Some(Err(other)) => return Err(damaged(other.to_string())),
+        None => return Err(damaged("its parts contradict each other".to_owned())),
+    };
     let (width, height) = (decoded.width(), decoded.height());
     let colour = decoded.color();
     let (channels, pixels) = match (colour.has_color(), colour.has_alpha()) {

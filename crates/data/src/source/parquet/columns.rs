@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use super::pages::{Bounded, Checked};
 use crate::error::{Error, Result};
+use crate::guard::unless_it_panics;
 
 /// The most bytes that a column of one row group may unpack to.
 const MAX_COLUMN_BYTES: u64 = 2 << 30;
@@ -302,17 +302,17 @@ fn class_names(feature: &Value, path: &Path) -> Result<Option<Vec<String>>> {
 }
 
 /// What reads a file that may be damaged. The `parquet` crate reports most damage and panics on some; either is an error
-/// of the file, and nothing that a panic interrupts is used again.
+/// of the file.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
     let damaged = |found: String| Error::format(path, "a whole Parquet file", found);
-    match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(read) => read.map_err(|error| {
+    match unless_it_panics(read) {
+        Some(read) => read.map_err(|error| {
             damaged(match error {
                 parquet::errors::ParquetError::General(found) => found,
                 other => other.to_string(),
             })
         }),
-        Err(_) => Err(damaged("pages that contradict each other".into())),
+        None => Err(damaged("pages that contradict each other".into())),
     }
 }
 
