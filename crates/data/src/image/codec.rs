@@ -9,8 +9,9 @@ use super::Image;
 use crate::error::{Error, Result};
 use crate::guard::unless_it_panics;
 
-/// The largest width and height that are decoded, pixels.
-pub const MAX_SIDE: u32 = 16_384;
+/// The largest width and height that are decoded, pixels. Less where a fuzzer tries inputs, a few bytes of which may make
+/// an image of any size and take seconds.
+pub const MAX_SIDE: u32 = if cfg!(fuzzing) { 256 } else { 16_384 };
 
 /// The most memory one decoder may take. An image of [`MAX_SIDE`] squared would need more, a long strip of tiles not.
 const MAX_DECODER_BYTES: u64 = 512 << 20;
