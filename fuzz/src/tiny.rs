@@ -26,7 +26,6 @@ pub fn config() -> RunConfig {
         hidden: 4,
         depth: 1,
         heads: 2,
-        mlp_ratio: 2,
         ..DitConfig::from_size("dit-s/2", [1, 2, 2], 2).expect(EXPECT)
     };
     RunConfig {
