@@ -239,6 +239,16 @@ fn a_page_that_claims_to_unpack_to_far_more_is_refused_before_memory_is_made() {
     assert!(text.contains("unpack to at most"), "{text}");
 }
 
+/// Found by fuzzing: the head of a page claims a list that does not end with the file.
+#[test]
+fn a_head_that_goes_on_behind_the_end_of_the_file_is_refused_at_once() {
+    let path = Path::new(FILES).join("endless-header.parquet");
+    let source = source::open(path.to_str().unwrap(), None);
+    if let Ok(source) = source {
+        assert!(source.samples().any(|sample| sample.is_err()));
+    }
+}
+
 #[test]
 fn no_changed_byte_and_no_lost_end_makes_the_reader_panic() {
     let root = tempfile::tempdir().unwrap();

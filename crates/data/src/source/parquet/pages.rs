@@ -61,7 +61,11 @@ impl Read for Header {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, found));
             }
         }
-        self.bytes.read(out)
+        match self.bytes.read(out)? {
+            // The end is no place for a header to go on; a list in it may claim two thousand million parts of no length.
+            0 if !out.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(read),
+        }
     }
 }
 
