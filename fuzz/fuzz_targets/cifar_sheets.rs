@@ -4,7 +4,7 @@
 
 use learngene_fuzz::{files, folder, source, write};
 
-libfuzzer_sys::fuzz_target!(init: source::let_caught_panics_pass(), |data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: learngene_data::pass_over_caught_panics(), |data: &[u8]| {
     let [sheet, labels] = files(data);
     write("test_batch.png", sheet);
     write("test_lables.json", labels);

@@ -6,7 +6,7 @@ use std::fs;
 
 use learngene_fuzz::{files, folder, is_file_name, source};
 
-libfuzzer_sys::fuzz_target!(init: source::let_caught_panics_pass(), |data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: learngene_data::pass_over_caught_panics(), |data: &[u8]| {
     let root = folder().join("images");
     drop(fs::remove_dir_all(&root));
     let [class, name, image, other_class, other_name, other_image] = files(data);

@@ -4,6 +4,6 @@
 
 use learngene_fuzz::source;
 
-libfuzzer_sys::fuzz_target!(init: source::let_caught_panics_pass(), |data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: learngene_data::pass_over_caught_panics(), |data: &[u8]| {
     source::decode(data);
 });

@@ -4,7 +4,7 @@
 
 use learngene_fuzz::{folder, source, write};
 
-libfuzzer_sys::fuzz_target!(init: source::let_caught_panics_pass(), |data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: learngene_data::pass_over_caught_panics(), |data: &[u8]| {
     write("table.parquet", data);
     source::read(&folder().join("table.parquet"));
 });

@@ -4,7 +4,7 @@
 
 use learngene_fuzz::{files, folder, source, tar, write};
 
-libfuzzer_sys::fuzz_target!(init: source::let_caught_panics_pass(), |data: &[u8]| {
+libfuzzer_sys::fuzz_target!(init: learngene_data::pass_over_caught_panics(), |data: &[u8]| {
     let [shard, names] = files(data);
     match names {
         [] => drop(std::fs::remove_file(folder().join("classes.txt"))),

@@ -9,16 +9,6 @@ use learngene_data::{
     source,
 };
 
-/// Lets a panic pass that the readers catch: libFuzzer's hook ends the process on any.
-pub fn let_caught_panics_pass() {
-    let end = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !learngene_data::catches_panics() {
-            end(panic);
-        }
-    }));
-}
-
 /// Opens whatever lies at `path` and reads all of it, one by one and as a data set.
 pub fn read(path: &Path) {
     let spec = path.to_str().expect("a path of our own is text");

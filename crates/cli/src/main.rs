@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     memory::keep();
-    say_nothing_of_panics_that_are_caught();
+    learngene_data::pass_over_caught_panics();
     let args = Args::parse();
     if let Some(threads) = args.threads {
         // fails only if a pool exists already, and none does yet
@@ -60,16 +60,6 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
-}
-
-/// Of a file that makes a library panic its reader says that it is damaged, and no more is to be said.
-fn say_nothing_of_panics_that_are_caught() {
-    let say = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if !learngene_data::catches_panics() {
-            say(panic);
-        }
-    }));
 }
 
 fn completions(shell: clap_complete::Shell) {

@@ -15,10 +15,15 @@ pub(crate) fn unless_it_panics<T>(run: impl FnOnce() -> T) -> Option<T> {
     done.ok()
 }
 
-/// Whether a panic of this thread would be caught here and become an error. A panic hook that prints or ends the process
-/// need do neither then.
-pub fn catches_panics() -> bool {
-    INSIDE.get()
+/// Passes over the panic hook that is set for a panic that becomes an error here: it need neither be printed nor end the
+/// process. Call it once, when the program starts.
+pub fn pass_over_caught_panics() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !INSIDE.get() {
+            hook(panic);
+        }
+    }));
 }
 
 #[cfg(test)]
@@ -27,11 +32,11 @@ mod tests {
 
     #[test]
     fn a_panic_is_nothing_and_is_told_from_one_that_is_not_caught() {
-        assert!(!catches_panics());
-        assert_eq!(unless_it_panics(|| (3, catches_panics())), Some((3, true)));
+        assert!(!INSIDE.get());
+        assert_eq!(unless_it_panics(|| (3, INSIDE.get())), Some((3, true)));
         let panics = || -> u8 { std::panic::resume_unwind(Box::new("on purpose")) };
-        let inner = unless_it_panics(|| (unless_it_panics(panics), catches_panics()));
+        let inner = unless_it_panics(|| (unless_it_panics(panics), INSIDE.get()));
         assert_eq!(inner, Some((None, true)));
-        assert!(!catches_panics());
+        assert!(!INSIDE.get());
     }
 }

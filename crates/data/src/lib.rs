@@ -29,7 +29,7 @@ pub use class_map::{ClassMap, ClassSelection};
 pub use class_tree::ClassTree;
 pub use dataset::{Dataset, LoadOptions};
 pub use error::{Error, Result};
-pub use guard::catches_panics;
+pub use guard::pass_over_caught_panics;
 pub use latents::{Content, Latent, LatentSpace};
 pub use order::{BatchOrder, Batches, Draw};
 pub use random::{Purpose, Stream};

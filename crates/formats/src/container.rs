@@ -24,7 +24,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 
 use crate::atomic::write_atomically;
-use crate::decode::to_f32;
+use crate::decode;
 use crate::error::{FormatError, Result};
 use crate::json_header::{HeaderIn, METADATA_KEY};
 
@@ -121,11 +121,7 @@ fn read_some(
         source
             .read_exact(&mut bytes)
             .map_err(|source| FormatError::io("read", path, source))?;
-        let values = to_f32(info.dtype, &bytes).ok_or_else(|| FormatError::Dtype {
-            path: path.to_path_buf(),
-            tensor: name.clone(),
-            dtype: info.dtype.to_string(),
-        })?;
+        let values = decode::values(info.dtype, &bytes, &name, path)?;
         let shape = info.shape.clone();
         tensors.insert(name, TensorEntry { shape, values });
     }

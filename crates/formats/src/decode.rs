@@ -1,7 +1,23 @@
 //! From the bytes of a stored tensor to `f32` values.
 
+use std::path::Path;
+
 use half::{bf16, f16};
 use safetensors::Dtype;
+
+use crate::error::{FormatError, Result};
+
+/// The values of a safetensors tensor of that name.
+///
+/// # Errors
+/// [`FormatError::Dtype`].
+pub(crate) fn values(dtype: Dtype, bytes: &[u8], tensor: &str, path: &Path) -> Result<Vec<f32>> {
+    to_f32(dtype, bytes).ok_or_else(|| FormatError::Dtype {
+        path: path.to_path_buf(),
+        tensor: tensor.to_owned(),
+        dtype: dtype.to_string(),
+    })
+}
 
 /// Decodes little-endian `bytes` of type `dtype`; `None` for a type that is not one of the four floats.
 /// F16 and BF16 are exact in `f32`; F64 is rounded to the nearest.

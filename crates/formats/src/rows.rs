@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorInfo;
 
-use crate::container;
-use crate::decode::to_f32;
 use crate::error::{FormatError, Result};
+use crate::{container, decode};
 
 /// A file whose header was read and whose values are still where they are.
 #[derive(Debug)]
@@ -86,13 +85,8 @@ impl Rows {
             let at = place.at + (row * length) as u64;
             file.seek(SeekFrom::Start(at)).map_err(failed)?;
             file.read_exact(&mut bytes).map_err(failed)?;
-            values.extend(
-                to_f32(place.info.dtype, &bytes).ok_or_else(|| FormatError::Dtype {
-                    path: self.path.clone(),
-                    tensor: (*name).to_owned(),
-                    dtype: place.info.dtype.to_string(),
-                })?,
-            );
+            let row = decode::values(place.info.dtype, &bytes, name, &self.path)?;
+            values.extend(row);
         }
         Ok(values)
     }

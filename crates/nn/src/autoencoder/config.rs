@@ -124,10 +124,8 @@ impl AutoencoderConfig {
             return refuse("channels of the autoencoder", bad.to_string(), expected);
         }
         // Two 3x3 convolutions in every residual block of both halves, the middle ones with the last level.
-        let squares = |c: &usize| 2 * 9 * c * c;
-        let blocks = 2 * self.layers + 1;
-        let levels: usize = self.channels.iter().map(|c| blocks * squares(c)).sum();
-        let all = levels + self.channels.last().map_or(0, |c| 4 * squares(c));
+        let middle = self.channels.last().map_or(0, |c| 4 * 2 * 9 * c * c);
+        let all = 2 * self.least_parameters() + middle;
         if all > MOST_PARAMETERS {
             let expected = format!("at most {MOST_PARAMETERS}");
             return refuse(
