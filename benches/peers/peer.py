@@ -12,6 +12,7 @@ Normally started by `side-by-side`, which says what it passes; by hand, for exam
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import sys
@@ -26,7 +27,8 @@ IMAGES = 720  # stand-ins of the data set's shape
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", choices=["eager", "compile", "bf16", "bf16-compile"], default="eager")
+    variants = ["eager", "compile", "bf16", "bf16-compile", "diffusers"]
+    parser.add_argument("--variant", choices=variants, default="eager")
     parser.add_argument("--attention", choices=["sdpa", "bmm"], default="sdpa")
     parser.add_argument("--mode", choices=["train", "sample"], default="train")
     parser.add_argument("--device", default="cpu", help="cpu, or cuda for a comparison by hand")
@@ -129,15 +131,8 @@ def check(model, forward, path):
     }
 
 
-def main():
-    # What libraries print must not get between the answers.
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    args = arguments()
-    baseline = status("VmRSS")
-    torch.manual_seed(0)
-    torch.set_num_threads(args.threads)
-    torch.set_default_device(args.device)
+def build(args):
+    """The model, and the function that computes with it as the variant says."""
     shape = Shape(
         image=tuple(args.image), patch=args.patch, hidden=args.hidden, depth=args.depth, heads=args.heads,
         classes=args.classes, adaln=args.adaln, attention=args.attention,
@@ -151,11 +146,29 @@ def main():
         with torch.autocast(args.device, dtype=torch.bfloat16) if half else contextlib.nullcontext():
             return compiled(*inputs)
 
-    if args.check:
-        print(json.dumps(check(model, forward, args.check)), file=answers)
-        return
-    step = trainer(model, forward, args) if args.mode == "train" else sampler(forward, args)
-    ready = {"version": torch.__version__, "threads": torch.get_num_threads(), "baseline_kib": baseline}
+    return model, forward
+
+
+def main():
+    # What libraries print must not get between the answers.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    args = arguments()
+    pipeline = importlib.import_module("pipeline") if args.variant == "diffusers" else None
+    baseline = status("VmRSS")
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
+    version = torch.__version__
+    if pipeline:
+        step, version = pipeline.sampler(args), f"{version}, diffusers {pipeline.diffusers.__version__}"
+    else:
+        model, forward = build(args)
+        if args.check:
+            print(json.dumps(check(model, forward, args.check)), file=answers)
+            return
+        step = trainer(model, forward, args) if args.mode == "train" else sampler(forward, args)
+    ready = {"version": version, "threads": torch.get_num_threads(), "baseline_kib": baseline}
     print(json.dumps(ready), file=answers)
     for line in sys.stdin:
         word, count = line.split()

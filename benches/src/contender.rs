@@ -36,6 +36,8 @@ pub enum Variant {
     Bf16,
     /// `torch.compile` under bf16 autocast.
     Bf16Compile,
+    /// diffusers' transformer and sampler as its pipeline calls them, f32.
+    Diffusers,
 }
 
 /// How a peer computes attention.
@@ -80,6 +82,7 @@ impl Contender {
             Self::PyTorch(Variant::Compile) => "compile",
             Self::PyTorch(Variant::Bf16) => "bf16",
             Self::PyTorch(Variant::Bf16Compile) => "bf16-compile",
+            Self::PyTorch(Variant::Diffusers) => "diffusers",
         }
     }
 
@@ -92,18 +95,20 @@ impl Contender {
         }
     }
 
-    /// Whether the others go on without it: compiling needs a C++ compiler, and our bf16 a processor, that not every
-    /// machine has.
+    /// Whether the others go on without it: compiling needs a C++ compiler, our bf16 a processor, and diffusers a package
+    /// that not every machine has.
     pub fn may_fail(self) -> bool {
         matches!(
             self,
-            Self::OursBf16 | Self::PyTorch(Variant::Compile | Variant::Bf16Compile)
+            Self::OursBf16
+                | Self::PyTorch(Variant::Compile | Variant::Bf16Compile | Variant::Diffusers)
         )
     }
 
-    /// The attentions to choose the faster from; ours has only its own.
+    /// The attentions to choose the faster from; ours and diffusers' have only their own.
     pub fn attentions(self, options: &Options) -> Vec<Option<Attention>> {
         match (self, options.attention) {
+            (Self::PyTorch(Variant::Diffusers), _) => vec![None],
             (Self::PyTorch(_), Some(one)) => vec![Some(one)],
             (Self::PyTorch(_), None) => vec![Some(Attention::Sdpa), Some(Attention::Bmm)],
             _ => vec![None],

@@ -214,7 +214,11 @@ pub const ALL: &[Workload] = &[
         split: None,
         data: Data::BuiltIn,
         task: Task::Sample(16),
-        rivals: EAGER,
+        rivals: &[
+            Contender::OursBf16,
+            Contender::PyTorch(Variant::Eager),
+            Contender::PyTorch(Variant::Diffusers),
+        ],
     },
     Workload {
         name: "sample-kind",

@@ -14,7 +14,6 @@ use learngene_data::{Image, LatentSpace, Split};
 use learngene_formats::{
     CheckpointWriter, Content, Header, ImageArchive, Kind, Retention, TensorEntry, WeightFile,
 };
-use learngene_fuzz::SEPARATOR;
 use serde_json::json;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -33,11 +32,7 @@ fn main() -> Result {
 
 /// Writes `files` as one input of `target`.
 fn seed(target: &str, name: &str, files: &[&[u8]]) -> Result {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("seeds")
-        .join(target);
-    fs::create_dir_all(&folder)?;
-    Ok(fs::write(folder.join(name), files.join(SEPARATOR))?)
+    Ok(learngene_fuzz::seed(target, name, files)?)
 }
 
 fn encoded(image: &DynamicImage, format: ImageFormat) -> Result<Vec<u8>> {

@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(init: tiny::seed_lora(), |data: &[u8]| {
             folder()
         }
     };
-    match Lora::read(path, &tiny::config().model) {
+    match Lora::read(path, &tiny::CONFIG.model) {
         Ok(_) => {}
         Err(error) => drop(error.to_string()),
     }

@@ -8,7 +8,7 @@ use learngene_train::RunConfig;
 libfuzzer_sys::fuzz_target!(init: tiny::seed_run_config(), |data: &[u8]| {
     let [text, setting] = files(data);
     let path = write("config.toml", text);
-    for read in [RunConfig::read(&path), tiny::config().with_file(&path)] {
+    for read in [RunConfig::read(&path), tiny::CONFIG.clone().with_file(&path)] {
         match read {
             Ok(config) => {
                 let text = config.to_toml().expect("what was read can be written");
@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(init: tiny::seed_run_config(), |data: &[u8]| {
         }
     }
     if let Ok(setting) = std::str::from_utf8(setting) {
-        let over = tiny::config().with_settings([setting]);
+        let over = tiny::CONFIG.clone().with_settings([setting]);
         drop(over.map_err(|error| error.to_string()));
     }
 });

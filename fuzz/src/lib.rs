@@ -8,6 +8,7 @@ pub mod tiny;
 pub mod zip;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -44,6 +45,15 @@ pub fn write(name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(name);
     fs::write(&path, bytes).expect("a file can be written below TMPDIR");
     path
+}
+
+/// Writes `files` as one input for `target` to begin from.
+pub fn seed(target: &str, name: &str, files: &[&[u8]]) -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), files.join(SEPARATOR))
 }
 
 /// Whether a file in a folder can have this name, and one that a fuzzer may write.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use learngene_formats::container::{self, Contents};
@@ -12,12 +13,12 @@ use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
 use learngene_transfer::TailorSet;
 use learngene_transfer::interop::{autoencoder, checkpoint, diffusers, lora};
 
-use crate::{SEPARATOR, folder, tensors};
+use crate::{folder, tensors};
 
 const EXPECT: &str = "files of the smallest model can be made";
 
 /// Two classes, one block, images of 2x2 pixels.
-pub fn config() -> RunConfig {
+pub static CONFIG: LazyLock<RunConfig> = LazyLock::new(|| {
     let split = RankSplit {
         learngene: 2,
         tailor: 1,
@@ -36,19 +37,16 @@ pub fn config() -> RunConfig {
         classes: vec!["a".into(), "b".into()],
         method: None,
     }
-}
+});
 
-fn model() -> (RunConfig, Dit) {
-    let config = config();
+fn model() -> (&'static RunConfig, Dit) {
+    let config = &*CONFIG;
     let model = Dit::init(&config.model, config.init, 0, &Device::flex()).expect(EXPECT);
     (config, model)
 }
 
-/// Writes `files` as one input of `target`.
 fn seed(target: &str, name: &str, files: &[&[u8]]) {
-    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    fs::create_dir_all(all.join(target)).expect("a folder can be made beside the targets");
-    fs::write(all.join(target).join(name), files.join(SEPARATOR)).expect("a seed can be written");
+    crate::seed(target, name, files).expect("a seed can be written beside the targets");
 }
 
 fn read(path: &Path) -> Vec<u8> {
@@ -60,24 +58,24 @@ pub fn seed_model() {
     let (config, model) = model();
     let path = folder().join("seed.safetensors");
     let keep = |name: &str| seed("model", name, &[tensors::header(&read(&path))]);
-    let whole = weights::file(Kind::Model, &config, &params::values(&model));
+    let whole = weights::file(Kind::Model, config, &params::values(&model));
     whole.write(&path).expect(EXPECT);
     keep("model");
-    let tailors = TailorSet::of(&config, &model, &path);
+    let tailors = TailorSet::of(config, &model, &path);
     tailors.write(&path).expect(EXPECT);
     keep("tailor");
 }
 
 /// Seeds of `run_config`.
 pub fn seed_run_config() {
-    let text = config().to_toml().expect(EXPECT);
+    let text = CONFIG.to_toml().expect(EXPECT);
     seed("run_config", "whole", &[text.as_bytes(), b"train.steps=7"]);
 }
 
 /// Seeds of `diffusers`.
 pub fn seed_diffusers() {
     let (config, model) = model();
-    diffusers::write(&config, &model, folder()).expect(EXPECT);
+    diffusers::write(config, &model, folder()).expect(EXPECT);
     let inner = folder().join("transformer");
     let described = read(&inner.join("config.json"));
     let file = read(&inner.join("diffusion_pytorch_model.safetensors"));
@@ -111,7 +109,7 @@ pub fn seed_autoencoder() {
 pub fn seed_dit_checkpoint() {
     let (config, model) = model();
     let path = folder().join("seed.pt");
-    checkpoint::write(&config, &model, &path).expect(EXPECT);
+    checkpoint::write(config, &model, &path).expect(EXPECT);
     let contents = Contents {
         tensors: torch::read(&path, None).expect(EXPECT),
         metadata: BTreeMap::new(),
@@ -124,7 +122,7 @@ pub fn seed_dit_checkpoint() {
 pub fn seed_lora() {
     let (config, model) = model();
     let to: PathBuf = folder().join("lora");
-    for (class, one) in lora::of_model(&config, &model) {
+    for (class, one) in lora::of_model(config, &model) {
         fs::create_dir_all(&to).expect(EXPECT);
         one.write(&to, &config.model).expect(EXPECT);
         let described = read(&to.join("adapter_config.json"));
