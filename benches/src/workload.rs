@@ -128,7 +128,7 @@ pub const ALL: &[Workload] = &[
     },
     Workload {
         name: "kind-12",
-        about: "training, KIND 96,8, dit-nano/4, 12 classes, batch 39: 3 of each class and 3 null, as quickstart",
+        about: "training, KIND 96,8, dit-nano/4, 12 classes, batch 39: 3 of each class and 3 null, as `pretrain`",
         size: "dit-nano/4",
         split: Some(NANO_SPLIT),
         data: Data::BuiltIn,
@@ -281,12 +281,7 @@ impl Workload {
     /// Images of a step.
     pub fn batch(&self, classes: usize) -> usize {
         match self.task {
-            Task::Train(BatchOrder::Plain { batch, .. }) => batch,
-            Task::Train(BatchOrder::Stratified {
-                per_class,
-                null,
-                classes_per_step,
-            }) => per_class * classes_per_step.unwrap_or(classes) + null,
+            Task::Train(order) => order.images(classes),
             Task::Sample(images) => images,
         }
     }

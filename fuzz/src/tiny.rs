@@ -69,7 +69,12 @@ pub fn seed_model() {
 /// Seeds of `run_config`.
 pub fn seed_run_config() {
     let text = CONFIG.to_toml().expect(EXPECT);
-    seed("run_config", "whole", &[text.as_bytes(), b"train.steps=7"]);
+    seed("run_config", "whole", &[text.as_bytes()]);
+    seed(
+        "run_config",
+        "laid-over",
+        &[b"[train]\nlr = 0.01", b"train.steps=7"],
+    );
 }
 
 /// Seeds of `diffusers`.

@@ -53,6 +53,20 @@ pub enum BatchOrder {
     },
 }
 
+impl BatchOrder {
+    /// Images in every batch, if there are so many classes.
+    pub fn images(&self, classes: usize) -> usize {
+        match *self {
+            Self::Stratified {
+                per_class,
+                null,
+                classes_per_step,
+            } => per_class * classes_per_step.unwrap_or(classes) + null,
+            Self::Plain { batch, .. } => batch,
+        }
+    }
+}
+
 /// The batches of a training run.
 #[derive(Debug, Clone)]
 pub struct Batches {
@@ -106,14 +120,7 @@ impl Batches {
 
     /// Samples in every batch.
     pub fn batch_size(&self) -> usize {
-        match self.order {
-            BatchOrder::Stratified {
-                per_class,
-                null,
-                classes_per_step,
-            } => per_class * classes_per_step.unwrap_or(self.class_count()) + null,
-            BatchOrder::Plain { batch, .. } => batch,
-        }
+        self.order.images(self.class_count())
     }
 
     /// The batch of a step, counted from 0. Only the permutations in use are kept between calls, so steps may be asked

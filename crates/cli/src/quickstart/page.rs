@@ -2,7 +2,7 @@
 
 use super::results::{above, share};
 use super::transferred::Transferred;
-use super::{Control, Findings, Verdict};
+use super::{Control, DRAWING, Findings, STRIP, Verdict};
 use crate::failure::Result;
 use learngene_data::{Image, image::encode_png};
 use learngene_eval::report::{Block, Curve, Figure, Gallery, Png, Section, Series, Table};
@@ -26,7 +26,7 @@ pub fn report(f: &Findings) -> Result<Report> {
                     classes,
                     &d.strips[0],
                     shown,
-                    "Class label and own tailor, guidance 2, 25 DDPM steps.",
+                    &format!("Class label and own tailor, guidance {STRIP}, {DRAWING} DDPM steps."),
                 )?),
                 Block::Table(probe_of(
                     "Class probe: share judged as the class, real test images beside generated ones",
@@ -129,7 +129,7 @@ fn settings(f: &Findings) -> Vec<(String, String)> {
         ("steps", train.steps.to_string()),
         (
             "images per step",
-            (train.per_class * config.classes.len() + train.null).to_string(),
+            train.order().images(config.classes.len()).to_string(),
         ),
         ("learning rate", train.lr.to_string()),
         ("schedule", train.schedule.to_string()),

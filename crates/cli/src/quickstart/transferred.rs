@@ -8,7 +8,7 @@ use burn::module::Module;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_nn::params;
-use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, weights};
+use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, TrainConfig, weights};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -57,7 +57,17 @@ impl Transferred {
             &device,
         )?;
         config.data = data.clone();
-        (config.train.steps, config.train.evaluate_every) = (steps, steps.div_ceil(5));
+        let defaults = TrainConfig::default();
+        config.train = TrainConfig {
+            steps,
+            evaluate_every: steps.div_ceil(5),
+            // Few steps: each shows all classes.
+            classes_per_step: None,
+            null: defaults.null,
+            ema: defaults.ema,
+            decay_share: defaults.decay_share,
+            ..config.train
+        };
         let trained = learngene_transfer::trained_parameters(&config);
 
         let plain = start.valid();
