@@ -49,7 +49,7 @@ pub struct Effort {
 
 impl Effort {
     const FULL: Self = Self {
-        steps: [1100, 150],
+        steps: [1200, 150],
         repeats: 8,
         judged: 12,
         shown: 6,
@@ -253,8 +253,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// How bases train. With 20 images of half of the classes in a step, 20,000 images go as far as 28,000 by 39 with the
-/// defaults of `pretrain`.
+/// How bases train: small steps go further with as many images (`docs/performance.md`).
 fn pretraining() -> TrainConfig {
     TrainConfig {
         lr: 2e-3,

@@ -57,17 +57,10 @@ impl Transferred {
             &device,
         )?;
         config.data = data.clone();
-        let defaults = TrainConfig::default();
-        config.train = TrainConfig {
-            steps,
-            evaluate_every: steps.div_ceil(5),
-            // Few steps: each shows all classes.
-            classes_per_step: None,
-            null: defaults.null,
-            ema: defaults.ema,
-            decay_share: defaults.decay_share,
-            ..config.train
-        };
+        let train = &mut config.train;
+        (train.steps, train.evaluate_every) = (steps, steps.div_ceil(5));
+        // Few steps: each shows all classes, as the defaults do.
+        (train.classes_per_step, train.decay_share) = (None, TrainConfig::default().decay_share);
         let trained = learngene_transfer::trained_parameters(&config);
 
         let plain = start.valid();
