@@ -253,7 +253,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// How bases train: small steps go further with as many images (`docs/performance.md`).
+/// How bases train; `docs/performance.md` has what was tried.
 fn pretraining() -> TrainConfig {
     TrainConfig {
         lr: 2e-3,
