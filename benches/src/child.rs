@@ -92,7 +92,14 @@ impl Child {
             Ok(_) if !lines.is_empty() => {
                 lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
             }
-            _ => "it ended without a word".into(),
+            _ => {
+                drop(self.input.take());
+                match self.process.wait() {
+                    // A signal that nobody here sent is mostly that of a system out of memory.
+                    Ok(status) => format!("it ended without a word ({status})"),
+                    Err(error) => format!("it ended without a word ({error})"),
+                }
+            }
         }
     }
 }

@@ -41,7 +41,9 @@ impl Machine {
             Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
         let unknown = || "unknown".to_owned();
-        let changed = text("git", &["status", "--porcelain"]).is_some_and(|t| !t.is_empty());
+        // Files of earlier runs are no change of what is measured.
+        let changed = text("git", &["status", "--porcelain", "--untracked-files=no"])
+            .is_some_and(|t| !t.is_empty());
         let commit = text("git", &["rev-parse", "HEAD"]).unwrap_or_else(unknown);
         Ok(Self {
             cpu: model.map_or_else(unknown, |m| m.trim_start_matches([' ', '\t', ':']).into()),
