@@ -97,6 +97,24 @@ const fn grown(
     }
 }
 
+/// KIND 96,8 with one number changed, dit-nano/4, 32 images drawn over all of so many classes.
+const fn grown_kind(
+    name: &'static str,
+    about: &'static str,
+    [learngene, tailor]: [usize; 2],
+    classes: usize,
+) -> Workload {
+    Workload {
+        name,
+        about,
+        size: "dit-nano/4",
+        split: Some(RankSplit { learngene, tailor }),
+        data: Data::Random(classes),
+        task: plain(32),
+        rivals: EAGER,
+    }
+}
+
 /// All workloads, in the order of `--list`.
 pub const ALL: &[Workload] = &[
     Workload {
@@ -198,6 +216,19 @@ pub const ALL: &[Workload] = &[
         "dit-b/4",
         plain(8),
     ),
+    grown_kind(
+        "grow-kind",
+        "KIND 96,8, 12 classes, batch 32: where the next start",
+        [96, 8],
+        12,
+    ),
+    grown_kind("grow-learngene-48", "N_G 48", [48, 8], 12),
+    grown_kind("grow-learngene-144", "N_G 144", [144, 8], 12),
+    grown_kind("grow-tailor-4", "N_T 4", [96, 4], 12),
+    grown_kind("grow-tailor-32", "N_T 32", [96, 32], 12),
+    grown_kind("grow-classes-3", "3 classes", [96, 8], 3),
+    grown_kind("grow-classes-48", "48 classes", [96, 8], 48),
+    grown_kind("grow-classes-192", "192 classes", [96, 8], 192),
     Workload {
         name: "sample-nano",
         about: "sampling, dense dit-nano/4, 16 images, DDIM of 50 steps with guidance",
