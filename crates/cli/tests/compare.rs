@@ -51,9 +51,10 @@ settings = { rank = 2 }
 "#;
 
 /// What a finished comparison writes.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "table.csv",
     "classes.csv",
+    "seeds.csv",
     "table.tex",
     "results.json",
     "report.html",
@@ -209,6 +210,11 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     };
     let (a, b) = (value(0), value(1));
     assert_ne!(a, b);
+    let by_seed = String::from_utf8(before["seeds.csv"].clone()).unwrap();
+    for (seed, value) in [(0, a), (1, b)] {
+        let line = format!("KIND,0,{seed},v_loss,,{value}");
+        assert!(by_seed.lines().any(|l| l == line), "{line}");
+    }
     let stat = &rows[0]["velocity"];
     assert!((stat["mean"].as_f64().unwrap() - (a + b) / 2.0).abs() < 1e-12);
     // The deviation of two values is their distance over the root of two.
@@ -218,6 +224,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
         "LoRA, rank 2",
         "caveat: KIND; LoRA",
         "12 by KIND, 18 by LoRA, rank 2",
+        "column by column",
         "data:image/png",
         "<svg",
     ] {

@@ -181,6 +181,19 @@ pub(crate) struct Trained {
     pub diverged: Option<String>,
 }
 
+/// What judging came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Verdict {
+    /// Numbers.
+    Judged(Judged),
+    /// None: the losses on validation images were numbers, but not this.
+    NotFinite {
+        /// What is not.
+        not_finite: String,
+    },
+}
+
 /// What judging found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Judged {
@@ -215,6 +228,29 @@ pub(crate) struct Real {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_verdict_is_read_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::new(folder.path(), "a", &json!({}));
+        let evaluation = |velocity| Evaluation {
+            draws: 2,
+            velocity,
+            epsilon: 0.25,
+            velocity_by_class: vec![Some(0.5), None],
+        };
+        let judged = Verdict::Judged(Judged {
+            losses: evaluation(0.1 + 0.2),
+            drawn: Vec::new(),
+        });
+        let not_finite = Verdict::NotFinite {
+            not_finite: "the loss".into(),
+        };
+        for verdict in [judged, not_finite] {
+            let back = place.write(RESULT, &place.inputs, &verdict).unwrap();
+            assert_eq!(back, verdict);
+        }
+    }
 
     #[test]
     fn a_file_is_found_again_by_the_same_inputs_alone() {

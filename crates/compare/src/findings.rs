@@ -2,7 +2,7 @@
 
 use crate::aggregate::Stat;
 use crate::base::Pretraining;
-use crate::cell::{Judged, Real, Trained};
+use crate::cell::{Drawn, Judged, Real, Trained, Verdict};
 use crate::config::{Comparison, Row};
 use crate::record::Course;
 use learngene_data::Image;
@@ -94,8 +94,49 @@ pub struct Summary {
     pub velocity_by_class: Vec<Option<Stat>>,
     /// Images, a guidance each.
     pub drawn: Vec<DrawnSummary>,
+    /// What the means are of; seeds that came to nothing are not among them.
+    pub by_seed: Vec<OfSeed>,
     /// What makes its numbers say less than they seem to.
     pub caveats: Vec<String>,
+}
+
+/// A line's numbers of one seed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OfSeed {
+    /// The seed.
+    pub seed: u64,
+    /// v loss on validation images after training; none for a base as it is.
+    pub validation: Option<f64>,
+    /// v loss on test images.
+    pub velocity: f64,
+    /// Error of the noise.
+    pub epsilon: f64,
+    /// Images, a guidance each.
+    pub drawn: Vec<DrawnOfSeed>,
+}
+
+/// Images drawn of one seed with one guidance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DrawnOfSeed {
+    /// The guidance.
+    pub guidance: f64,
+    /// FD-Lite0 to the training images.
+    pub frechet: f64,
+    /// KID-Lite0 to the training images.
+    pub kernel: f64,
+    /// Share that the class probe takes for their label.
+    pub probe: Option<f64>,
+}
+
+impl DrawnOfSeed {
+    fn of(drawn: &Drawn) -> Self {
+        Self {
+            guidance: drawn.guidance,
+            frechet: drawn.frechet,
+            kernel: drawn.kernel,
+            probe: drawn.probe.overall.rate,
+        }
+    }
 }
 
 /// What a row's training cost.
@@ -141,7 +182,8 @@ pub(crate) struct Show {
 /// The cells of a line, by seed.
 pub(crate) struct Cells {
     pub trained: Vec<Trained>,
-    pub judged: Vec<Judged>,
+    /// None of what diverged.
+    pub judged: Vec<Option<Verdict>>,
 }
 
 impl Summary {
@@ -154,12 +196,26 @@ impl Summary {
         cells: &Cells,
     ) -> Self {
         let done = || cells.trained.iter().filter(|t| t.diverged.is_none());
-        let judged = Self::of_judged(&row.name, &row.base, seeds.len(), &cells.judged);
-        let line = |(seed, trained): (&u64, &Trained)| {
-            let why = trained.diverged.as_ref()?;
-            Some(format!("seed {seed} diverged {why}; it is in no mean"))
-        };
-        let diverged = seeds.iter().zip(&cells.trained).filter_map(line);
+        let each = || seeds.iter().zip(cells.trained.iter().zip(&cells.judged));
+        let found = each().filter_map(|(&seed, (trained, judged))| match judged {
+            Some(Verdict::Judged(judged)) => {
+                let validation = trained.validation.as_ref();
+                Some((seed, validation.map(|v| v.velocity), judged))
+            }
+            _ => None,
+        });
+        let found: Vec<_> = found.collect();
+        let judged = Self::of_judged(&row.name, &row.base, seeds.len(), &found);
+        let broken = each().filter_map(|(seed, (trained, judged))| {
+            let why = match (&trained.diverged, judged) {
+                (Some(why), _) => format!("diverged {why}"),
+                (_, Some(Verdict::NotFinite { not_finite })) => {
+                    format!("came to nothing: {not_finite} is not finite")
+                }
+                _ => return None,
+            };
+            Some(format!("seed {seed} {why}; it is in no mean"))
+        });
         let cost = done().next().zip(Stat::of(done().map(|t| t.seconds)));
         Self {
             cost: cost.map(|(first, seconds)| CostSummary {
@@ -173,24 +229,41 @@ impl Summary {
             method: Some(row.method.clone()),
             images_per_class: images,
             macs: cells.trained.first().map_or(0, |t| t.macs),
-            caveats: once(diverged.chain(judged.caveats.clone())),
+            caveats: once(broken.chain(judged.caveats.clone())),
             ..judged
         }
     }
 
     /// Of a base as it is.
-    pub(crate) fn of_base(base: &str, macs: u64, seeds: usize, judged: &[Judged]) -> Self {
+    pub(crate) fn of_base(base: &str, macs: u64, seeds: &[u64], judged: &[Judged]) -> Self {
+        let name = format!("{base}, not adapted");
+        let found = seeds.iter().zip(judged).map(|(&seed, j)| (seed, None, j));
+        let found: Vec<_> = found.collect();
         Self {
             macs,
-            ..Self::of_judged(&format!("{base}, not adapted"), base, seeds, judged)
+            ..Self::of_judged(&name, base, seeds.len(), &found)
         }
     }
 
-    fn of_judged(name: &str, base: &str, seeds: usize, judged: &[Judged]) -> Self {
+    /// Of seeds, their losses on validation images, and what the judge found.
+    fn of_judged(
+        name: &str,
+        base: &str,
+        seeds: usize,
+        found: &[(u64, Option<f64>, &Judged)],
+    ) -> Self {
+        let judged: Vec<&Judged> = found.iter().map(|(.., judged)| *judged).collect();
         let classes = judged
             .first()
             .map_or(0, |j| j.losses.velocity_by_class.len());
         let guidances = judged.first().map_or(0, |j| j.drawn.len());
+        let of_seed = |&(seed, validation, judged): &(u64, Option<f64>, &Judged)| OfSeed {
+            seed,
+            validation,
+            velocity: judged.losses.velocity,
+            epsilon: judged.losses.epsilon,
+            drawn: judged.drawn.iter().map(DrawnOfSeed::of).collect(),
+        };
         Self {
             name: name.into(),
             base: base.into(),
@@ -205,8 +278,9 @@ impl Summary {
                 .map(|c| Stat::of(judged.iter().filter_map(|j| j.losses.velocity_by_class[c])))
                 .collect(),
             drawn: (0..guidances)
-                .filter_map(|g| DrawnSummary::of(judged, g))
+                .filter_map(|g| DrawnSummary::of(&judged, g))
                 .collect(),
+            by_seed: found.iter().map(of_seed).collect(),
             caveats: once(
                 judged
                     .iter()
@@ -229,7 +303,7 @@ pub(crate) fn once(texts: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 impl DrawnSummary {
-    fn of(judged: &[Judged], g: usize) -> Option<Self> {
+    fn of(judged: &[&Judged], g: usize) -> Option<Self> {
         let each = || judged.iter().filter_map(|j| j.drawn.get(g));
         let classes = each().next()?.probe.per_class.len();
         let of_class = |c: usize| Stat::of(each().filter_map(|d| d.probe.per_class[c].rate));
@@ -240,5 +314,67 @@ impl DrawnSummary {
             probe: Stat::of(each().filter_map(|d| d.probe.overall.rate))?,
             probe_by_class: (0..classes).map(of_class).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learngene_train::Evaluation;
+
+    fn evaluation(velocity: f64) -> Evaluation {
+        Evaluation {
+            draws: 1,
+            velocity,
+            epsilon: 0.5,
+            velocity_by_class: vec![Some(velocity)],
+        }
+    }
+
+    fn trained(diverged: Option<&str>) -> Trained {
+        Trained {
+            rate: 0.1,
+            images: 1,
+            trained_parameters: 1,
+            macs: 1,
+            ship_bytes: 1,
+            seconds: 1.0,
+            validation: diverged.is_none().then(|| evaluation(0.75)),
+            diverged: diverged.map(String::from),
+        }
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_named_and_in_no_mean() {
+        let row = Row {
+            name: "a".into(),
+            base: "b".into(),
+            method: "kind".into(),
+            settings: toml::Table::new(),
+            train: toml::Table::new(),
+        };
+        let judged = |velocity| {
+            let losses = evaluation(velocity);
+            let drawn = Vec::new();
+            Some(Verdict::Judged(Judged { losses, drawn }))
+        };
+        let not_finite = Some(Verdict::NotFinite {
+            not_finite: "the loss on test images".into(),
+        });
+        let cells = Cells {
+            trained: [None, Some("at step 3"), None, None].map(trained).to_vec(),
+            judged: vec![judged(0.25), None, not_finite, judged(0.5)],
+        };
+        let summary = Summary::of_row(&row, 0, 1.0, &[4, 5, 6, 7], &cells);
+        assert_eq!(summary.velocity, Stat::of([0.25, 0.5]));
+        let of = |s: &OfSeed| (s.seed, s.validation, s.velocity);
+        let by_seed: Vec<_> = summary.by_seed.iter().map(of).collect();
+        assert_eq!(by_seed, [(4, Some(0.75), 0.25), (7, Some(0.75), 0.5)]);
+        let [five, six] = &summary.caveats[..] else {
+            panic!("{:?}", summary.caveats)
+        };
+        assert!(five.contains("seed 5 diverged at step 3"), "{five}");
+        let part = "seed 6 came to nothing: the loss on test images is not finite";
+        assert!(six.contains(part), "{six}");
     }
 }

@@ -38,4 +38,4 @@ pub use judge::Judge;
 pub use lab::{Lab, Tailor};
 pub use page::report;
 pub use run::run;
-pub use table::{classes_csv, csv, latex, notes, terminal};
+pub use table::{classes_csv, csv, latex, notes, seeds_csv, terminal};

@@ -1,6 +1,6 @@
 //! What one trained model is worth: losses on test images, and images beside real ones.
 
-use crate::cell::{Drawn, Judged, Real};
+use crate::cell::{Drawn, Judged, Real, Verdict};
 use crate::config::Judging;
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -10,7 +10,7 @@ use learngene_data::{Dataset, Image, Split};
 use learngene_eval::metrics::{Bootstrap, Features, Pair, frechet_distance, kernel_distance};
 use learngene_formats::ImageArchive;
 use learngene_nn::Dit;
-use learngene_train::{Gating, RunConfig};
+use learngene_train::{self as train, Gating, RunConfig};
 use std::path::{Path, PathBuf};
 
 /// No intervals within a cell: the spread that counts is that between seeds.
@@ -40,7 +40,8 @@ pub(crate) fn losses(lab: &Lab, model: &Dit, dataset: &Dataset) -> Result<Judged
     })
 }
 
-/// Losses and images. The images stay in the cell's folder as archives.
+/// Losses and images. The images stay in the cell's folder as archives. A model whose numbers are none is a verdict too: it
+/// says something of its row, and takes nothing from the others.
 pub(crate) fn everything<H: Host>(
     lab: &Lab,
     model: &Dit,
@@ -49,16 +50,25 @@ pub(crate) fn everything<H: Host>(
     judge: &Judge,
     folder: &Path,
     host: &mut H,
-) -> std::result::Result<Judged, H::Failure> {
-    let mut judged = losses(lab, model, dataset)?;
+) -> std::result::Result<Verdict, H::Failure> {
+    let not_finite = |what: String| Ok(Verdict::NotFinite { not_finite: what });
+    let mut judged = match losses(lab, model, dataset) {
+        Err(Error::NotFinite { what }) => return not_finite(what),
+        other => other?,
+    };
     let (classes, count) = (dataset.classes().len(), judging.images);
     for &guidance in &judging.guidance {
-        let images = lab.images(model, classes, count, guidance, &Some)?;
+        let images = match lab.images(model, classes, count, guidance, &Some) {
+            Err(Error::Train(train::Error::Drawn { .. })) => {
+                return not_finite(format!("an image drawn with guidance {guidance}"));
+            }
+            other => other?,
+        };
         write(&archive(folder, guidance), &images, count)?;
         let features = host.features(&images, &format!("guidance {guidance}"))?;
         judged.drawn.push(drawn(judge, &features, guidance, count)?);
     }
-    Ok(judged)
+    Ok(Verdict::Judged(judged))
 }
 
 /// Where a cell keeps its images of a guidance.

@@ -43,6 +43,16 @@ pub fn report(f: &Findings) -> Result<Report> {
         paragraphs: Vec::new(),
         blocks: by_class(f),
     });
+    if wanted.seeds.len() > 1 {
+        sections.push(Section {
+            heading: "By seed".into(),
+            paragraphs: vec![
+                "Rows of one seed started from bases of the same seed and saw the same noise: compare them column by column."
+                    .into(),
+            ],
+            blocks: vec![Block::Table(by_seed(f))],
+        });
+    }
     if !f.sweep.is_empty() {
         sections.push(Section {
             heading: "Learning rates".into(),
@@ -269,6 +279,27 @@ fn by_class(f: &Findings) -> Vec<Block> {
         }));
     }
     blocks
+}
+
+fn by_seed(f: &Findings) -> Table {
+    let seeds = &f.comparison.seeds;
+    let line = |row: &Summary| {
+        let of = |seed: &u64| {
+            let found = row.by_seed.iter().find(|s| s.seed == *seed);
+            found.map_or("-".to_owned(), |s| format!("{:.4}", s.velocity))
+        };
+        let title = std::iter::once(title(f, row));
+        title.chain(seeds.iter().map(of)).collect()
+    };
+    let head = std::iter::once("row".to_owned());
+    Table {
+        caption: "v loss on test images".into(),
+        columns: head
+            .chain(seeds.iter().map(|seed| format!("seed {seed}")))
+            .collect(),
+        rows: f.rows.iter().map(line).collect(),
+        total: false,
+    }
 }
 
 fn sweep(f: &Findings) -> Table {

@@ -60,9 +60,10 @@ pub fn run<H: Host>(
             };
             for cell in wanted.seeds.iter().map(cell) {
                 let trained = bench.trained(&cell)?;
-                if trained.diverged.is_none() {
-                    cells.judged.push(bench.judged(&cell)?);
-                }
+                cells.judged.push(match &trained.diverged {
+                    None => Some(bench.judged(&cell)?),
+                    Some(_) => None,
+                });
                 cells.trained.push(trained);
             }
             shows.push(bench.show(&cell(&wanted.seeds[0]), &cells)?);

@@ -331,6 +331,44 @@ pub fn classes_csv(findings: &Findings) -> String {
     text
 }
 
+/// A line for each row, seed and quantity.
+pub fn seeds_csv(findings: &Findings) -> String {
+    let head = [
+        "row",
+        "images_per_class",
+        "seed",
+        "quantity",
+        "guidance",
+        "value",
+    ];
+    let mut text = record(&head.map(String::from));
+    for row in &findings.rows {
+        for of_seed in &row.by_seed {
+            let mut line = |quantity: &str, guidance: &str, value: Option<f64>| {
+                let Some(value) = value else { return };
+                text += &record(&[
+                    row.name.clone(),
+                    row.images_per_class.to_string(),
+                    of_seed.seed.to_string(),
+                    quantity.into(),
+                    guidance.into(),
+                    value.to_string(),
+                ]);
+            };
+            line("v_loss_validation", "", of_seed.validation);
+            line("v_loss", "", Some(of_seed.velocity));
+            line("epsilon_loss", "", Some(of_seed.epsilon));
+            for drawn in &of_seed.drawn {
+                let guidance = drawn.guidance.to_string();
+                line("fd_lite0", &guidance, Some(drawn.frechet));
+                line("kid_lite0", &guidance, Some(drawn.kernel));
+                line("probe", &guidance, drawn.probe);
+            }
+        }
+    }
+    text
+}
+
 /// A line of RFC 4180.
 fn record(cells: &[String]) -> String {
     let quoted = cells

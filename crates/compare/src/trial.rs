@@ -1,7 +1,7 @@
 //! Where cells are judged: each once, and nothing but the chosen ones.
 
 use crate::bench::{Bench, steps_done};
-use crate::cell::{Cell, Judged, Place, RESULT, Real, TRAINED, hash};
+use crate::cell::{Cell, Place, RESULT, Real, TRAINED, Verdict, hash};
 use crate::config::slug;
 use crate::error::Result;
 use crate::findings::{Cells, Show, Summary};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 impl<H: Host> Bench<'_, H> {
     /// The cell's test: what was kept of it, or a new one. Nothing else looks at test images.
-    pub fn judged(&mut self, cell: &Cell) -> std::result::Result<Judged, H::Failure> {
+    pub fn judged(&mut self, cell: &Cell) -> std::result::Result<Verdict, H::Failure> {
         let place = self.place(cell);
         let inputs = self.judging_inputs(&place);
         self.number += 1;
@@ -96,12 +96,7 @@ impl<H: Host> Bench<'_, H> {
             };
             judged.push(measured()?);
         }
-        Ok(Summary::of_base(
-            name,
-            macs,
-            self.wanted.seeds.len(),
-            &judged,
-        ))
+        Ok(Summary::of_base(name, macs, &self.wanted.seeds, &judged))
     }
 
     /// Real test images before the judge.
@@ -123,7 +118,9 @@ impl<H: Host> Bench<'_, H> {
     /// Pictures and curve of a cell, from its folder.
     pub fn show(&self, cell: &Cell, cells: &Cells) -> Result<Show> {
         let folder = self.place(cell).folder;
-        let Some(first) = cells.trained.first().filter(|t| t.diverged.is_none()) else {
+        let (Some(first), Some(Some(Verdict::Judged(_)))) =
+            (cells.trained.first(), cells.judged.first())
+        else {
             return Ok(Show::default());
         };
         let judging = &self.wanted.judge;

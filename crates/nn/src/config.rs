@@ -123,7 +123,8 @@ pub struct DitConfig {
     pub attention_basis: Option<Basis>,
     /// `N_T`: components of a tailor; 0 for a model without tailors.
     pub tailor_rank: usize,
-    /// Tailors of each matrix: one per class and superclass (or one in all, see `sharing`), or 0 for a model without.
+    /// Tailors of each matrix: one per class and those of superclasses (or one in all, see `sharing`), or 0 for a model
+    /// without.
     pub groups: usize,
     /// Whether classes share one tailor.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -243,7 +244,10 @@ impl DitConfig {
     pub(crate) fn expected_groups(&self) -> usize {
         match (self.tailor_rank, self.sharing) {
             (0, _) => 0,
-            (_, Sharing::Class) => self.num_classes.saturating_add(self.superclasses.len()),
+            (_, Sharing::Class) => {
+                let shared = superclass::tailors(&self.superclasses);
+                self.num_classes.saturating_add(shared)
+            }
             (_, Sharing::Labelled | Sharing::Every) => 1,
         }
     }
@@ -315,9 +319,9 @@ impl DitConfig {
         let tailors = self.tailor_rank.saturating_mul(self.switched_on());
         let active = learngene.saturating_add(tailors);
         if active > self.hidden {
-            let sum = match self.superclasses.is_empty() {
-                true => "N_G + N_T",
-                false => "N_G + 2 N_T (a class and its superclass)",
+            let sum = match self.switched_on() {
+                ..2 => "N_G + N_T".to_owned(),
+                tailors => format!("N_G + {tailors} N_T (a class and its superclass)"),
             };
             return fail(
                 "rank split",
@@ -332,7 +336,7 @@ impl DitConfig {
         if self.groups != groups {
             let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
             let expected = format!(
-                "{groups}: one tailor per class and superclass or one they share, or none without a tailor_rank"
+                "{groups}: one tailor per class and those of superclasses, or one they share, or none without a tailor_rank"
             );
             return fail("groups", found, &expected);
         }

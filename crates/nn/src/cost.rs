@@ -32,7 +32,7 @@ pub struct Plan {
     pub learngene: Cost,
     /// One tailor in all matrices, running for one sample of its class.
     pub tailor: Cost,
-    /// All tailors as stored; one of them runs for a sample, or two where classes have superclasses.
+    /// All tailors as stored; one of them runs for a sample, and those of its superclass where it has one.
     pub tailors: Cost,
     /// Dense projection matrices (dense models only).
     pub dense: Cost,
@@ -150,8 +150,15 @@ pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
         .map(|s| s.iter().product::<usize>() as u64)
         .sum();
     let tailors = plan(config).tailors.parameters;
-    let (groups, superclasses) = (config.groups.max(1), config.superclasses.len());
-    let used = batch.min(groups - superclasses) + batch.min(superclasses);
+    let mut shared: Vec<usize> = config
+        .superclasses
+        .iter()
+        .map(|s| s.tailors.get())
+        .collect();
+    shared.sort_unstable_by(|a, b| b.cmp(a));
+    let groups = config.groups.max(1);
+    let of_classes = groups - shared.iter().sum::<usize>();
+    let used = batch.min(of_classes) + shared.iter().take(batch).sum::<usize>();
     let groups = groups as u64;
     let of_batch = match used as u64 {
         all if all == groups => tailors,
@@ -252,9 +259,8 @@ mod tests {
     fn superclasses_cost_their_tailors() {
         let dense = DitConfig::from_size("dit-nano/4", [3, 32, 32], 12).unwrap();
         let flat = dense.with_rank_split("96,8".parse().unwrap()).unwrap();
-        let superclass = |name: &str, classes: std::ops::Range<usize>| Superclass {
-            name: name.into(),
-            classes: classes.collect(),
+        let superclass = |name, classes: std::ops::Range<usize>| {
+            Superclass::new(name, classes.collect::<Vec<_>>())
         };
         let both = vec![superclass("x", 0..4), superclass("y", 4..12)];
         let tree = plan(&flat.clone().with_superclasses(both).unwrap());

@@ -116,11 +116,14 @@ impl Dit {
     /// superclasses if they have any, unchanged otherwise.
     pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
         let config = &self.config;
-        let superclass = |class| Some(config.group_of_superclass(config.superclass_of(class)?));
+        let shared = |class| {
+            let superclass = config.superclass_of(class)?;
+            Some(config.groups_of_superclass(superclass))
+        };
         match (config.groups, config.sharing) {
             (0, _) => ClassGate::closed(gate.len()),
             (_, Sharing::Class) if config.superclasses.is_empty() => gate,
-            (_, Sharing::Class) => gate.with_superclasses(superclass),
+            (_, Sharing::Class) => gate.with_superclasses(shared),
             (_, Sharing::Labelled) => gate.shared(),
             (_, Sharing::Every) => ClassGate::one_hot(vec![Some(0); gate.len()]),
         }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use learngene_kernels::GatePlan;
+use std::ops::Range;
 
 /// Per sample, the sparse list of (group, weight) that switches tailors on. Has no parameters; shared by all layers.
 ///
@@ -37,18 +38,17 @@ impl ClassGate {
         )
     }
 
-    /// With one more group for each class that `superclass` names one for. What the classes of a sample give to a group
-    /// that they share adds up.
-    pub fn with_superclasses(&self, superclass: impl Fn(usize) -> Option<usize>) -> Self {
+    /// With the groups besides that `shared` names for a class. What the classes of a sample give to a group that they
+    /// share adds up.
+    pub fn with_superclasses(&self, shared: impl Fn(usize) -> Option<Range<usize>>) -> Self {
         let extended = |list: &Vec<(usize, f32)>| {
             let mut all = list.clone();
             for &(class, weight) in list {
-                let Some(group) = superclass(class) else {
-                    continue;
-                };
-                match all.iter_mut().find(|entry| entry.0 == group) {
-                    Some(entry) => entry.1 += weight,
-                    None => all.push((group, weight)),
+                for group in shared(class).into_iter().flatten() {
+                    match all.iter_mut().find(|entry| entry.0 == group) {
+                        Some(entry) => entry.1 += weight,
+                        None => all.push((group, weight)),
+                    }
                 }
             }
             all
@@ -147,7 +147,7 @@ mod tests {
             vec![(1, 1.0), (2, 0.5)],
             vec![],
         ]);
-        let all = gate.with_superclasses(|class| [Some(4), None, Some(4)][class]);
+        let all = gate.with_superclasses(|class| [Some(4..5), None, Some(4..5)][class].clone());
         let expected = [
             vec![(0, 0.5), (2, 0.25), (4, 0.75)],
             vec![(1, 1.0), (2, 0.5), (4, 0.5)],

@@ -1,12 +1,14 @@
-//! Superclasses: classes that share a tailor besides the one each has for itself.
+//! Superclasses: classes that share tailors besides the one each has for itself.
 
 use crate::{
     config::{DitConfig, Sharing},
     error::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+use std::ops::Range;
 
-/// A superclass. Its tailor is on for every sample of its classes.
+/// A superclass. Its tailors are on for every sample of its classes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Superclass {
@@ -14,11 +16,33 @@ pub struct Superclass {
     pub name: String,
     /// Numbers of its classes.
     pub classes: Vec<usize>,
+    /// How many tailors it has: all are of one rank, so this is its rank over theirs.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub tailors: NonZeroUsize,
+}
+
+fn one() -> NonZeroUsize {
+    NonZeroUsize::MIN
+}
+
+fn is_one(count: &NonZeroUsize) -> bool {
+    *count == NonZeroUsize::MIN
+}
+
+impl Superclass {
+    /// One with a single tailor.
+    pub fn new(name: impl Into<String>, classes: impl Into<Vec<usize>>) -> Self {
+        Self {
+            name: name.into(),
+            classes: classes.into(),
+            tailors: NonZeroUsize::MIN,
+        }
+    }
 }
 
 impl DitConfig {
-    /// The same model with one more tailor, of the rank of the others, for each superclass. Groups are the classes, then
-    /// the superclasses.
+    /// The same model with the tailors, of the rank of the others, of each superclass besides. Groups are the classes,
+    /// then the superclasses.
     ///
     /// # Errors
     /// A model without tailors of classes, a class that is not there or in two superclasses, a superclass without classes.
@@ -36,19 +60,26 @@ impl DitConfig {
             .position(|s| s.classes.contains(&class))
     }
 
-    /// The group of a superclass.
-    pub fn group_of_superclass(&self, superclass: usize) -> usize {
-        self.groups - self.superclasses.len() + superclass
+    /// The groups of a superclass.
+    pub fn groups_of_superclass(&self, superclass: usize) -> Range<usize> {
+        let first = self.num_classes + tailors(&self.superclasses[..superclass]);
+        first..first + self.superclasses[superclass].tailors.get()
     }
 
     /// The most tailors that a sample of one class switches on.
     pub fn switched_on(&self) -> usize {
-        match (self.tailor_rank, self.superclasses.len()) {
-            (0, _) => 0,
-            (_, 0) => 1,
-            _ => 2,
+        let shared = self.superclasses.iter().map(|s| s.tailors.get()).max();
+        match self.tailor_rank {
+            0 => 0,
+            _ => 1_usize.saturating_add(shared.unwrap_or(0)),
         }
     }
+}
+
+/// Tailors of those superclasses together.
+pub(crate) fn tailors(superclasses: &[Superclass]) -> usize {
+    let each = superclasses.iter().map(|s| s.tailors.get());
+    each.fold(0, usize::saturating_add)
 }
 
 /// Refuses superclasses that are none.
@@ -90,16 +121,9 @@ pub(crate) fn validate(config: &DitConfig) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Superclass as S, *};
     use crate::{ClassGate, Dit, FactorInit, Form, params};
     use burn::tensor::Device;
-
-    fn superclass(name: &str, classes: &[usize]) -> Superclass {
-        Superclass {
-            name: name.into(),
-            classes: classes.to_vec(),
-        }
-    }
 
     fn config() -> DitConfig {
         let dense = DitConfig::from_size("dit-micro/4", [3, 16, 16], 4).unwrap();
@@ -108,11 +132,12 @@ mod tests {
 
     #[test]
     fn groups_are_classes_then_superclasses() {
-        let tree = vec![superclass("x", &[0, 2]), superclass("y", &[1])];
+        let tree = vec![S::new("x", [0, 2]), S::new("y", [1])];
         let config = config().with_superclasses(tree).unwrap();
         assert_eq!((config.groups, config.switched_on()), (6, 2));
-        let group = |class| Some(config.group_of_superclass(config.superclass_of(class)?));
-        assert_eq!([0, 1, 2, 3].map(group), [Some(4), Some(5), Some(4), None]);
+        let groups = |class| Some(config.groups_of_superclass(config.superclass_of(class)?));
+        let expected = [Some(4..5), Some(5..6), Some(4..5), None];
+        assert_eq!([0, 1, 2, 3].map(groups), expected);
         // 80 + 2 * 8 is all there is; so it is in a file, and in a tree that is none no group is left.
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<DitConfig>(&text).unwrap(), config);
@@ -121,9 +146,36 @@ mod tests {
         assert!(!serde_json::to_string(&without).unwrap().contains("super"));
     }
 
+    /// 80 + (1 + 1) * 8 is all there is, 64 + (1 + 3) * 8 as well.
+    #[test]
+    fn a_superclass_of_several_tailors_has_all_of_them_on() {
+        let of_three = |config: DitConfig| {
+            let tailors = NonZeroUsize::new(3).unwrap();
+            let wide = S {
+                tailors,
+                ..S::new("x", [0, 2])
+            };
+            config.with_superclasses(vec![wide, S::new("y", [1])])
+        };
+        let text = of_three(config()).unwrap_err().to_string();
+        assert!(text.contains("active rank 112"), "{text}");
+        let narrow = config().with_rank_split("64,8".parse().unwrap()).unwrap();
+        let config = of_three(narrow).unwrap();
+        assert_eq!((config.groups, config.switched_on()), (8, 4));
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<DitConfig>(&text).unwrap(), config);
+        let model = Dit::init(&config, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
+        let gate = ClassGate::new(vec![vec![(0, 1.0)], vec![(1, 0.5), (2, 0.5)]]);
+        let expected = vec![
+            vec![(0, 1.0), (4, 1.0), (5, 1.0), (6, 1.0)],
+            vec![(1, 0.5), (2, 0.5), (7, 0.5), (4, 0.5), (5, 0.5), (6, 0.5)],
+        ];
+        assert_eq!(model.fit_gate(gate), ClassGate::new(expected));
+    }
+
     #[test]
     fn a_sample_switches_on_its_class_and_its_superclass() {
-        let tree = vec![superclass("x", &[0, 2]), superclass("y", &[1])];
+        let tree = vec![S::new("x", [0, 2]), S::new("y", [1])];
         let config = config().with_superclasses(tree).unwrap();
         let model = Dit::init(&config, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
         let gate = ClassGate::one_hot([Some(2), None, Some(1), Some(3)]);
@@ -142,7 +194,7 @@ mod tests {
     /// Those of one class, its superclass and the learngene together: what a dense layer starts with, on average.
     #[test]
     fn an_active_weight_starts_with_the_energy_of_a_dense_one() {
-        let tree = vec![superclass("x", &[0, 2])];
+        let tree = vec![S::new("x", [0, 2])];
         let dense = DitConfig::from_size("dit-micro/4", [3, 16, 16], 4).unwrap();
         let flat = dense.with_rank_split("32,16".parse().unwrap()).unwrap();
         let config = flat.with_superclasses(tree).unwrap();
@@ -164,7 +216,7 @@ mod tests {
     #[test]
     fn trees_that_fit_no_model_are_refused() {
         let refused = |config: DitConfig, tree: &[(&str, &[usize])]| {
-            let tree = tree.iter().map(|(name, c)| superclass(name, c)).collect();
+            let tree = tree.iter().map(|&(name, c)| S::new(name, c)).collect();
             config.with_superclasses(tree).unwrap_err().to_string()
         };
         let (dense, narrow) = (config().with_tailors(0).unwrap(), config());

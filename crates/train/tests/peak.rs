@@ -84,9 +84,11 @@ fn a_step_needs_what_the_plan_says() {
         config.with_rank_split(split).unwrap()
     };
     let tree = |config: DitConfig| {
-        let superclass = |first: usize| Superclass {
-            name: format!("from {first}"),
-            classes: (first..first + 4).collect(),
+        let superclass = |first| {
+            Superclass::new(
+                format!("from {first}"),
+                (first..first + 4).collect::<Vec<_>>(),
+            )
         };
         let tree = [0, 4, 8].map(superclass).to_vec();
         config.with_superclasses(tree).unwrap()

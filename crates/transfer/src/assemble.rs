@@ -105,17 +105,12 @@ pub(crate) fn shape(
     joined.classes = chosen.iter().map(|c| c.class.to_owned()).collect();
     let model = &mut joined.model;
     model.num_classes = chosen.len();
-    model.tailor_rank = rank;
-    model.superclasses = shared.iter().map(Shared::described).collect();
-    model.groups = if rank > 0 {
-        chosen.len() + shared.len()
-    } else {
-        0
-    };
     if let Some(learngene) = components {
         model.basis = Basis::Factorised { learngene };
     }
-    model.validate()?;
+    model.superclasses = Vec::new();
+    let flat = model.clone().with_tailors(rank)?;
+    *model = flat.with_superclasses(shared.iter().map(Shared::described).collect())?;
     Ok(joined)
 }
 
@@ -167,8 +162,8 @@ impl<'a> Shared<'a> {
 
     fn described(&self) -> Superclass {
         Superclass {
-            name: self.set.superclasses()[self.number].name.clone(),
             classes: self.classes.clone(),
+            ..self.set.superclasses()[self.number].clone()
         }
     }
 }
@@ -278,6 +273,7 @@ mod tests {
     use burn::tensor::{Device, Distribution, Tensor};
     use learngene_nn::{ClassGate, Conditions, DitConfig, RankSplit};
     use learngene_train::{DataConfig, TrainConfig, generate::Request};
+    use std::num::NonZeroUsize;
 
     fn model(tree: Vec<Superclass>) -> (RunConfig, Dit) {
         let split = RankSplit {
@@ -317,17 +313,17 @@ mod tests {
 
     #[test]
     fn classes_take_the_tailor_of_their_superclass_along() {
-        let superclass = |name: &str, classes: &[usize]| Superclass {
-            name: name.into(),
-            classes: classes.to_vec(),
+        let wide = |classes: &[usize]| Superclass {
+            tailors: NonZeroUsize::new(2).unwrap(),
+            ..Superclass::new("y", classes)
         };
-        let tree = vec![superclass("x", &[0, 1]), superclass("y", &[3, 4])];
+        let tree = vec![Superclass::new("x", [0, 1]), wide(&[3, 4])];
         let (config, whole) = model(tree);
         assert_assembles((config.clone(), whole.clone()));
         let wanted = ["e", "c", "d"].map(String::from);
         let (smaller, part) = assemble(&config, &whole, &wanted, None).unwrap();
-        assert_eq!(smaller.model.superclasses, [superclass("y", &[0, 2])]);
-        assert_eq!(part.config().groups, 4);
+        assert_eq!(smaller.model.superclasses, [wide(&[0, 2])]);
+        assert_eq!(part.config().groups, 5);
     }
 
     fn assert_assembles((config, whole): (RunConfig, Dit)) {

@@ -6,9 +6,10 @@ use learngene_nn::{
     params::{self, Part},
 };
 use learngene_train::RunConfig;
+use std::ops::Range;
 
-/// A transfer's start with one more tailor for each superclass. It starts as the base's tailor of the superclass of the
-/// same name, if the ranks agree, and at zero otherwise; it trains with the tailors of the classes.
+/// A transfer's start with the tailors of each superclass besides. They start as the base's of the superclass of the same
+/// name, if the ranks agree, and at zero otherwise; they train with the tailors of the classes.
 ///
 /// # Errors
 /// A start without tailors of classes or with a shared one, superclasses that do not fit its classes, too many components for the matrices.
@@ -45,16 +46,16 @@ pub fn add_superclasses(
         let of_classes = values.get(&name).map_or(&[][..], |v| &v.values);
         value.values[..of_classes.len()].copy_from_slice(of_classes);
         for (place, superclass) in config.model.superclasses.iter().enumerate() {
-            let Some(group) = group_of(base, &superclass.name) else {
+            let Some(theirs) = groups_of(base, &superclass.name) else {
                 continue;
             };
-            let inherited = old.get(&name).and_then(|v| {
-                let tailor = v.values.get(group * size..(group + 1) * size);
-                tailor.filter(|_| base.model.tailor_rank == config.model.tailor_rank)
-            });
-            if let Some(tailor) = inherited {
-                let at = config.model.group_of_superclass(place) * size;
-                value.values[at..at + size].copy_from_slice(tailor);
+            let ours = config.model.groups_of_superclass(place);
+            let same =
+                base.model.tailor_rank == config.model.tailor_rank && theirs.len() == ours.len();
+            let rows = |groups: Range<usize>| groups.start * size..groups.end * size;
+            let inherited = old.get(&name).filter(|_| same);
+            if let Some(tailors) = inherited.and_then(|v| v.values.get(rows(theirs))) {
+                value.values[rows(ours)].copy_from_slice(tailors);
             }
         }
         values.insert(name, value);
@@ -62,9 +63,9 @@ pub fn add_superclasses(
     Ok((config, params::replace(extended, &values)?))
 }
 
-/// The group of the base's superclass of that name.
-fn group_of(base: &RunConfig, name: &str) -> Option<usize> {
+/// The groups of the base's superclass of that name.
+fn groups_of(base: &RunConfig, name: &str) -> Option<Range<usize>> {
     let all = &base.model.superclasses;
     let place = all.iter().position(|s| s.name == name)?;
-    Some(base.model.group_of_superclass(place))
+    Some(base.model.groups_of_superclass(place))
 }

@@ -11,6 +11,7 @@ use learngene_train::{
     weights::{self, Parameters},
 };
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Name of the label rows in a tailor file: the table without its null row, which belongs to the learngene.
@@ -140,25 +141,25 @@ impl TailorSet {
     /// The rows of a parameter that belong to class number `class`: `N_T` components, or its label row.
     pub(crate) fn rows(&self, parameter: &str, class: usize) -> &[f32] {
         match Part::of(parameter) {
-            Part::Labels => self.block(LABEL_ROWS, class, self.classes().len()),
-            _ => self.block(parameter, class, self.config.model.groups),
+            Part::Labels => self.blocks(LABEL_ROWS, class..class + 1, self.classes().len()),
+            _ => self.blocks(parameter, class..class + 1, self.config.model.groups),
         }
     }
 
-    /// The components of the tailor of superclass number `superclass`.
+    /// The components of the tailors of superclass number `superclass`.
     pub(crate) fn superclass_rows(&self, parameter: &str, superclass: usize) -> &[f32] {
         let model = &self.config.model;
-        let group = model.group_of_superclass(superclass);
-        self.block(parameter, group, model.groups)
+        let groups = model.groups_of_superclass(superclass);
+        self.blocks(parameter, groups, model.groups)
     }
 
-    /// Number `index` of `count` equal blocks of rows.
-    fn block(&self, stored: &str, index: usize, count: usize) -> &[f32] {
+    /// Some of `count` equal blocks of rows.
+    fn blocks(&self, stored: &str, some: Range<usize>, count: usize) -> &[f32] {
         let Some(value) = self.values.get(stored) else {
             return &[];
         };
         let size = value.values.len() / count.max(1);
-        &value.values[index * size..(index + 1) * size]
+        &value.values[some.start * size..some.end * size]
     }
 }
 

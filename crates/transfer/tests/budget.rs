@@ -5,8 +5,8 @@
 use burn::tensor::Device;
 use learngene_formats::Kind;
 use learngene_nn::{
-    Dit, DitConfig, FactorInit, RankSplit,
-    params::{self, Values},
+    Dit, DitConfig, FactorInit, RankSplit, Superclass,
+    params::{self, Part, Values},
 };
 use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
 use learngene_transfer::{Anatomy, Budget, Fit, Size, amount, assemble, fit, rungs};
@@ -283,6 +283,44 @@ fn similarity_knows_equal_opposite_and_orthogonal_tailors() {
         let mean = matrix.tailors.iter().sum::<f64>() / 4.0;
         assert!((matrix.share - mean / (mean + matrix.base)).abs() < 1e-12);
     }
+}
+
+/// The superclass has the rows of a and b, one tailor after the other, so it adds what they add together.
+#[test]
+fn a_superclass_is_compared_with_all_its_tailors() {
+    let (config, flat) = model(|_, _| {});
+    let superclass = Superclass {
+        tailors: 2.try_into().unwrap(),
+        ..Superclass::new("x", [0, 3])
+    };
+    let shape = config.model.clone().with_superclasses(vec![superclass]);
+    let config = RunConfig {
+        model: shape.unwrap(),
+        ..config
+    };
+    let mut values = params::values(&flat);
+    for (name, value) in &mut values {
+        if Part::of(name) == Part::Tailors {
+            let both = value.values[..value.values.len() / 2].to_vec();
+            value.values.extend(both);
+            value.shape[0] += 2 * TAILOR;
+        }
+    }
+    let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
+    let model = params::replace(start, &values).unwrap();
+    let anatomy = Anatomy::of(&config, &model).unwrap();
+    assert_eq!(anatomy.superclasses, ["x"]);
+    assert_eq!(anatomy.similarity.len(), 5);
+    for matrix in &anatomy.matrices {
+        let share = matrix.superclasses[0] / (matrix.superclasses[0] + matrix.base);
+        assert!((matrix.superclass_share.unwrap() - share).abs() < 1e-12);
+        assert_eq!(matrix.tailors.len(), 4);
+    }
+    // <a + b, a> = <a, a> + <a, b>, with norms from the cosines; a and b are drawn alike, so |a| = |b| but for a little
+    let ab = anatomy.similarity[0][1];
+    let expected = (1.0 + ab) / (2.0 + 2.0 * ab).sqrt();
+    let found = anatomy.similarity[0][4];
+    assert!((found - expected).abs() < 1e-3, "{found}, {expected}");
 }
 
 #[test]

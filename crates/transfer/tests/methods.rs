@@ -94,6 +94,8 @@ struct Case {
     method: &'static dyn Method,
     base: (RunConfig, Dit),
     given: BTreeMap<String, String>,
+    /// Parts that train besides what the method says.
+    along: &'static [Part],
 }
 
 /// Every method on every base it goes with.
@@ -113,11 +115,13 @@ fn cases() -> Vec<Case> {
                         method,
                         base: base(factorised),
                         given: small(method).into_iter().chain(more).collect(),
+                        along: &[],
                     }
                 };
                 cases.push(case(&[]));
                 if method.settings().iter().any(|s| s.name == "shared") {
-                    cases.push(case(&[("shared", "yes")]));
+                    let wide = [("rank", "2"), ("shared", "4")];
+                    cases.extend([case(&[("shared", "yes")]), case(&wide)]);
                 }
             }
         }
@@ -125,17 +129,45 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// And what else a run can ask of some of them: KIND with parts of its base training along, LoRA with a null branch
+/// that does not have it.
+fn audited() -> Vec<Case> {
+    let case = |name: &str, factorised, setting: (&str, &str), along| Case {
+        method: method(name).unwrap(),
+        base: base(factorised),
+        given: BTreeMap::from([("rank", "2"), setting].map(|(n, v)| (n.into(), v.into()))),
+        along,
+    };
+    let along = &[Part::Learngene, Part::Biases];
+    let more = [
+        case("kind", true, ("shared", "yes"), along),
+        case("lora", false, ("null", "base"), &[]),
+    ];
+    cases().into_iter().chain(more).collect()
+}
+
 impl Case {
     fn name(&self) -> String {
         let factorised = self.base.0.model.learngene_rank().is_some();
         let made_of = if factorised { "factorised" } else { "dense" };
-        format!("{} on a {made_of} base", self.method.name())
+        let (name, given, along) = (self.method.name(), &self.given, self.along);
+        format!("{name} {given:?} on a {made_of} base with {along:?}")
     }
 
     fn start(&self, device: &Device) -> (RunConfig, Dit) {
         let classes = ["heart", "bird"].map(String::from);
         let (config, model) = &self.base;
-        adapt(config, model, &classes, self.method, &self.given, 1, device).unwrap()
+        let made = adapt(config, model, &classes, self.method, &self.given, 1, device);
+        let (mut config, model) = made.unwrap();
+        let trainable = &mut config.train.trainable;
+        for part in self.along {
+            match part {
+                Part::Learngene => trainable.learngene = 0.3,
+                Part::Biases => trainable.biases = Some(0.5),
+                other => panic!("{other:?}"),
+            }
+        }
+        (config, model)
     }
 
     /// As after training: whatever trains has moved.
@@ -249,7 +281,7 @@ fn what_trains_has_a_gradient_and_the_rest_is_not_tracked() {
             }
         }
     }
-    for case in cases() {
+    for case in audited() {
         let (config, start) = case.start(&Device::flex().autodiff());
         let trainable = config.train.trainable;
         let trains = |name: &str| trainable.factor(name) > 0.0;
@@ -269,7 +301,7 @@ fn what_trains_has_a_gradient_and_the_rest_is_not_tracked() {
 #[test]
 fn training_moves_what_trains_and_nothing_else() {
     let dataset: Dataset = data("heart,bird").load().unwrap();
-    for case in cases() {
+    for case in audited() {
         let (mut config, start) = case.start(&Device::flex().autodiff());
         config.train.per_class = 1;
         config.train.null = config.train.null.min(1);
@@ -327,6 +359,7 @@ fn merged_weights_compute_the_same() {
         method: lora,
         base: base(false),
         given: BTreeMap::from([("null".into(), "base".into())]),
+        along: &[],
     };
     let (config, trained) = case.trained();
     let text = merge(&config, &trained).unwrap_err().to_string();
@@ -443,6 +476,7 @@ fn requests_that_make_no_model_are_refused() {
         method: method("lora").unwrap(),
         base: dense,
         given: BTreeMap::new(),
+        along: &[],
     };
     says(
         refused(&lora.trained(), "lora", &[]),
@@ -485,6 +519,7 @@ fn a_lora_can_leave_the_null_label_to_the_base() {
             method: method("lora").unwrap(),
             base: base(false),
             given: BTreeMap::from([("rank".into(), "2".into()), ("null".into(), null.into())]),
+            along: &[],
         };
         let (config, start) = case.start(&Device::flex());
         assert_eq!(config.train.null == 0, same);
@@ -527,6 +562,7 @@ fn singular_components_are_those_of_the_weight() {
                 .iter()
                 .map(|(n, v)| ((*n).into(), (*v).into()))
                 .collect(),
+            along: &[],
         };
         let (_, start) = case.start(&Device::flex());
         move |part: &str| {

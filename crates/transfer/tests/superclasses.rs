@@ -11,13 +11,6 @@ use learngene_train::{DataConfig, RunConfig, TrainConfig};
 use learngene_transfer::{Adapter, TailorSet, adapt, add_superclasses, assemble_with, method};
 use std::collections::BTreeMap;
 
-fn superclass(name: &str, classes: &[usize]) -> Superclass {
-    Superclass {
-        name: name.into(),
-        classes: classes.to_vec(),
-    }
-}
-
 /// Three classes, the first two of them of superclass `x`; no tailor at zero.
 fn base() -> (RunConfig, Dit) {
     let dense = DitConfig {
@@ -35,7 +28,10 @@ fn base() -> (RunConfig, Dit) {
         },
         train: TrainConfig::default(),
         model: flat
-            .with_superclasses(vec![superclass("x", &[0, 1]), superclass("y", &[2])])
+            .with_superclasses(vec![
+                Superclass::new("x", [0, 1]),
+                Superclass::new("y", [2]),
+            ])
             .unwrap(),
         init: FactorInit::Orthogonal,
         classes: ["face", "flag", "hand"].map(String::from).to_vec(),
@@ -61,7 +57,7 @@ fn start(
     let device = Device::flex();
     let method = method(name).unwrap();
     let flat = adapt(config, model, &novel(), method, &given, 1, &device)?;
-    let tree = vec![superclass("z", &[1]), superclass("y", &[0, 2])];
+    let tree = vec![Superclass::new("z", [1]), Superclass::new("y", [0, 2])];
     add_superclasses((config, model), flat, tree)
 }
 
@@ -126,7 +122,7 @@ fn joined_classes_bring_their_own_superclasses() {
     let tailors = [TailorSet::read(&path).unwrap()];
     let wanted = ["clock", "hand", "heart"].map(String::from);
     let (joined, whole) = assemble_with(&base.0, &base.1, &tailors, &wanted, None).unwrap();
-    let expected = [superclass("y", &[0, 2]), superclass("y", &[1])];
+    let expected = [Superclass::new("y", [0, 2]), Superclass::new("y", [1])];
     assert_eq!(joined.model.superclasses, expected);
     let (old, new) = (params::values(&base.1), params::values(&model));
     for (name, value) in params::values(&whole) {
@@ -159,36 +155,40 @@ fn an_adapter_of_a_tree_finds_back_to_its_model() {
     assert_eq!(params::values(&again), params::values(&model));
 }
 
+/// Of the rank of the others, or of twice theirs: then it is two tailors.
 #[test]
 fn a_shared_tailor_is_a_superclass_of_all_and_starts_at_zero() {
     let base = base();
-    let given = [("shared", "yes"), ("warm", "mean")].map(|(n, v)| (n.into(), v.into()));
-    let kind = method("kind").unwrap();
-    let (config, model) = adapt(
-        &base.0,
-        &base.1,
-        &novel(),
-        kind,
-        &given.into(),
-        1,
-        &Device::flex(),
-    )
-    .unwrap();
-    assert_eq!(
-        config.model.superclasses,
-        [superclass("shared", &[0, 1, 2])]
-    );
-    for (name, value) in params::values(&model) {
-        if name.ends_with("tailors.u") {
-            let (of_classes, shared) = value.values.split_at(value.values.len() / 4 * 3);
-            assert!(of_classes.iter().any(|u| *u != 0.0), "{name}");
-            assert!(shared.iter().all(|u| *u == 0.0), "{name}");
+    for (width, tailors) in [("yes", 1), ("4", 2)] {
+        let given = [("shared", width), ("warm", "mean")].map(|(n, v)| (n.into(), v.into()));
+        let (kind, device) = (method("kind").unwrap(), Device::flex());
+        let made = adapt(&base.0, &base.1, &novel(), kind, &given.into(), 1, &device);
+        let (config, model) = made.unwrap();
+        let shared = Superclass {
+            tailors: tailors.try_into().unwrap(),
+            ..Superclass::new("shared", [0, 1, 2])
+        };
+        assert_eq!(config.model.superclasses, [shared]);
+        assert_eq!(config.model.groups, 3 + tailors);
+        for (name, value) in params::values(&model) {
+            if name.ends_with("tailors.u") {
+                let size = value.values.len() / config.model.groups;
+                let (of_classes, shared) = value.values.split_at(size * 3);
+                assert!(of_classes.iter().any(|u| *u != 0.0), "{name}");
+                assert!(shared.iter().all(|u| *u == 0.0), "{name}");
+            }
         }
     }
     let text = start(&base, "kind", &[("shared", "yes")]).unwrap_err();
     assert!(text.to_string().contains("method.shared"), "{text}");
-    let text = start(&base, "kind", &[("shared", "some")]).unwrap_err();
-    assert!(text.to_string().contains("no or yes"), "{text}");
+    for wrong in ["some", "0", "3"] {
+        let text = start(&base, "kind", &[("shared", wrong)]).unwrap_err();
+        assert!(
+            text.to_string()
+                .contains("multiple of method.rank, which is 2"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

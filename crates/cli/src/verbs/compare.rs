@@ -49,6 +49,7 @@ fn write(findings: &Findings, out: &Path) -> Result<()> {
     for (name, text) in [
         ("table.csv", learngene_compare::csv(findings)),
         ("classes.csv", learngene_compare::classes_csv(findings)),
+        ("seeds.csv", learngene_compare::seeds_csv(findings)),
         ("table.tex", learngene_compare::latex(findings)),
         ("results.json", json),
         ("report.html", page),

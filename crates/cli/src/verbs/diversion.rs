@@ -75,6 +75,14 @@ fn page(found: &Findings, count: usize) -> Report {
         note,
     };
     let rise = |e: &Evaluation| quality::above(found.right.velocity, e.velocity);
+    let energy = |caption: &str, of: fn(&Matrix) -> f64| {
+        Block::HeatMap(by_matrix(a, 1, caption, |m| 100.0 * of(m)))
+    };
+    let mut shares = vec![energy("Share of a tailor, %.", |m| m.share)];
+    if !a.superclasses.is_empty() {
+        let caption = "Share of a superclass's tailors, %.";
+        shares.push(energy(caption, |m| m.superclass_share.unwrap_or(f64::NAN)));
+    }
     Report {
         title: "What learngene and tailors hold".into(),
         summary: vec![
@@ -103,7 +111,7 @@ fn page(found: &Findings, count: usize) -> Report {
             Section {
                 heading: "Which classes share".into(),
                 paragraphs: vec![
-                    "Cosine between what the tailors of two classes add to the weights: 1 is the same change, 0 nothing in common. It \
+                    "Cosine between what the tailors of two classes or superclasses add to the weights: 1 is the same change, 0 nothing in common. It \
                      does not depend on the order or signs of components. Below 0, changes that oppose each other are as light as 0."
                         .into(),
                 ],
@@ -121,11 +129,11 @@ fn page(found: &Findings, count: usize) -> Report {
             Section {
                 heading: "Energy of tailors against the learngene".into(),
                 paragraphs: vec![
-                    "Squared norm of what one tailor adds to a matrix, mean over the classes, as a share of that and the learngene's (or \
-                     dense weight's) together, in per cent."
+                    "Squared norm of what the tailors of one class add to a matrix, mean over the classes, as a share of that and the \
+                     learngene's (or dense weight's) together, in per cent; for superclasses likewise."
                         .into(),
                 ],
-                blocks: vec![Block::HeatMap(by_matrix(a, 1, "Share of a tailor, %.", |m| 100.0 * m.share))],
+                blocks: shares,
             },
             Section {
                 heading: "Drift from orthogonality".into(),
@@ -137,8 +145,8 @@ fn page(found: &Findings, count: usize) -> Report {
                 blocks: vec![
                     Block::HeatMap(by_matrix(a, 3, "Learngene, u.", |m| base_drift(m, 0))),
                     Block::HeatMap(by_matrix(a, 3, "Learngene, v.", |m| base_drift(m, 1))),
-                    Block::HeatMap(by_matrix(a, 3, "Tailors, u, mean over the classes.", |m| m.tailor_drift[0])),
-                    Block::HeatMap(by_matrix(a, 3, "Tailors, v, mean over the classes.", |m| m.tailor_drift[1])),
+                    Block::HeatMap(by_matrix(a, 3, "Tailors, u, mean over all.", |m| m.tailor_drift[0])),
+                    Block::HeatMap(by_matrix(a, 3, "Tailors, v, mean over all.", |m| m.tailor_drift[1])),
                 ],
             },
         ],
@@ -225,11 +233,11 @@ fn similarity(a: &Anatomy, values: &[Vec<f64>], caption: &str) -> HeatMap {
         row[i] = f64::NAN;
         row
     });
-    let rows = a.classes.iter().cloned().zip(others);
+    let names: Vec<String> = a.classes.iter().chain(&a.superclasses).cloned().collect();
     HeatMap {
         caption: caption.into(),
-        columns: a.classes.clone(),
-        rows: rows.collect(),
+        rows: names.iter().cloned().zip(others).collect(),
+        columns: names,
         range: None,
         digits: 3,
     }

@@ -87,7 +87,7 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
 pub(super) fn superclasses(tree: &ClassTree, classes: &[String]) -> Result<Vec<Superclass>> {
     let over = tree.over(classes)?.into_iter();
     Ok(over
-        .map(|(name, classes)| Superclass { name, classes })
+        .map(|(name, classes)| Superclass::new(name, classes))
         .collect())
 }
 

@@ -45,9 +45,11 @@ pub fn small_kind() -> DitConfig {
 
 /// The same with three superclasses of four classes each, which have a tailor as well.
 pub fn small_tree() -> DitConfig {
-    let superclass = |first: usize| Superclass {
-        name: format!("from {first}"),
-        classes: (first..first + 4).collect(),
+    let superclass = |first| {
+        Superclass::new(
+            format!("from {first}"),
+            (first..first + 4).collect::<Vec<_>>(),
+        )
     };
     let tree = [0, 4, 8].map(superclass).to_vec();
     small_kind().with_superclasses(tree).unwrap()

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::factors::{Components, svd_of_sum};
 use crate::settings::{Setting, Settings};
 use learngene_nn::{DitConfig, Sharing, Superclass};
+use std::num::NonZeroUsize;
 
 pub(super) struct Kind;
 
@@ -30,7 +31,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "shared",
         default: "no",
-        about: "one tailor more, which all classes switch on: no or yes",
+        about: "tailors more, which all classes switch on: no, yes (one), or their components in all",
     },
 ];
 
@@ -85,20 +86,38 @@ pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Tailors for the classes, and the one they share if the settings ask for it.
+/// Tailors for the classes, and those they share if the settings ask for them.
 pub(super) fn shape(config: DitConfig, settings: &Settings) -> Result<DitConfig> {
-    let config = config.with_tailors(settings.count("rank")?)?;
-    if settings.choice("shared", &["no", "yes"])? == 0 {
+    let rank = settings.count("rank")?;
+    let config = config.with_tailors(rank)?;
+    let Some(tailors) = shared(settings, rank)? else {
         return Ok(config);
-    }
+    };
+    let all: Vec<usize> = (0..config.num_classes).collect();
     let everything = Superclass {
-        name: "shared".into(),
-        classes: (0..config.num_classes).collect(),
+        tailors,
+        ..Superclass::new("shared", all)
     };
     Ok(config.with_superclasses(vec![everything])?)
 }
 
-/// One tailor for each class and superclass, of which those of one class run.
+/// How many tailors of that rank all classes share.
+fn shared(settings: &Settings, rank: usize) -> Result<Option<NonZeroUsize>> {
+    let components = match settings.text("shared") {
+        "no" => return Ok(None),
+        "yes" => rank,
+        some => some.parse().unwrap_or(0),
+    };
+    match NonZeroUsize::new(components / rank) {
+        Some(tailors) if components.is_multiple_of(rank) => Ok(Some(tailors)),
+        _ => {
+            let expected = format!("no, yes or a multiple of method.rank, which is {rank}");
+            Err(settings.bad("shared", &expected))
+        }
+    }
+}
+
+/// A tailor for each class and those of superclasses, of which those of one class run.
 pub(super) fn added(config: &DitConfig, rank: usize) -> Result<Added> {
     let running = (config.switched_on() * config.tokens()) as u64;
     Ok(Added {

@@ -113,10 +113,7 @@ pub fn kind() -> (RunConfig, Dit) {
         learngene: 8,
         tailor: 3,
     };
-    let superclass = Superclass {
-        name: "x".into(),
-        classes: vec![0, 2],
-    };
+    let superclass = Superclass::new("x", [0, 2]);
     let shape = shape().with_rank_split(split).unwrap();
     filled(shape.with_superclasses(vec![superclass]).unwrap())
 }

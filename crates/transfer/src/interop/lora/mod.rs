@@ -61,10 +61,9 @@ pub fn of_model(config: &RunConfig, model: &Dit) -> Vec<(Option<String>, Lora)> 
         (class.map(|c| config.classes[c].clone()), lora)
     };
     let of_class = |class: usize| {
-        let superclass = shape
-            .superclass_of(class)
-            .map(|s| shape.group_of_superclass(s));
-        let groups: Vec<usize> = superclass.into_iter().chain([class]).collect();
+        let superclass = shape.superclass_of(class);
+        let shared = superclass.map(|s| shape.groups_of_superclass(s));
+        let groups: Vec<usize> = shared.into_iter().flatten().chain([class]).collect();
         adapter(Some(class), &groups)
     };
     match (shape.groups, shape.sharing) {
