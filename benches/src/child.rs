@@ -5,7 +5,7 @@ use crate::machine::{self, Memory};
 use crate::protocol::{self, Done, Ready};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Lines of a failed contender's last words that are passed on.
@@ -92,29 +92,32 @@ impl Child {
             Ok(_) if !lines.is_empty() => {
                 lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
             }
-            _ => {
-                drop(self.input.take());
-                match self.process.wait() {
-                    // A signal that nobody here sent is mostly that of a system out of memory.
-                    Ok(status) => format!("it ended without a word ({status})"),
-                    Err(error) => format!("it ended without a word ({error})"),
-                }
-            }
+            // A signal that nobody here sent is mostly that of a system out of memory.
+            _ => match self.end() {
+                Ok(Some(status)) => format!("it ended without a word ({status})"),
+                Ok(None) => "it closed its stdout, went on without a word and was killed".into(),
+                Err(error) => format!("it went silent, and how it ended is not known: {error}"),
+            },
         }
+    }
+
+    /// Has it end; how, if it did so by itself.
+    fn end(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        drop(self.input.take());
+        let pieces = 100;
+        for _ in 0..pieces {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(Some(status));
+            }
+            std::thread::sleep(PATIENCE / pieces);
+        }
+        self.process.kill()?;
+        self.process.wait().map(|_| None)
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        drop(self.input.take());
-        let pieces = 100;
-        for _ in 0..pieces {
-            if !matches!(self.process.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(PATIENCE / pieces);
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.end();
     }
 }

@@ -44,16 +44,25 @@ fn what_is_not_understood_ends_it() {
 fn a_contender_that_says_nothing_is_reported_with_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let python = folder.path().join("python");
-    std::fs::write(&python, "#!/bin/sh\nkill -KILL $$\n").unwrap();
-    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&python, executable).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_side-by-side"))
-        .args(["dense-nano-64", "--only", "eager", "--attention", "sdpa"])
-        .args(["--python".as_ref(), python.as_os_str()])
-        .args(["--runs".as_ref(), folder.path().as_os_str()])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    assert!(said.contains("without a word (signal: 9"), "{said}");
+    // One is killed, as by a system without memory; one says no more and lives on.
+    for (script, ends) in [
+        ("kill -KILL $$", "ended without a word (signal: 9"),
+        (
+            "exec >&-; sleep 60",
+            "went on without a word and was killed",
+        ),
+    ] {
+        std::fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&python, executable).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_side-by-side"))
+            .args(["dense-nano-64", "--only", "eager", "--attention", "sdpa"])
+            .args(["--python".as_ref(), python.as_os_str()])
+            .args(["--runs".as_ref(), folder.path().as_os_str()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(said.contains(ends), "{said}");
+    }
 }

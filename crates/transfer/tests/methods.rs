@@ -9,7 +9,7 @@ use learngene_nn::{
     ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, cost,
     params::{self, Part, Values},
 };
-use learngene_train::{DataConfig, RunConfig, TrainConfig, Trainer};
+use learngene_train::{DataConfig, RunConfig, TrainConfig, Trainable, Trainer};
 use learngene_transfer::{Adapter, Fits, METHODS, Method, Settings, adapt, merge, method};
 use std::collections::BTreeMap;
 
@@ -94,8 +94,8 @@ struct Case {
     method: &'static dyn Method,
     base: (RunConfig, Dit),
     given: BTreeMap<String, String>,
-    /// Parts that train besides what the method says.
-    along: &'static [Part],
+    /// What a run changes of what trains.
+    trains: fn(&mut Trainable),
 }
 
 /// Every method on every base it goes with.
@@ -115,7 +115,7 @@ fn cases() -> Vec<Case> {
                         method,
                         base: base(factorised),
                         given: small(method).into_iter().chain(more).collect(),
-                        along: &[],
+                        trains: |_| {},
                     }
                 };
                 cases.push(case(&[]));
@@ -132,16 +132,19 @@ fn cases() -> Vec<Case> {
 /// And what else a run can ask of some of them: KIND with parts of its base training along, LoRA with a null branch
 /// that does not have it.
 fn audited() -> Vec<Case> {
-    let case = |name: &str, factorised, setting: (&str, &str), along| Case {
+    let case = |name: &str, factorised, setting: (&str, &str), trains| Case {
         method: method(name).unwrap(),
         base: base(factorised),
         given: BTreeMap::from([("rank", "2"), setting].map(|(n, v)| (n.into(), v.into()))),
-        along,
+        trains,
     };
-    let along = &[Part::Learngene, Part::Biases];
+    let along = |trainable: &mut Trainable| {
+        trainable.learngene = 0.3;
+        trainable.biases = Some(0.5);
+    };
     let more = [
         case("kind", true, ("shared", "yes"), along),
-        case("lora", false, ("null", "base"), &[]),
+        case("lora", false, ("null", "base"), |_| {}),
     ];
     cases().into_iter().chain(more).collect()
 }
@@ -150,8 +153,8 @@ impl Case {
     fn name(&self) -> String {
         let factorised = self.base.0.model.learngene_rank().is_some();
         let made_of = if factorised { "factorised" } else { "dense" };
-        let (name, given, along) = (self.method.name(), &self.given, self.along);
-        format!("{name} {given:?} on a {made_of} base with {along:?}")
+        let (name, given) = (self.method.name(), &self.given);
+        format!("{name} {given:?} on a {made_of} base")
     }
 
     fn start(&self, device: &Device) -> (RunConfig, Dit) {
@@ -159,14 +162,7 @@ impl Case {
         let (config, model) = &self.base;
         let made = adapt(config, model, &classes, self.method, &self.given, 1, device);
         let (mut config, model) = made.unwrap();
-        let trainable = &mut config.train.trainable;
-        for part in self.along {
-            match part {
-                Part::Learngene => trainable.learngene = 0.3,
-                Part::Biases => trainable.biases = Some(0.5),
-                other => panic!("{other:?}"),
-            }
-        }
+        (self.trains)(&mut config.train.trainable);
         (config, model)
     }
 
@@ -359,7 +355,7 @@ fn merged_weights_compute_the_same() {
         method: lora,
         base: base(false),
         given: BTreeMap::from([("null".into(), "base".into())]),
-        along: &[],
+        trains: |_| {},
     };
     let (config, trained) = case.trained();
     let text = merge(&config, &trained).unwrap_err().to_string();
@@ -476,7 +472,7 @@ fn requests_that_make_no_model_are_refused() {
         method: method("lora").unwrap(),
         base: dense,
         given: BTreeMap::new(),
-        along: &[],
+        trains: |_| {},
     };
     says(
         refused(&lora.trained(), "lora", &[]),
@@ -519,7 +515,7 @@ fn a_lora_can_leave_the_null_label_to_the_base() {
             method: method("lora").unwrap(),
             base: base(false),
             given: BTreeMap::from([("rank".into(), "2".into()), ("null".into(), null.into())]),
-            along: &[],
+            trains: |_| {},
         };
         let (config, start) = case.start(&Device::flex());
         assert_eq!(config.train.null == 0, same);
@@ -562,7 +558,7 @@ fn singular_components_are_those_of_the_weight() {
                 .iter()
                 .map(|(n, v)| ((*n).into(), (*v).into()))
                 .collect(),
-            along: &[],
+            trains: |_| {},
         };
         let (_, start) = case.start(&Device::flex());
         move |part: &str| {

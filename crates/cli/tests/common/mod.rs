@@ -128,12 +128,12 @@ pub fn json(folder: &Path, args: &[&str]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error} in {text}"))
 }
 
-/// The Python with diffusers, PEFT and pytorch-fid, if one is named; else says what to name.
+/// The Python with diffusers, PEFT, pytorch-fid and torch-fidelity, if one is named; else says what to name.
 pub fn diffusers_python() -> Option<String> {
     let named = std::env::var("LEARNGENE_DIFFUSERS_PYTHON").ok();
     if named.is_none() {
         eprintln!(
-            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers, peft and pytorch-fid"
+            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers, peft, pytorch-fid and torch-fidelity"
         );
     }
     named

@@ -2,10 +2,11 @@
 pytorch-fid keeps, and images in `real` and `generated`.
 
     python3 -m venv venv && venv/bin/pip install torch==2.15.0 torchvision==0.29.2 scipy==1.17.1 pytorch-fid==0.3.0
-    venv/bin/python crates/eval/tests/reference/fid.py FOLDER COUNT
+    venv/bin/python crates/eval/tests/reference/fid.py FOLDER COUNT [SIDE]
     TORCH_HOME=FOLDER venv/bin/python -m pytorch_fid FOLDER/real FOLDER/generated --device cpu
 
-pytorch-fid then loads the weights that it finds instead of fetching the real ones.
+pytorch-fid then loads the weights that it finds instead of fetching the real ones. Images are of two sizes, both other
+than the network's, or squares of SIDE.
 """
 
 import sys
@@ -58,16 +59,17 @@ def weights(images):
     return net.state_dict()
 
 
-def main(folder, count):
+def main(folder, count, side=None):
     folder = Path(folder)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     # One set is enlarged to the network's 299 pixels, the other made smaller.
-    real = pictures(folder / "real", count, rng, 48, 40, 6)
-    generated = pictures(folder / "generated", count, rng, 330, 310, 9)
+    small, large = ((side, side), (side, side)) if side else ((48, 40), (330, 310))
+    real = pictures(folder / "real", count, rng, *small, 6)
+    generated = pictures(folder / "generated", count, rng, *large, 9)
     file = folder / "hub/checkpoints/pt_inception-2015-12-05-6726825d.pth"
     file.parent.mkdir(parents=True)
     torch.save(weights(real[:4] + generated[:4]), file)
 
 
-main(sys.argv[1], int(sys.argv[2]))
+main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -6,7 +6,8 @@
 //! best approximation, of the new rank, to the mean of what those add. Good values: the rank of pre-training, 3e-3 as
 //! rate (1e-3 and 6e-3 were worse); the learngene may train along at 0.3 of it (`train.trainable.learngene`), biases too
 //! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none. A shared tailor learns
-//! once what all the new classes have in common, such as another style than the base's; it is a superclass of them all.
+//! once what all the new classes have in common, such as another style than the base's; it is a superclass of them all,
+//! of as many tailors as `shared` has components over `rank`.
 
 use super::{Added, Fits, Method, Start, name, over_matrices, shapes};
 use crate::error::Result;
