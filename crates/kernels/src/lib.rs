@@ -31,6 +31,7 @@ mod residual;
 mod sampler_step;
 mod simd;
 mod squared_error;
+mod tally;
 
 pub use activation::{gelu_tanh, silu};
 pub use adamw::{AdamW, Parameter, Step, average, sums_of_squares, update};
@@ -43,3 +44,4 @@ pub use projection::{Base, Factors, Projection, dense_projection, projection};
 pub use residual::gated_residual;
 pub use sampler_step::{SamplerStep, sampler_step, sampler_step_and_clean};
 pub use squared_error::mean_squared_error;
+pub use tally::counting_macs;

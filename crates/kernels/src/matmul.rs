@@ -3,6 +3,7 @@
 //! Burn's own product needs every head copied out first and runs its own threads. Here the right factor is packed into
 //! panels of two vectors per row; a tile of [`ROWS`] rows by one panel stays in registers over the whole inner dimension.
 
+use crate::tally;
 use pulp::Simd;
 
 /// Rows of a register tile; times the two vectors of a panel it makes eight independent sums, which hides the latency.
@@ -77,6 +78,7 @@ impl Packed {
     ) {
         let width = 2 * S::F32_LANES;
         let inner = self.inner;
+        tally::count(rows, inner, self.columns);
         for (panel, first_column) in self
             .panels
             .chunks_exact(inner * width)

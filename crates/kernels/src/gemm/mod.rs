@@ -14,7 +14,7 @@ mod factor;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::flex;
+use crate::{flex, tally};
 
 pub(crate) use bf16::Panels;
 pub(crate) use factor::Factor;
@@ -203,7 +203,7 @@ fn check(to: &ViewMut<'_>, target: Target<'_>, a: View<'_>, b: View<'_>) -> bool
     check_against(to, target, a, [b.rows, b.columns])
 }
 
-/// The same when only the shape of the right factor is left.
+/// The same when only the shape of the right factor is left. Every product comes by here once, and is counted.
 fn check_against(to: &ViewMut<'_>, target: Target<'_>, a: View<'_>, b: [usize; 2]) -> bool {
     assert_eq!(a.columns, b[0], "inner dimensions");
     assert_eq!((to.rows, to.columns), (a.rows, b[1]), "size of the result");
@@ -218,6 +218,7 @@ fn check_against(to: &ViewMut<'_>, target: Target<'_>, a: View<'_>, b: [usize; 2
     if let Target::Row(row) = target {
         assert_eq!(row.len(), to.columns, "a number for each column");
     }
+    tally::count(a.rows, a.columns, to.columns);
     true
 }
 

@@ -1,6 +1,6 @@
 //! A projection with the components of one list side by side.
 
-use super::{Components, Linear, List};
+use super::{Components, LANES, Linear, List};
 use crate::buffer::Buffer;
 use crate::gemm::{Factor, Target, View, ViewMut, gemm};
 use crate::matmul::transpose;
@@ -19,7 +19,7 @@ pub(crate) struct Active<'a> {
     direction: Direction,
     list: &'a List,
     /// V^T forward and (S U)^T backward: a component per column. What stands in the columns beyond the running rank comes
-    /// from elsewhere, and nothing reads what it makes.
+    /// from elsewhere; it is multiplied up to the next whole vector, and nothing reads what it makes.
     first: Buffer,
     stride: usize,
     /// S U forward and V backward: a component per row.
@@ -90,12 +90,6 @@ impl<'a> Active<'a> {
         self.second.extend_from_slice(down);
     }
 
-    /// Columns of what [`Self::forward`] and [`Self::backward`] write between their products.
-    fn inner(&self) -> View<'_> {
-        let rows = self.linear.inputs(self.direction);
-        View::new(&self.first[..rows * self.stride], self.stride)
-    }
-
     /// `h = x V^T`, written with rows [`Linear::stride`] apart, and `y = b + base(x) + h (S U)`.
     pub(crate) fn forward(&self, x: View<'_>, h: &mut Buffer, mut y: ViewMut<'_>) {
         debug_assert!(self.direction == Direction::Forward);
@@ -131,11 +125,15 @@ impl<'a> Active<'a> {
         gemm(self.linear.precision, to, target, a, b);
     }
 
+    /// What [`Self::forward`] and [`Self::backward`] write between their products, as many columns as the list needs.
     fn product(&self, given: View<'_>, inner: &mut Buffer) {
         inner.resize(given.row_count() * self.stride);
-        if self.stride > 0 {
-            let to = ViewMut::new(inner, self.stride);
-            self.gemm(to, Target::Set, given, self.inner());
+        let columns = self.linear.rank(self.list).next_multiple_of(LANES);
+        if columns > 0 {
+            let first = &self.first[..self.linear.inputs(self.direction) * self.stride];
+            let right = View::new(first, self.stride).columns(0, columns);
+            let to = ViewMut::new(inner, self.stride).columns(0, columns);
+            self.gemm(to, Target::Set, given, right);
         }
     }
 
