@@ -33,7 +33,7 @@ pub fn add_superclasses(
         return Err(Error::Request {
             what: "class tree",
             found: "one beside a tailor that all classes share".into(),
-            expected: "either: leave method.shared at no".into(),
+            expected: "either: set method.shared=no".into(),
         });
     }
     config.model = config.model.with_superclasses(superclasses)?;

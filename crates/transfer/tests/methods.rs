@@ -120,8 +120,8 @@ fn cases() -> Vec<Case> {
                 };
                 cases.push(case(&[]));
                 if method.settings().iter().any(|s| s.name == "shared") {
-                    let wide = [("rank", "2"), ("shared", "4")];
-                    cases.extend([case(&[("shared", "yes")]), case(&wide)]);
+                    let shared = ["no", "4"].map(|width| case(&[("shared", width)]));
+                    cases.extend(shared);
                 }
             }
         }

@@ -51,11 +51,14 @@ fn start(
     name: &str,
     given: &[(&str, &str)],
 ) -> learngene_transfer::Result<(RunConfig, Dit)> {
-    let given = given.iter().map(|(n, v)| ((*n).into(), (*v).into()));
-    let given: BTreeMap<String, String> = given.collect();
     let (config, model) = base;
     let device = Device::flex();
     let method = method(name).unwrap();
+    let can_share = method.settings().iter().any(|s| s.name == "shared");
+    let alone = can_share.then_some(&("shared", "no"));
+    let given = alone.into_iter().chain(given);
+    let given = given.map(|(n, v)| ((*n).into(), (*v).into()));
+    let given: BTreeMap<String, String> = given.collect();
     let flat = adapt(config, model, &novel(), method, &given, 1, &device)?;
     let tree = vec![Superclass::new("z", [1]), Superclass::new("y", [0, 2])];
     add_superclasses((config, model), flat, tree)
@@ -155,11 +158,11 @@ fn an_adapter_of_a_tree_finds_back_to_its_model() {
     assert_eq!(params::values(&again), params::values(&model));
 }
 
-/// Of the rank of the others, or of twice theirs: then it is two tailors.
+/// Of the rank of the others, as it is if it fits and nothing is said, or of twice theirs: then it is two tailors.
 #[test]
 fn a_shared_tailor_is_a_superclass_of_all_and_starts_at_zero() {
     let base = base();
-    for (width, tailors) in [("yes", 1), ("4", 2)] {
+    for (width, tailors) in [("auto", 1), ("yes", 1), ("4", 2)] {
         let given = [("shared", width), ("warm", "mean")].map(|(n, v)| (n.into(), v.into()));
         let (kind, device) = (method("kind").unwrap(), Device::flex());
         let made = adapt(&base.0, &base.1, &novel(), kind, &given.into(), 1, &device);
@@ -179,8 +182,13 @@ fn a_shared_tailor_is_a_superclass_of_all_and_starts_at_zero() {
             }
         }
     }
+    // 6 of the learngene and twice 6 are more than 16.
+    let given = BTreeMap::from([("rank".into(), "6".into())]);
+    let (kind, device) = (method("kind").unwrap(), Device::flex());
+    let (config, _) = adapt(&base.0, &base.1, &novel(), kind, &given, 1, &device).unwrap();
+    assert!(config.model.superclasses.is_empty());
     let text = start(&base, "kind", &[("shared", "yes")]).unwrap_err();
-    assert!(text.to_string().contains("method.shared"), "{text}");
+    assert!(text.to_string().contains("method.shared=no"), "{text}");
     for wrong in ["some", "0", "3"] {
         let text = start(&base, "kind", &[("shared", wrong)]).unwrap_err();
         assert!(

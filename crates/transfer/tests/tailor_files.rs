@@ -67,7 +67,7 @@ fn predicted(model: &Dit, class: usize) -> Vec<f32> {
     let conditions = Conditions {
         times: vec![300.0],
         labels: vec![Some(class)],
-        gate: ClassGate::one_hot([Some(class)]),
+        gate: model.fit_gate(ClassGate::one_hot([Some(class)])),
     };
     params::to_vec(model.forward(x, &conditions).unwrap())
 }
@@ -85,7 +85,8 @@ fn a_set_is_read_back_as_written_and_joins_bit_for_bit() {
 
     let wanted = names(&["y", "b", "x"]);
     let (joined, whole) = assemble_with(&config, &model, &[read], &wanted, None).unwrap();
-    assert_eq!((joined.model.num_classes, joined.model.groups), (3, 3));
+    // Three classes, and what the new ones share.
+    assert_eq!((joined.model.num_classes, joined.model.groups), (3, 4));
     assert_eq!(predicted(&whole, 0), predicted(&trained, 1));
     assert_eq!(predicted(&whole, 1), predicted(&model, 1));
     assert_eq!(predicted(&whole, 2), predicted(&trained, 0));

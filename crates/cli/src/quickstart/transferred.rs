@@ -9,7 +9,6 @@ use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_nn::params;
 use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, TrainConfig, weights};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Tailors trained for new classes.
@@ -52,7 +51,10 @@ impl Transferred {
             &base.model,
             classes,
             learngene_transfer::method(name)?,
-            &BTreeMap::from([("rank".into(), rank.to_string())]),
+            // The paper's: tailors of classes alone.
+            &[("rank", rank.to_string()), ("shared", "no".into())]
+                .map(|(name, value)| (name.into(), value))
+                .into(),
             seed,
             &device,
         )?;

@@ -5,9 +5,12 @@
 //! Tailors start at zero (U zero, V orthonormal to the learngene's), or warm, from those of related classes: then at the
 //! best approximation, of the new rank, to the mean of what those add. Good values: the rank of pre-training, 3e-3 as
 //! rate (1e-3 and 6e-3 were worse); the learngene may train along at 0.3 of it (`train.trainable.learngene`), biases too
-//! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none. A shared tailor learns
-//! once what all the new classes have in common, such as another style than the base's; it is a superclass of them all,
-//! of as many tailors as `shared` has components over `rank`.
+//! (`train.trainable.biases`). Images without a label switch no tailor on, so batches have none.
+//!
+//! Beyond the paper, a shared tailor learns once what all the new classes have in common, such as another style than the
+//! base's; it is a superclass of them all, of as many tailors as `shared` has components over `rank`. At equal numbers
+//! trained it was better than none on four sets of four (`docs/results.md`), and the better the further the classes are
+//! from those of pre-training, a wide one beside narrow tailors of classes most of all: rank 4 and shared 20 to 28.
 
 use super::{Added, Fits, Method, Start, name, over_matrices, shapes};
 use crate::error::Result;
@@ -31,8 +34,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "shared",
-        default: "no",
-        about: "tailors more, which all classes switch on: no, yes (one), or their components in all",
+        default: "auto",
+        about: "tailors more, which all classes switch on: no, yes (one), their components in all, or auto: one if it fits",
     },
 ];
 
@@ -91,7 +94,7 @@ pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
 pub(super) fn shape(config: DitConfig, settings: &Settings) -> Result<DitConfig> {
     let rank = settings.count("rank")?;
     let config = config.with_tailors(rank)?;
-    let Some(tailors) = shared(settings, rank)? else {
+    let Some(tailors) = shared(&config, settings)? else {
         return Ok(config);
     };
     let all: Vec<usize> = (0..config.num_classes).collect();
@@ -102,17 +105,20 @@ pub(super) fn shape(config: DitConfig, settings: &Settings) -> Result<DitConfig>
     Ok(config.with_superclasses(vec![everything])?)
 }
 
-/// How many tailors of that rank all classes share.
-fn shared(settings: &Settings, rank: usize) -> Result<Option<NonZeroUsize>> {
+/// How many tailors all classes share.
+fn shared(config: &DitConfig, settings: &Settings) -> Result<Option<NonZeroUsize>> {
+    let rank = config.tailor_rank;
+    let both = config.learngene_rank().unwrap_or(0) + 2 * rank;
     let components = match settings.text("shared") {
         "no" => return Ok(None),
-        "yes" => rank,
+        "auto" if both > config.hidden => return Ok(None),
+        "auto" | "yes" => rank,
         some => some.parse().unwrap_or(0),
     };
     match NonZeroUsize::new(components / rank) {
         Some(tailors) if components.is_multiple_of(rank) => Ok(Some(tailors)),
         _ => {
-            let expected = format!("no, yes or a multiple of method.rank, which is {rank}");
+            let expected = format!("auto, no, yes or a multiple of method.rank, which is {rank}");
             Err(settings.bad("shared", &expected))
         }
     }
