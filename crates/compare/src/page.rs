@@ -47,7 +47,8 @@ pub fn report(f: &Findings) -> Result<Report> {
         sections.push(Section {
             heading: "By seed".into(),
             paragraphs: vec![
-                "Rows of one seed started from bases of the same seed and saw the same noise: compare them column by column."
+                "Rows of one seed saw the same noise, and started from bases of that seed where {seed} stands in their paths: \
+                 compare them column by column."
                     .into(),
             ],
             blocks: vec![Block::Table(by_seed(f))],

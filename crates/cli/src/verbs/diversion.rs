@@ -111,8 +111,9 @@ fn page(found: &Findings, count: usize) -> Report {
             Section {
                 heading: "Which classes share".into(),
                 paragraphs: vec![
-                    "Cosine between what the tailors of two classes or superclasses add to the weights: 1 is the same change, 0 nothing in common. It \
-                     does not depend on the order or signs of components. Below 0, changes that oppose each other are as light as 0."
+                    "Cosine between what the tailors of two classes or superclasses add to the weights: 1 is the same change, 0 \
+                     nothing in common. It does not depend on the order or signs of components. Below 0, changes that oppose each \
+                     other are as light as 0."
                         .into(),
                 ],
                 blocks: vec![Block::HeatMap(similarity(a, &a.similarity, "All matrices together."))],
