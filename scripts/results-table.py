@@ -15,7 +15,7 @@ def stat(of, digits):
 
 
 def by_seed(row):
-    return " ".join(f"{seed['velocity']:.4f}"[1:] for seed in row["by_seed"])
+    return " ".join(f"{seed['velocity']:.4f}".removeprefix("0") for seed in row["by_seed"])
 
 
 def drawn(row, guidance, quantity):

@@ -48,7 +48,7 @@ fn a_contender_that_says_nothing_is_reported_with_how_it_ended() {
     for (script, ends) in [
         ("kill -KILL $$", "ended without a word (signal: 9"),
         (
-            "exec >&-; sleep 60",
+            "exec >&-; exec sleep 60",
             "went on without a word and was killed",
         ),
     ] {

@@ -98,7 +98,7 @@ fn superclasses_go_from_training_through_files() {
         said.contains("2: figure (face, hand), sign (flag)"),
         "{said}"
     );
-    assert!(said.contains("all tailors (two run)"), "{said}");
+    assert!(said.contains("all tailors (2 run)"), "{said}");
 
     // A run starts again from its configuration alone, with other classes only with a tree.
     let again = "pretrain --config base/config.toml --steps 1 --out again";

@@ -60,7 +60,7 @@ fn joined_tailors_draw_the_images_of_the_transfer_run() {
     assert_eq!(file["classes"], serde_json::json!(["heart", "bird"]));
     assert_eq!(file["learngene_blake3"], base["learngene_blake3"]);
     assert_eq!(novel["learngene_blake3"], base["learngene_blake3"]);
-    // Two tailors of 6 matrices in 4 blocks, rank 4, and two label rows of width 96, in f32; the rest is the header.
+    // Two tailors and the one they share, of 6 matrices in 4 blocks, rank 4, and two label rows of width 96, in f32; the rest is the header.
     let tailors = file["cost"]["tailors"]["parameters"].as_u64().unwrap();
     let size = fs::metadata(folder.join("novel/tailors.safetensors"))
         .unwrap()

@@ -97,18 +97,23 @@ impl Cell {
     /// Everything that decides how the cell is trained, but for the program itself.
     pub fn place(&self, wanted: &Comparison, base: &Base, fingerprint: &str, out: &Path) -> Place {
         let row = &wanted.row[self.row];
+        let method = learngene_transfer::method(&row.method).ok();
+        // Defaults may change from version to version. Settings that cannot be are refused where the cell is made.
+        let settings = method.and_then(|method| {
+            learngene_transfer::settings(&base.config.model, method, &row.given()).ok()
+        });
         let inputs = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "base": base.identity,
             "base_config": base.config,
             "data": fingerprint,
             "method": row.method,
-            "settings": row.given(),
+            "settings": settings.map(|s| s.values().clone()),
             "train": [&wanted.train, &row.train],
             "steps": wanted.steps,
             "seed": self.seed,
             "factor": self.factor,
-            "rate": learngene_transfer::method(&row.method).ok().map(|m| m.rate()),
+            "rate": method.map(|m| m.rate()),
         });
         let images = match self.images {
             0 => String::new(),

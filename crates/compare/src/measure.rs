@@ -40,8 +40,8 @@ pub(crate) fn losses(lab: &Lab, model: &Dit, dataset: &Dataset) -> Result<Judged
     })
 }
 
-/// Losses and images. The images stay in the cell's folder as archives. A model whose numbers are none is a verdict too: it
-/// says something of its row, and takes nothing from the others.
+/// Losses and images. The images stay in the cell's folder as archives. A model whose numbers are none is a verdict too:
+/// it says something of its row, and takes nothing from the others.
 pub(crate) fn everything<H: Host>(
     lab: &Lab,
     model: &Dit,

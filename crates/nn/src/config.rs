@@ -336,7 +336,7 @@ impl DitConfig {
         if self.groups != groups {
             let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
             let expected = format!(
-                "{groups}: one tailor per class and those of superclasses, or one they share, or none without a tailor_rank"
+                "{groups}: one tailor per class and those of superclasses, one they share, or none without a tailor_rank"
             );
             return fail("groups", found, &expected);
         }

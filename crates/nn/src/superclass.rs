@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
@@ -41,8 +42,8 @@ impl Superclass {
 }
 
 impl DitConfig {
-    /// The same model with the tailors, of the rank of the others, of each superclass besides. Groups are the classes,
-    /// then the superclasses.
+    /// The same model with the tailors, of the rank of the others, of each superclass besides. Groups are the classes, then
+    /// the superclasses.
     ///
     /// # Errors
     /// A model without tailors of classes, a class that is not there or in two superclasses, a superclass without classes.
@@ -96,23 +97,20 @@ pub(crate) fn validate(config: &DitConfig) -> Result<()> {
         let found = format!("{count} for a model without tailors of classes");
         return fail(found, "none, or a tailor for each class");
     }
-    let mut taken = vec![false; config.num_classes];
+    let mut taken = BTreeSet::new();
     for superclass in &config.superclasses {
         let name = &superclass.name;
         if superclass.classes.is_empty() {
             return fail(format!("`{name}` without classes"), "at least one class");
         }
         for &class in &superclass.classes {
-            match taken.get_mut(class) {
-                None => {
-                    let found = format!("`{name}` of class {class}");
-                    return fail(found, &format!("classes below {}", config.num_classes));
-                }
-                Some(true) => {
-                    let found = format!("class {class} twice, the second time in `{name}`");
-                    return fail(found, "each class once");
-                }
-                Some(free) => *free = true,
+            if class >= config.num_classes {
+                let found = format!("`{name}` of class {class}");
+                return fail(found, &format!("classes below {}", config.num_classes));
+            }
+            if !taken.insert(class) {
+                let found = format!("class {class} twice, the second time in `{name}`");
+                return fail(found, "each class once");
             }
         }
     }
@@ -219,6 +217,11 @@ mod tests {
             let tree = tree.iter().map(|&(name, c)| S::new(name, c)).collect();
             config.with_superclasses(tree).unwrap_err().to_string()
         };
+        let many = DitConfig {
+            num_classes: usize::MAX,
+            ..config()
+        };
+        assert!(many.validate().unwrap_err().to_string().contains("groups"));
         let (dense, narrow) = (config().with_tailors(0).unwrap(), config());
         let narrow = narrow.with_rank_split("81,8".parse().unwrap()).unwrap();
         for (text, part) in [

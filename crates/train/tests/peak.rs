@@ -93,9 +93,17 @@ fn a_step_needs_what_the_plan_says() {
         let tree = [0, 4, 8].map(superclass).to_vec();
         config.with_superclasses(tree).unwrap()
     };
+    let shared = |config: DitConfig| {
+        let wide = Superclass {
+            tailors: 3.try_into().unwrap(),
+            ..Superclass::new("all", (0..12).collect::<Vec<_>>())
+        };
+        config.with_superclasses(vec![wide]).unwrap()
+    };
     for (config, batch, recompute) in [
         (size("dit-micro/4"), 8, false),
         (split(size("dit-micro/4"), 48, 4), 8, false),
+        (shared(split(size("dit-micro/4"), 48, 4)), 8, false),
         (split(size("dit-micro/4"), 48, 4), 32, true),
         (size("dit-micro/4"), 32, false),
         (split(size("dit-micro/4"), 48, 4), 32, false),

@@ -5,7 +5,7 @@ use crate::methods::{Fits, Method, Start};
 use crate::settings::Settings;
 use burn::tensor::Device;
 use learngene_nn::{
-    Dit, FactorInit, Form, Sharing,
+    Dit, DitConfig, FactorInit, Form, Sharing,
     params::{self, Part, Values},
 };
 use learngene_train::{self as train, RunConfig, weights};
@@ -46,11 +46,7 @@ pub fn adapt(
     }
     let mut values = params::values(model);
     let hash = weights::learngene_hash(&values);
-    let mut given = given.clone();
-    for (name, value) in method.defaults(&base.model) {
-        given.entry(name.into()).or_insert(value);
-    }
-    let settings = Settings::new(method.name(), method.settings(), &given)?;
+    let settings = settings(&base.model, method, given)?;
     let mut config = base.clone();
     config.classes = classes.to_vec();
     config.model = config.model.with_tailors(0)?;
@@ -118,6 +114,22 @@ pub fn adapt(
         base_config: base,
     })?;
     Ok((config, params::replace(start, &new)?))
+}
+
+/// All settings of a transfer from that base: those given, and the method's own where none is.
+///
+/// # Errors
+/// Settings it does not have.
+pub fn settings(
+    base: &DitConfig,
+    method: &dyn Method,
+    given: &BTreeMap<String, String>,
+) -> Result<Settings> {
+    let mut given = given.clone();
+    for (name, value) in method.defaults(base) {
+        given.entry(name.into()).or_insert(value);
+    }
+    Settings::new(method.name(), method.settings(), &given)
 }
 
 /// The same model with nothing but ordinary weights: terms and a tailor that all samples share worked into them, a

@@ -106,9 +106,14 @@ impl Adapter {
             }
             .into());
         }
-        let (classes, settings) = (&self.config.classes, &self.made.settings);
+        let (classes, method) = (&self.config.classes, self.method()?);
+        let mut settings = self.made.settings.clone();
+        if method.settings().iter().any(|s| s.name == "shared") {
+            // Before there was this setting, no tailor was shared.
+            settings.entry("shared".into()).or_insert("no".into());
+        }
         let seed = self.config.train.seed;
-        let start = adapt(base, model, classes, self.method()?, settings, seed, device)?;
+        let start = adapt(base, model, classes, method, &settings, seed, device)?;
         let superclasses = self.config.model.superclasses.clone();
         let (made, start) = add_superclasses((base, model), start, superclasses)?;
         // None of the base's settings shows in the shape of a tensor, so the hash does not see them all.

@@ -48,8 +48,8 @@ pub struct Matrix {
 impl Anatomy {
     /// Of a model whose classes have a tailor each.
     ///
-    /// The similarity of two classes or superclasses is the cosine of what their tailors add to the weights, `<A, B>_F / (|A| |B|)`, with
-    /// sums over the matrices. It does not depend on the order or the signs of components. 1 is the same change, 0 have
+    /// The similarity of two classes or superclasses is the cosine of what their tailors add to the weights,
+    /// `<A, B>_F / (|A| |B|)`, with sums over the matrices. It does not depend on the order or the signs of components. 1 is the same change, 0 have
     /// nothing in common; a tailor that adds nothing has similarity 0 to every other.
     ///
     /// # Errors

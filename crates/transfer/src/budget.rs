@@ -1,14 +1,14 @@
 //! Which components and classes are kept when a model must not be larger than a budget: those of most energy.
 //!
 //! One number of components, N_G, holds for all matrices, as a model's configuration has one; within each matrix those of
-//! most energy are kept, or the first if they were trained to be cut. Beginning with the whole, [`fit`] takes away, until the budget is met, whatever loses the least
-//! energy for each parameter it frees:
+//! most energy are kept, or the first if they were trained to be cut. Beginning with the whole, [`fit`] takes away, until
+//! the budget is met, whatever loses the least energy for each parameter it frees:
 //!
 //! * the weakest (or last) remaining component of every matrix at once, whose energy every image uses; or,
 //! * where the classes are free, the tailor and label row of the class whose tailor has the least energy. Of C classes
 //!   one image in C uses it, so its energy counts 1/C. A superclass goes with the last of its classes.
 //!
-//! A class frees no multiply-accumulates, since one tailor runs whatever is stored; as long as only they are over the
+//! A class frees no multiply-accumulates, since as many tailors run whatever is stored; as long as only they are over the
 //! budget, only components go. One component of every matrix and one class always stay.
 
 use crate::assemble::{choose, is_ordered, shape};

@@ -22,7 +22,7 @@ mod ship;
 mod superclasses;
 mod tailor_set;
 
-pub use adapt::{STEPS, adapt, merge};
+pub use adapt::{STEPS, adapt, merge, settings};
 pub use adapter::Adapter;
 pub use anatomy::{Anatomy, Matrix};
 pub use assemble::{assemble, assemble_with};

@@ -1,6 +1,7 @@
 //! Superclasses of new classes: tailors that a transfer can take over from its base.
 
 use crate::error::{Error, Result};
+use crate::methods::AUTO;
 use learngene_nn::{
     Dit, FactorInit, Sharing, Superclass,
     params::{self, Part},
@@ -8,11 +9,13 @@ use learngene_nn::{
 use learngene_train::RunConfig;
 use std::ops::Range;
 
-/// A transfer's start with the tailors of each superclass besides. They start as the base's of the superclass of the same
-/// name, if the ranks agree, and at zero otherwise; they train with the tailors of the classes.
+/// A transfer's start with the tailors of each superclass besides, in place of one that all classes share because the
+/// method found room for it. They start as the base's of the superclass of the same name, if the ranks agree, and at
+/// zero otherwise; they train with the tailors of the classes.
 ///
 /// # Errors
-/// A start without tailors of classes or with a shared one, superclasses that do not fit its classes, too many components for the matrices.
+/// A start without tailors of classes or with a shared one that was asked for, superclasses that do not fit its classes,
+/// too many components for the matrices.
 pub fn add_superclasses(
     (base, whole): (&RunConfig, &Dit),
     (mut config, start): (RunConfig, Dit),
@@ -29,7 +32,8 @@ pub fn add_superclasses(
             expected: "the method kind or gated-tailors".into(),
         });
     }
-    if !config.model.superclasses.is_empty() {
+    let shared = |c: &RunConfig| c.method.as_ref()?.settings.get("shared").cloned();
+    if !config.model.superclasses.is_empty() && shared(&config).as_deref() != Some(AUTO) {
         return Err(Error::Request {
             what: "class tree",
             found: "one beside a tailor that all classes share".into(),
@@ -43,8 +47,10 @@ pub fn add_superclasses(
     let tailors = params::values(&extended).into_iter();
     for (name, mut value) in tailors.filter(|(name, _)| Part::of(name) == Part::Tailors) {
         let size = value.values.len() / config.model.groups;
-        let of_classes = values.get(&name).map_or(&[][..], |v| &v.values);
-        value.values[..of_classes.len()].copy_from_slice(of_classes);
+        let of_classes = size * config.model.num_classes;
+        if let Some(old) = values.get(&name) {
+            value.values[..of_classes].copy_from_slice(&old.values[..of_classes]);
+        }
         for (place, superclass) in config.model.superclasses.iter().enumerate() {
             let Some(theirs) = groups_of(base, &superclass.name) else {
                 continue;

@@ -7,9 +7,10 @@ use learngene_formats::Kind;
 use learngene_nn::{
     Dit, DitConfig, FactorInit, RankSplit, Superclass,
     params::{self, Part, Values},
+    term::SITES,
 };
 use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
-use learngene_transfer::{Anatomy, Budget, Fit, Size, amount, assemble, fit, rungs};
+use learngene_transfer::{Anatomy, Budget, Fit, Matrix, Size, amount, assemble, fit, rungs};
 use std::collections::BTreeMap;
 
 const CLASSES: [&str; 4] = ["a", "b", "c", "d"];
@@ -311,10 +312,21 @@ fn a_superclass_is_compared_with_all_its_tailors() {
     let anatomy = Anatomy::of(&config, &model).unwrap();
     assert_eq!(anatomy.superclasses, ["x"]);
     assert_eq!(anatomy.similarity.len(), 5);
+    // |a + b|^2 = |a|^2 + |b|^2 + 2 <a, b>, in sum over the matrices of one name.
+    for (site, similarity) in SITES.iter().zip(&anatomy.similarity_by_matrix) {
+        let of_site = || anatomy.matrices.iter().filter(|m| m.name == *site);
+        let sum = |of: fn(&Matrix) -> f64| of_site().map(of).sum::<f64>();
+        let (a, b) = (sum(|m| m.tailors[0]), sum(|m| m.tailors[1]));
+        let both = sum(|m| m.superclasses[0]);
+        let expected = a + b + 2.0 * similarity[0][1] * (a * b).sqrt();
+        assert!(
+            (both / expected - 1.0).abs() < 1e-6,
+            "{site}: {both}, {expected}"
+        );
+    }
     for matrix in &anatomy.matrices {
         let share = matrix.superclasses[0] / (matrix.superclasses[0] + matrix.base);
         assert!((matrix.superclass_share.unwrap() - share).abs() < 1e-12);
-        assert_eq!(matrix.tailors.len(), 4);
     }
     // <a + b, a> = <a, a> + <a, b>, with norms from the cosines; a and b are drawn alike, so |a| = |b| but for a little
     let ab = anatomy.similarity[0][1];

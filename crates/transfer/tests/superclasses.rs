@@ -98,6 +98,22 @@ fn a_superclass_of_the_same_name_lends_its_tailor() {
     assert!(ups.all(|(_, u)| u.values.iter().all(|u| *u == 0.0)));
 }
 
+/// What all classes share because there is room for it gives way to a tree.
+#[test]
+fn a_tree_comes_in_place_of_what_nobody_asked_for() {
+    let base = base();
+    let (alone, expected) = start(&base, "kind", &[]).unwrap();
+    let (config, model) = start(&base, "kind", &[("shared", "auto")]).unwrap();
+    assert_eq!(config.model, alone.model);
+    // Only the directions that tailors start to learn in are drawn anew.
+    let (found, expected) = (params::values(&model), params::values(&expected));
+    for (name, value) in expected {
+        if Part::of(&name) != Part::Tailors || name.ends_with(".u") {
+            assert!(found[&name] == value, "{name}");
+        }
+    }
+}
+
 /// A warm start is one of the classes' tailors; those of superclasses start as without it.
 #[test]
 fn a_warm_start_leaves_superclasses_alone() {
@@ -148,6 +164,8 @@ fn an_adapter_of_a_tree_finds_back_to_its_model() {
     let (mut config, model) = start(&base, "kind", &[]).unwrap();
     // With the learngene training along, tailors are no file of their own.
     config.train.trainable.learngene = 0.3;
+    // As in files from before classes could share one.
+    config.method.as_mut().unwrap().settings.remove("shared");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("adapter.safetensors");
     let adapter = Adapter::of(&config, &model, "run").unwrap();

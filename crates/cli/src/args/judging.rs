@@ -55,10 +55,11 @@ The file names base models, data, and rows of methods; all but [data], [base] an
   name = \"KIND, learngene at 0.3\"
   base = \"kind\"
   method = \"kind\"            # `learngene transfer --help` lists methods and settings
-  settings = { rank = 8 }
+  settings = { rank = 8, shared = \"no\" }
   train = { trainable = { learngene = 0.3 } }
 
-DIR then holds report.html, table.csv, table.tex, classes.csv, seeds.csv, results.json, and in cells/ a run folder for each cell. \
+DIR then holds report.html, table.csv, table.tex, classes.csv, seeds.csv, results.json, and in cells/ a run folder for \
+each cell. \
 Interrupted or killed, the same command goes on where it was.";
 
 /// Options of `eval`.

@@ -184,8 +184,8 @@ pub struct Transfer {
     /// The same as --set method.rank=R.
     #[arg(long, value_name = "R", alias = "tailor-rank")]
     pub rank: Option<usize>,
-    /// A class tree as in `pretrain`, for the methods with tailors of classes. A superclass of the same name in the base
-    /// lends its tailor as a start, if the ranks agree.
+    /// A class tree as in `pretrain`, for the methods with tailors of classes, instead of a tailor that all of them share.
+    /// A superclass of the same name in the base lends its tailor as a start, if the ranks agree.
     #[arg(long, value_name = "FILE")]
     pub class_tree: Option<PathBuf>,
     /// Steps to train.

@@ -101,7 +101,11 @@ fn superclasses(config: &RunConfig) -> String {
     let of = |s: &Superclass| {
         let names = s.classes.iter().filter_map(|&c| config.classes.get(c));
         let names: Vec<&str> = names.map(String::as_str).collect();
-        format!("{} ({})", s.name, names.join(", "))
+        let tailors = match s.tailors.get() {
+            1 => String::new(),
+            count => format!(" of {count} tailors"),
+        };
+        format!("{}{tailors} ({})", s.name, names.join(", "))
     };
     let each: Vec<String> = all.iter().map(of).collect();
     format!("{}: {}", all.len(), each.join(", "))

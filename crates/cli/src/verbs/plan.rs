@@ -74,7 +74,7 @@ pub(super) fn rows(plan: &Plan) -> Vec<Vec<String>> {
     let parts = [
         ("learngene", &plan.learngene),
         ("one tailor", &plan.tailor),
-        (all_tailors(plan), &plan.tailors),
+        (&all_tailors(plan), &plan.tailors),
         ("dense projections", &plan.dense),
         ("attention products", &plan.attention),
         ("adapters", &plan.adapters),
@@ -88,10 +88,11 @@ pub(super) fn rows(plan: &Plan) -> Vec<Vec<String>> {
     there.map(|(name, cost)| row(name, cost)).collect()
 }
 
-fn all_tailors(plan: &Plan) -> &'static str {
-    match plan.tailors.macs == plan.tailor.macs {
-        true => "all tailors (one runs)",
-        false => "all tailors (two run)",
+/// How many of them run for an image.
+fn all_tailors(plan: &Plan) -> String {
+    match plan.tailors.macs.checked_div(plan.tailor.macs) {
+        None | Some(1) => "all tailors (one runs)".into(),
+        Some(count) => format!("all tailors ({count} run)"),
     }
 }
 
@@ -104,7 +105,7 @@ fn row(name: &str, cost: &Cost) -> Vec<String> {
 pub(super) fn print_tailors(plan: &Plan) {
     let rows = [
         row("one tailor", &plan.tailor),
-        row(all_tailors(plan), &plan.tailors),
+        row(&all_tailors(plan), &plan.tailors),
     ];
     output::table(
         &["component", "parameters", "MACs per image", "bytes"],

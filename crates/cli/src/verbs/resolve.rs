@@ -54,7 +54,7 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         config = config.with_file(path)?;
         config.data = from_options.data;
         if config.classes != dataset.classes() || args.dense || args.class_tree.is_some() {
-            forget_superclasses(&mut config.model, args)?;
+            forget_superclasses(&mut config, args)?;
         }
         take_shape_of(&mut config, &dataset);
         if args.size.is_some() {
@@ -196,15 +196,17 @@ fn section(file: &toml::Table, name: &str) -> toml::Table {
     section.cloned().unwrap_or_default()
 }
 
-/// Superclasses number the classes, so those of a file go with its classes alone.
-fn forget_superclasses(model: &mut DitConfig, args: &args::Pretrain) -> Result<()> {
-    if !model.superclasses.is_empty() && !args.dense && args.class_tree.is_none() {
+/// Superclasses number the classes, so those of a file go with its classes alone. What classes share in a transfer was
+/// not asked for with a tree.
+fn forget_superclasses(config: &mut RunConfig, args: &args::Pretrain) -> Result<()> {
+    let of_tree = !config.model.superclasses.is_empty() && config.method.is_none();
+    if of_tree && !args.dense && args.class_tree.is_none() {
         return Err(Failure::Usage(
             "the superclasses in --config are those of other classes: give --class-tree as well"
                 .into(),
         ));
     }
-    model.superclasses.clear();
+    config.model.superclasses.clear();
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
 /// `transfer`.
 pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let method = learngene_transfer::method(&args.method)?;
-    let (mut given, others) = method_settings(args)?;
+    let (given, others) = method_settings(args)?;
     let device = model::device(device)?.autodiff();
     let (base, whole) = model::load(&args.model, &device)?;
     let wanted = DataConfig {
@@ -57,10 +57,6 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         Some(path) => resolve::superclasses(&ClassTree::read(path)?, classes)?,
         None => Vec::new(),
     };
-    if args.class_tree.is_some() && method.settings().iter().any(|s| s.name == "shared") {
-        // The tree says who shares what.
-        given.entry("shared".into()).or_insert("no".into());
-    }
     let start =
         learngene_transfer::adapt(&base, &whole, classes, method, &given, args.seed, &device)?;
     let (mut config, model) =

@@ -133,7 +133,8 @@ pub fn diffusers_python() -> Option<String> {
     let named = std::env::var("LEARNGENE_DIFFUSERS_PYTHON").ok();
     if named.is_none() {
         eprintln!(
-            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers, peft, pytorch-fid and torch-fidelity"
+            "skipped: set LEARNGENE_DIFFUSERS_PYTHON to a Python with torch, diffusers, peft, pytorch-fid and \
+             torch-fidelity"
         );
     }
     named

@@ -21,6 +21,9 @@ use std::num::NonZeroUsize;
 
 pub(super) struct Kind;
 
+/// The value of `shared` that gives way: to a rank that leaves no room, and to a class tree.
+pub(crate) const AUTO: &str = "auto";
+
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         name: "rank",
@@ -34,8 +37,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "shared",
-        default: "auto",
-        about: "tailors more, which all classes switch on: no, yes (one), their components in all, or auto: one if it fits",
+        default: AUTO,
+        about: "tailors more, which all classes switch on: no, yes (one), their components, or auto: one if it fits",
     },
 ];
 
@@ -94,29 +97,24 @@ pub(super) fn rank_of(base: &DitConfig) -> Vec<(&'static str, String)> {
 pub(super) fn shape(config: DitConfig, settings: &Settings) -> Result<DitConfig> {
     let rank = settings.count("rank")?;
     let config = config.with_tailors(rank)?;
-    let Some(tailors) = shared(&config, settings)? else {
-        return Ok(config);
-    };
     let all: Vec<usize> = (0..config.num_classes).collect();
-    let everything = Superclass {
+    let shared = |tailors| Superclass {
         tailors,
-        ..Superclass::new("shared", all)
+        ..Superclass::new("shared", all.clone())
     };
-    Ok(config.with_superclasses(vec![everything])?)
-}
-
-/// How many tailors all classes share.
-fn shared(config: &DitConfig, settings: &Settings) -> Result<Option<NonZeroUsize>> {
-    let rank = config.tailor_rank;
-    let both = config.learngene_rank().unwrap_or(0) + 2 * rank;
     let components = match settings.text("shared") {
-        "no" => return Ok(None),
-        "auto" if both > config.hidden => return Ok(None),
-        "auto" | "yes" => rank,
+        "no" => return Ok(config),
+        AUTO => {
+            let one = vec![shared(NonZeroUsize::MIN)];
+            return Ok(config.clone().with_superclasses(one).unwrap_or(config));
+        }
+        "yes" => rank,
         some => some.parse().unwrap_or(0),
     };
     match NonZeroUsize::new(components / rank) {
-        Some(tailors) if components.is_multiple_of(rank) => Ok(Some(tailors)),
+        Some(tailors) if components.is_multiple_of(rank) => {
+            Ok(config.with_superclasses(vec![shared(tailors)])?)
+        }
         _ => {
             let expected = format!("auto, no, yes or a multiple of method.rank, which is {rank}");
             Err(settings.bad("shared", &expected))

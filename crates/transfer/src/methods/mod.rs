@@ -38,6 +38,8 @@ mod pissa;
 mod svdiff;
 mod vera;
 
+pub(crate) use kind::AUTO;
+
 use crate::error::{Error, Result};
 use crate::settings::{Setting, Settings};
 use learngene_nn::{
