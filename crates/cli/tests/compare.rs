@@ -222,7 +222,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     let page = String::from_utf8(before["report.html"].clone()).unwrap();
     for part in [
         "LoRA, rank 2",
-        "caveat: KIND; LoRA",
+        "caveat: every row: FD-Lite0",
         "12 by KIND, 18 by LoRA, rank 2",
         "column by column",
         "data:image/png",

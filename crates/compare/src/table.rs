@@ -158,10 +158,14 @@ pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
     let general = findings.caveats.iter().map(|c| format!("caveat: {c}"));
     let rows = &findings.rows;
     let each = once(rows.iter().flat_map(|row| row.caveats.clone()));
+    let adapted: Vec<&Summary> = rows.iter().filter(|row| row.method.is_some()).collect();
     let of_rows = each.iter().map(|caveat| {
-        let with = rows.iter().filter(|row| row.caveats.contains(caveat));
-        let names = once(with.map(|row| row.name.clone()));
-        format!("caveat: {}: {caveat}", names.join("; "))
+        let with = |row: &&Summary| row.caveats.contains(caveat);
+        let names = match adapted.len() > 1 && adapted.iter().all(with) {
+            true => "every row".to_owned(),
+            false => once(rows.iter().filter(with).map(|row| row.name.clone())).join("; "),
+        };
+        format!("caveat: {names}: {caveat}")
     });
     general.chain(unequal_images(rows)).chain(of_rows).collect()
 }
