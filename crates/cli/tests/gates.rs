@@ -99,6 +99,7 @@ fn superclasses_go_from_training_through_files() {
         "{said}"
     );
     assert!(said.contains("all tailors (2 run)"), "{said}");
+    draw(folder, "base", &["--blend", "face=0.5,flag=0.5"]);
 
     // A run starts again from its configuration alone, with other classes only with a tree.
     let again = "pretrain --config base/config.toml --steps 1 --out again";

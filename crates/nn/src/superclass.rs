@@ -63,8 +63,9 @@ impl DitConfig {
 
     /// The groups of a superclass.
     pub fn groups_of_superclass(&self, superclass: usize) -> Range<usize> {
-        let first = self.num_classes + tailors(&self.superclasses[..superclass]);
-        first..first + self.superclasses[superclass].tailors.get()
+        // The last ones: a blend adds a class, and no tailor.
+        let end = self.groups - tailors(&self.superclasses[superclass + 1..]);
+        end - self.superclasses[superclass].tailors.get()..end
     }
 
     /// The most tailors that a sample of one class switches on.
@@ -120,7 +121,7 @@ pub(crate) fn validate(config: &DitConfig) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Superclass as S, *};
-    use crate::{ClassGate, Dit, FactorInit, Form, params};
+    use crate::{Blend, ClassGate, Dit, FactorInit, Form, params};
     use burn::tensor::Device;
 
     fn config() -> DitConfig {
@@ -168,7 +169,14 @@ mod tests {
             vec![(0, 1.0), (4, 1.0), (5, 1.0), (6, 1.0)],
             vec![(1, 0.5), (2, 0.5), (7, 0.5), (4, 0.5), (5, 0.5), (6, 0.5)],
         ];
-        assert_eq!(model.fit_gate(gate), ClassGate::new(expected));
+        assert_eq!(
+            model.fit_gate(gate.clone()),
+            ClassGate::new(expected.clone())
+        );
+        // A blend is a class more, without a tailor of its own.
+        let blend = Blend::new(vec![(1, 0.5), (2, 0.5)]).unwrap();
+        let (blended, _) = model.with_blends(&[blend]).unwrap();
+        assert_eq!(blended.fit_gate(gate), ClassGate::new(expected));
     }
 
     #[test]
