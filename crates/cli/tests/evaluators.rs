@@ -38,6 +38,17 @@ fn conversion(folder: &Path) -> String {
     lines.join("\n")
 }
 
+/// What `eval` finds with the weights of pytorch-fid that `fid.py` has made in `folder`, converted as its help says.
+fn found_with_inception(python: &str, folder: &Path, metrics: &str) -> serde_json::Value {
+    let weights = folder.join("hub/checkpoints");
+    run_python(python, &weights, &["-c", &conversion(folder)]);
+    let line = format!(
+        "eval --real real --generated generated --metrics {metrics} --resamples 0 --json \
+         --inception hub/checkpoints/inception.safetensors"
+    );
+    json(folder, &line.split_whitespace().collect::<Vec<_>>())
+}
+
 /// The real weights cannot be part of this project: random ones take their place in both programs.
 #[test]
 fn fid_is_what_pytorch_fid_finds() {
@@ -53,11 +64,7 @@ fn fid_is_what_pytorch_fid_finds() {
     let theirs = printed.lines().find_map(|line| line.strip_prefix("FID:"));
     let theirs: f64 = theirs.unwrap().trim().parse().unwrap();
 
-    let weights = folder.join("hub/checkpoints");
-    run_python(&python, &weights, &["-c", &conversion(folder)]);
-    let line = "eval --real real --generated generated --metrics fd --resamples 0 --json \
-                --inception hub/checkpoints/inception.safetensors";
-    let found = json(folder, &line.split_whitespace().collect::<Vec<_>>());
+    let found = found_with_inception(&python, folder, "fd");
     let measure = &found["measures"][0];
     assert_eq!(measure["name"], "FID");
     let ours = measure["value"].as_f64().unwrap();
@@ -80,11 +87,7 @@ fn fid_kid_and_inception_score_are_what_torch_fidelity_finds() {
     let printed = run_python(&python, folder, &[&score, ".", "32"]);
     let theirs: serde_json::Value = serde_json::from_str(&printed).unwrap();
 
-    let weights = folder.join("hub/checkpoints");
-    run_python(&python, &weights, &["-c", &conversion(folder)]);
-    let line = "eval --real real --generated generated --metrics fd,kid,is --resamples 0 --json \
-                --inception hub/checkpoints/inception.safetensors";
-    let found = json(folder, &line.split_whitespace().collect::<Vec<_>>());
+    let found = found_with_inception(&python, folder, "fd,kid,is");
     for (name, of_theirs) in [
         ("FID", "frechet_inception_distance"),
         ("KID", "kernel_inception_distance_mean"),

@@ -116,14 +116,10 @@ impl Dit {
     /// superclasses if they have any, unchanged otherwise.
     pub fn fit_gate(&self, gate: ClassGate) -> ClassGate {
         let config = &self.config;
-        let shared = |class| {
-            let superclass = config.superclass_of(class)?;
-            Some(config.groups_of_superclass(superclass))
-        };
         match (config.groups, config.sharing) {
             (0, _) => ClassGate::closed(gate.len()),
             (_, Sharing::Class) if config.superclasses.is_empty() => gate,
-            (_, Sharing::Class) => gate.with_superclasses(shared),
+            (_, Sharing::Class) => gate.with_superclasses(|class| config.groups_shared_by(class)),
             (_, Sharing::Labelled) => gate.shared(),
             (_, Sharing::Every) => ClassGate::one_hot(vec![Some(0); gate.len()]),
         }

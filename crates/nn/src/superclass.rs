@@ -54,11 +54,11 @@ impl DitConfig {
         Ok(self)
     }
 
-    /// The superclass of a class, by its place among them.
-    pub fn superclass_of(&self, class: usize) -> Option<usize> {
-        self.superclasses
-            .iter()
-            .position(|s| s.classes.contains(&class))
+    /// The groups that a class switches on besides its own: those of its superclass, or none.
+    pub fn groups_shared_by(&self, class: usize) -> Range<usize> {
+        let mut all = self.superclasses.iter();
+        let superclass = all.position(|s| s.classes.contains(&class));
+        superclass.map_or(0..0, |s| self.groups_of_superclass(s))
     }
 
     /// The groups of a superclass.
@@ -134,9 +134,8 @@ mod tests {
         let tree = vec![S::new("x", [0, 2]), S::new("y", [1])];
         let config = config().with_superclasses(tree).unwrap();
         assert_eq!((config.groups, config.switched_on()), (6, 2));
-        let groups = |class| Some(config.groups_of_superclass(config.superclass_of(class)?));
-        let expected = [Some(4..5), Some(5..6), Some(4..5), None];
-        assert_eq!([0, 1, 2, 3].map(groups), expected);
+        let groups = |class| config.groups_shared_by(class);
+        assert_eq!([0, 1, 2, 3].map(groups), [4..5, 5..6, 4..5, 0..0]);
         // 80 + 2 * 8 is all there is; so it is in a file, and in a tree that is none no group is left.
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<DitConfig>(&text).unwrap(), config);

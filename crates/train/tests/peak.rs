@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::Device;
-use common::{data, quick};
+use common::{data, in_fours, quick};
 use learngene_data::Dataset;
 use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass, cost};
 use learngene_train::{DataConfig, TrainConfig, Trainer};
@@ -83,16 +83,6 @@ fn a_step_needs_what_the_plan_says() {
         let split = RankSplit { learngene, tailor };
         config.with_rank_split(split).unwrap()
     };
-    let tree = |config: DitConfig| {
-        let superclass = |first| {
-            Superclass::new(
-                format!("from {first}"),
-                (first..first + 4).collect::<Vec<_>>(),
-            )
-        };
-        let tree = [0, 4, 8].map(superclass).to_vec();
-        config.with_superclasses(tree).unwrap()
-    };
     let shared = |config: DitConfig| {
         let wide = Superclass {
             tailors: 3.try_into().unwrap(),
@@ -107,7 +97,7 @@ fn a_step_needs_what_the_plan_says() {
         (split(size("dit-micro/4"), 48, 4), 32, true),
         (size("dit-micro/4"), 32, false),
         (split(size("dit-micro/4"), 48, 4), 32, false),
-        (tree(split(size("dit-micro/4"), 48, 4)), 32, false),
+        (in_fours(split(size("dit-micro/4"), 48, 4)), 32, false),
         (split(size("dit-nano/4"), 96, 8), 8, false),
         (split(size("dit-nano/4"), 96, 8), 32, true),
         (size("dit-nano/4"), 32, false),

@@ -45,14 +45,17 @@ pub fn small_kind() -> DitConfig {
 
 /// The same with three superclasses of four classes each, which have a tailor as well.
 pub fn small_tree() -> DitConfig {
+    in_fours(small_kind())
+}
+
+/// A model of twelve classes, four of each of three superclasses.
+pub fn in_fours(config: DitConfig) -> DitConfig {
     let superclass = |first| {
-        Superclass::new(
-            format!("from {first}"),
-            (first..first + 4).collect::<Vec<_>>(),
-        )
+        let classes: Vec<usize> = (first..first + 4).collect();
+        Superclass::new(format!("from {first}"), classes)
     };
     let tree = [0, 4, 8].map(superclass).to_vec();
-    small_kind().with_superclasses(tree).unwrap()
+    config.with_superclasses(tree).unwrap()
 }
 
 /// `dit-micro/4` with a tailor per class, on the base classes at their own size.

@@ -61,9 +61,7 @@ pub fn of_model(config: &RunConfig, model: &Dit) -> Vec<(Option<String>, Lora)> 
         (class.map(|c| config.classes[c].clone()), lora)
     };
     let of_class = |class: usize| {
-        let superclass = shape.superclass_of(class);
-        let shared = superclass.map(|s| shape.groups_of_superclass(s));
-        let groups: Vec<usize> = shared.into_iter().flatten().chain([class]).collect();
+        let groups: Vec<usize> = shape.groups_shared_by(class).chain([class]).collect();
         adapter(Some(class), &groups)
     };
     match (shape.groups, shape.sharing) {
