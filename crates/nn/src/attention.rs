@@ -7,6 +7,8 @@ use crate::{
     projection::{Form, Projection},
 };
 use burn::module::Module;
+use burn::tensor::Tensor;
+use learngene_kernels::GatePlan;
 
 /// Self-attention whose four matrices are projections.
 #[derive(Module, Debug)]
@@ -33,6 +35,22 @@ impl Attention {
             o: Projection::init(&shape, init)?,
             heads: config.heads,
         })
+    }
+
+    /// Attention by operators of its own; a block that nobody reaches into does all of it in one.
+    ///
+    /// - x: `[b, t, d]`; `keys_values` makes of the keys and values, `[b, t, d]`, those that count, `[b, s, d]`
+    /// - output: `[b, t, d]`
+    pub fn forward(
+        &self,
+        x_btd: Tensor<3>,
+        plan: &GatePlan,
+        keys_values: impl FnOnce(Tensor<3>, Tensor<3>) -> (Tensor<3>, Tensor<3>),
+    ) -> Tensor<3> {
+        let [q, k, v] = [&self.q, &self.k, &self.v].map(|p| p.forward(x_btd.clone(), plan));
+        let (k, v) = keys_values(k, v);
+        let mixed = learngene_kernels::attention(q, k, v, self.heads);
+        self.o.forward(mixed, plan)
     }
 
     pub(crate) fn specialise(

@@ -54,6 +54,19 @@ pub enum Sharing {
     Every,
 }
 
+/// What is added to the tokens at the input of each block (DMP, Ham et al., arXiv 2405.17825).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prompts {
+    /// Nothing.
+    #[default]
+    None,
+    /// The block's prompt, a vector for each token.
+    Plain,
+    /// The same, each vector times a weight that depends on the condition and on the block.
+    Gated,
+}
+
 /// The rank split `(N_G, N_T)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RankSplit {
@@ -138,6 +151,9 @@ pub struct DitConfig {
     /// Width of a bottleneck behind each block; 0 for none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bottleneck: usize,
+    /// What is added to the tokens at the input of each block.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub prompts: Prompts,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -205,6 +221,7 @@ impl DitConfig {
             superclasses: Vec::new(),
             terms: Vec::new(),
             bottleneck: 0,
+            prompts: Prompts::None,
         };
         config.validate()?;
         Ok(config)
@@ -373,6 +390,14 @@ impl DitConfig {
     /// The label that stands for "no class".
     pub fn null_label(&self) -> usize {
         self.num_classes
+    }
+
+    /// Why no weights can hold all of the model, if none can.
+    pub fn beside_matrices(&self) -> Option<&'static str> {
+        if self.bottleneck > 0 {
+            return Some("a bottleneck is no part of any matrix");
+        }
+        (self.prompts != Prompts::None).then_some("a prompt is no part of any matrix")
     }
 
     /// `N_G`, if the projections are factorised.

@@ -4,7 +4,7 @@
 //! of matrix products, per forward pass of one image.
 
 use crate::{
-    config::{AdaLn, DitConfig},
+    config::{AdaLn, DitConfig, Prompts},
     embed::TIME_FEATURES,
     params::{Part, layout, projections},
 };
@@ -38,7 +38,7 @@ pub struct Plan {
     pub dense: Cost,
     /// Products of attention, which have no parameters.
     pub attention: Cost,
-    /// Terms and bottlenecks. The multiply-accumulates of a term, which makes a weight, are spent once in a forward pass
+    /// Terms, bottlenecks and prompts. The multiply-accumulates of a term, which makes a weight, are spent once in a forward pass
     /// and counted as for a pass of one image.
     pub adapters: Cost,
     /// Biases, adaLN, embeddings and the output layer.
@@ -73,6 +73,9 @@ pub fn plan(config: &DitConfig) -> Plan {
     );
     let (mut sides, mut learngene_macs, mut dense_macs) = (0, 0, 0);
     let mut adapter_macs = depth * t * 2 * d * config.bottleneck as u64;
+    if config.prompts == Prompts::Gated {
+        adapter_macs += t * d;
+    }
     for (site, n, m) in projections(config) {
         sides += (n + m) as u64;
         let making = config.form_at(site).map_or(0, |formula| formula.macs(m, n));

@@ -2,15 +2,17 @@
 
 use crate::{
     adaln::{Linear, modulate},
-    block::Block,
+    block::{Block, Pass},
     bottleneck::Bottleneck,
-    config::{AdaLn, Basis, DitConfig, Sharing},
+    config::{AdaLn, Basis, DitConfig, Prompts, Sharing},
     embed::{LabelEmbedding, TimeEmbedding, patchify, positions, unpatchify},
     error::{Error, Result},
     gate::ClassGate,
+    hook::Hook,
     init::{FactorInit, Init},
     params::{self, Part},
     projection::{Form, Projection, ProjectionShape},
+    prompt::{Prompt, PromptGate},
     term,
 };
 use burn::module::Module;
@@ -39,6 +41,8 @@ pub struct Dit {
     pub label: LabelEmbedding,
     /// `d -> 6 d` for all blocks (shared adaLN).
     pub modulation: Option<Linear>,
+    /// What weighs the prompts of all blocks.
+    pub prompt_gate: Option<PromptGate>,
     /// The blocks.
     pub blocks: Vec<Block>,
     /// `d -> 2 d`: shift and scale before the output.
@@ -69,6 +73,7 @@ impl Dit {
             time: TimeEmbedding::init(d, config.time_code, init),
             label: LabelEmbedding::init(config.num_classes, d, init),
             modulation: (config.adaln == AdaLn::Shared).then(|| Linear::zeros(d, 6 * d, init)),
+            prompt_gate: None,
             blocks: (0..config.depth)
                 .map(|_| Block::init(config, init))
                 .collect::<Result<_>>()?,
@@ -83,6 +88,14 @@ impl Dit {
             for block in &mut model.blocks {
                 block.bottleneck = Some(Bottleneck::init(d, config.bottleneck, init));
             }
+        }
+        if config.prompts != Prompts::None {
+            for block in &mut model.blocks {
+                block.prompt = Some(Prompt::init(config.tokens(), d, init));
+            }
+        }
+        if config.prompts == Prompts::Gated {
+            model.prompt_gate = Some(PromptGate::init(config.tokens(), d, init));
         }
         if config.terms.is_empty() {
             return Ok(model);
@@ -135,6 +148,16 @@ impl Dit {
     /// - images: `[b, c, h, w]`
     /// - output: `[b, c, h, w]`, or twice the channels where the variance is learned
     pub fn forward(&self, images: Tensor<4>, conditions: &Conditions) -> Result<Tensor<4>> {
+        self.forward_hooked(images, conditions, &())
+    }
+
+    /// [`Self::forward`] with what the hook does at points of every block.
+    pub fn forward_hooked(
+        &self,
+        images: Tensor<4>,
+        conditions: &Conditions,
+        hook: &dyn Hook,
+    ) -> Result<Tensor<4>> {
         let batch = self.check(&images, conditions)?;
         let plan = self.plan(&conditions.gate)?;
         let (config, device) = (&self.config, images.device());
@@ -153,13 +176,23 @@ impl Dit {
             .modulation
             .as_ref()
             .map(|m| m.forward(condition.clone()));
+        let weigher = self.prompt_gate.as_ref();
+        let prompts = weigher.map(|gate| gate.forward(condition.clone()));
         let tokens = self
             .patches
             .forward(patchify(images, config.patch))
             .reshape([batch, t, d]);
         let mut x = tokens + self.positions_1td.clone();
-        for block in &self.blocks {
-            x = block.forward(x, &condition, shared.as_ref(), &plan, self.mode);
+        let pass = Pass {
+            condition: &condition,
+            shared: shared.as_ref(),
+            prompts: weigher.zip(prompts.as_ref()),
+            plan: &plan,
+            mode: self.mode,
+            hook,
+        };
+        for (number, block) in self.blocks.iter().enumerate() {
+            x = block.forward(number, x, &pass);
         }
         let two = self.final_modulation.forward(condition);
         let shift = two.clone().slice([0..batch, 0..d]);

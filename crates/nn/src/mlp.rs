@@ -7,6 +7,8 @@ use crate::{
     projection::{Form, Projection},
 };
 use burn::module::Module;
+use burn::tensor::Tensor;
+use learngene_kernels::GatePlan;
 
 /// `d -> mlp_ratio d -> d` with a GELU (tanh form) between.
 #[derive(Module, Debug)]
@@ -24,6 +26,15 @@ impl Mlp {
             input: Projection::init(&config.projection(d, hidden), init)?,
             output: Projection::init(&config.projection(hidden, d), init)?,
         })
+    }
+
+    /// The perceptron by operators of its own; a block that nobody reaches into has it in one with all else.
+    ///
+    /// - x: `[b, t, d]`
+    /// - output: `[b, t, d]`
+    pub fn forward(&self, x_btd: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
+        let hidden = learngene_kernels::gelu_tanh(self.input.forward(x_btd, plan));
+        self.output.forward(hidden, plan)
     }
 
     pub(crate) fn specialise(

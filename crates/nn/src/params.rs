@@ -1,7 +1,7 @@
 //! Parameters by name: the layout a configuration implies, and reading, replacing and freezing those of a model.
 
 use crate::{
-    config::{AdaLn, DitConfig},
+    config::{AdaLn, DitConfig, Prompts},
     embed::TIME_FEATURES,
     error::{Error, Result},
 };
@@ -30,7 +30,7 @@ pub enum Part {
     Tailors,
     /// Rows of the label embedding.
     Labels,
-    /// What terms and bottlenecks add.
+    /// What terms, bottlenecks and prompts add.
     Adapters,
     /// What terms keep of the weights they start from; it never trains.
     Fixed,
@@ -51,7 +51,11 @@ impl Part {
             Self::Labels
         } else if name.contains(".term.fixed.") {
             Self::Fixed
-        } else if name.contains(".term.") || name.contains(".bottleneck.") {
+        } else if [".term.", ".bottleneck.", ".prompt."]
+            .iter()
+            .any(|added| name.contains(added))
+            || name.starts_with("prompt_gate.")
+        {
             Self::Adapters
         } else if name.ends_with(".bias") || name.ends_with(".modulation.table") {
             Self::Biases
@@ -104,8 +108,16 @@ pub fn layout(config: &DitConfig) -> Layout {
             linear(&format!("blocks.{l}.bottleneck.up"), config.bottleneck, d);
         });
     }
+    let t = config.tokens();
+    if config.prompts == Prompts::Gated {
+        linear("prompt_gate.condition", d, t);
+        layout.insert("prompt_gate.depth".into(), vec![t]);
+    }
     layout.insert("label.table".into(), vec![config.num_classes + 1, d]);
     for l in 0..config.depth {
+        if config.prompts != Prompts::None {
+            layout.insert(format!("blocks.{l}.prompt.tokens"), vec![t, d]);
+        }
         if config.adaln == AdaLn::Shared {
             layout.insert(format!("blocks.{l}.modulation.table"), vec![6 * d]);
         }

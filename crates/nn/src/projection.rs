@@ -18,9 +18,14 @@ use crate::{
 };
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use learngene_kernels::{self as kernels, Factors};
+use learngene_kernels::{self as kernels, Factors, GatePlan};
 
 /// Rank-one components stored one per row, so that a tailor is a contiguous block of rows.
+///
+/// Layers can share `u` and `v` and keep an `s` of their own, as in FINE (arXiv 2409.19289): a clone of a parameter is the
+/// same parameter, and automatic differentiation gives it the sum over layers (`tests/hooks.rs`). What a model with shared
+/// factors would need besides is a name for them in [`crate::params`], which names, counts and replaces those of each
+/// layer as parameters apart.
 #[derive(Module, Debug)]
 pub struct Components {
     /// `[r, m]`: row `i` is `u_i`.
@@ -180,6 +185,15 @@ impl Projection {
                 })
             }
         })
+    }
+
+    /// - x: `[b, t, n]`
+    /// - output: `[b, t, m]`
+    pub fn forward(&self, x_btn: Tensor<3>, plan: &GatePlan) -> Tensor<3> {
+        let [b, t, n] = x_btn.dims();
+        let y = kernels::projection(x_btn.reshape([b * t, n]), self.weights(), plan);
+        let m = y.dims()[1];
+        y.reshape([b, t, m])
     }
 
     /// Its tensors, as the operators take them.

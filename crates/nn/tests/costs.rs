@@ -4,7 +4,9 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use learngene_kernels::counting_macs;
-use learngene_nn::{ClassGate, Conditions, Dit, DitConfig, FactorInit, Sharing, Superclass, cost};
+use learngene_nn::{
+    ClassGate, Conditions, Dit, DitConfig, FactorInit, Prompts, Sharing, Superclass, cost,
+};
 
 /// Multiply-accumulates of a forward pass of an image of each label.
 fn measured(model: &Dit, labels: &[Option<usize>]) -> u64 {
@@ -61,7 +63,10 @@ fn a_pass_multiplies_what_the_plan_says() {
         bottleneck: 5,
         ..dense.clone()
     };
+    let prompts = |prompts, config: DitConfig| DitConfig { prompts, ..config };
     for config in [
+        prompts(Prompts::Plain, dense.clone()),
+        prompts(Prompts::Gated, kind("24,8")),
         dense.clone(),
         kind("24,8"),
         kind("37,3"),
@@ -73,7 +78,7 @@ fn a_pass_multiplies_what_the_plan_says() {
         let plan = cost::plan(&config);
         let of = |label: &Option<usize>| match (label, config.sharing) {
             (None, Sharing::Class) if config.groups > 0 => {
-                plan.learngene_only.macs + padding(&config, 0)
+                plan.learngene_only.macs + plan.adapters.macs + padding(&config, 0)
             }
             _ => plan.total.macs + padding(&config, config.switched_on()),
         };

@@ -7,7 +7,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Batch, Sample, filled, reference::Reference, relative, wide};
-use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, Sharing, TimeCode, cost, params};
+use learngene_nn::{AdaLn, Basis, Dit, DitConfig, Form, Prompts, Sharing, TimeCode, cost, params};
 use proptest::prelude::*;
 
 /// Largest difference allowed, relative to the largest output. Sums of a few hundred f32 products differ by 1e-6.
@@ -18,8 +18,18 @@ fn configs() -> impl Strategy<Value = DitConfig> {
     let shape = (1..=2usize, 1..=3usize, 1..=2usize, 1..=2usize, 1..=3usize);
     let kind = (any::<bool>(), any::<bool>(), 1..=4usize);
     let ranks = (0..=5usize, 0..=3usize);
-    (shape, kind, ranks).prop_map(
-        |((rows, columns, channels, depth, heads), (shared, learn_sigma, classes), ranks)| {
+    let prompts = prop_oneof![
+        3 => Just(Prompts::None),
+        1 => Just(Prompts::Plain),
+        1 => Just(Prompts::Gated),
+    ];
+    (shape, kind, ranks, prompts).prop_map(
+        |(
+            (rows, columns, channels, depth, heads),
+            (shared, learn_sigma, classes),
+            ranks,
+            prompts,
+        )| {
             let (learngene, tailor_rank) = ranks;
             DitConfig {
                 input: [channels, 2 * rows, 2 * columns],
@@ -48,6 +58,7 @@ fn configs() -> impl Strategy<Value = DitConfig> {
                 superclasses: Vec::new(),
                 terms: Vec::new(),
                 bottleneck: 0,
+                prompts,
             }
         },
     )

@@ -8,7 +8,7 @@ mod common;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use common::{Batch, filled, normals, reference::Reference, wide};
 use learngene_nn::{
-    AdaLn, Dit, DitConfig, RankSplit,
+    AdaLn, Dit, DitConfig, Prompts, RankSplit,
     params::{self, Part, Visit},
 };
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ fn small() -> DitConfig {
     }
 }
 
-fn configs() -> [DitConfig; 3] {
+fn configs() -> [DitConfig; 5] {
     let split = RankSplit {
         learngene: 4,
         tailor: 2,
@@ -45,7 +45,17 @@ fn configs() -> [DitConfig; 3] {
         learn_sigma: true,
         ..kind.clone()
     };
-    [kind, per_block, small().with_tailors(2).unwrap()]
+    let prompted = |prompts, config: &DitConfig| DitConfig {
+        prompts,
+        ..config.clone()
+    };
+    [
+        prompted(Prompts::Plain, &per_block),
+        prompted(Prompts::Gated, &kind),
+        kind,
+        per_block,
+        small().with_tailors(2).unwrap(),
+    ]
 }
 
 /// Two samples with their labels, one with the null label, one that blends two tailors; class 3 has no sample.

@@ -2,7 +2,7 @@
 //! time. Slow, and with nothing in common with what it checks but the names of the parameters.
 
 use super::Batch;
-use learngene_nn::{AdaLn, Dit, DitConfig, params};
+use learngene_nn::{AdaLn, Dit, DitConfig, Prompts, params};
 use std::collections::BTreeMap;
 
 /// A model's parameters in f64.
@@ -36,6 +36,7 @@ impl Reference {
             add(row, &position(c, token % t), 1.0);
         }
         for block in 0..c.depth {
+            self.prompt(block, &condition, &mut x);
             let six = self.modulation(block, &condition);
             for branch in 0..2 {
                 let part = |sample: usize, which: usize| {
@@ -72,6 +73,30 @@ impl Reference {
             add(row, &self.params["label.table"][at..at + d], 1.0);
         }
         sum.into_iter().map(silu).collect()
+    }
+
+    /// Adds to each token its row of the block's prompt, times its weight if there is a gate.
+    fn prompt(&self, block: usize, condition: &[f64], x: &mut [f64]) {
+        let (d, t) = (self.config.hidden, self.config.tokens());
+        let weights = match self.config.prompts {
+            Prompts::None => return,
+            Prompts::Plain => vec![1.0; x.len() / d],
+            Prompts::Gated => {
+                let mut all = self.affine("prompt_gate.condition", condition);
+                for logits in all.chunks_mut(t) {
+                    add(logits, &self.params["prompt_gate.depth"], block as f64);
+                    logits.iter_mut().for_each(|l| *l = l.exp());
+                    let sum: f64 = logits.iter().sum();
+                    logits.iter_mut().for_each(|l| *l /= sum);
+                }
+                all
+            }
+        };
+        let prompt = &self.params[&format!("blocks.{block}.prompt.tokens")];
+        for (row, (x, weight)) in x.chunks_mut(d).zip(weights).enumerate() {
+            let at = row % t * d;
+            add(x, &prompt[at..at + d], weight);
+        }
     }
 
     /// Shift, scale and gate of attention, then of the MLP, for each sample.

@@ -32,7 +32,7 @@ pub struct Trainable {
     pub tailor_sigmas: Option<f64>,
     /// Label rows.
     pub labels: f64,
-    /// Terms and bottlenecks.
+    /// Terms, bottlenecks and prompts.
     pub adapters: f64,
     /// Biases; as the rest if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ impl Default for Trainable {
 }
 
 impl Trainable {
-    /// What is added to a frozen model: tailors, terms, bottlenecks and label rows.
+    /// What is added to a frozen model: tailors, terms, bottlenecks, prompts and label rows.
     pub fn added_only() -> Self {
         Self {
             learngene: 0.0,
