@@ -37,7 +37,8 @@ pub fn adapt(
     device: &Device,
 ) -> Result<(RunConfig, Dit)> {
     let shape = &base.model;
-    if shape.bottleneck > 0 || !shape.terms.is_empty() || shape.sharing != Sharing::Class {
+    let adapted = shape.beside_matrices().is_some() || !shape.terms.is_empty();
+    if adapted || shape.sharing != Sharing::Class {
         return Err(Error::Request {
             what: "base",
             found: "an adapted model".into(),
@@ -139,8 +140,8 @@ pub fn settings(
 /// What depends on the sample, and what stands between matrices, no weight can hold.
 pub fn merge(config: &RunConfig, model: &Dit) -> Result<(RunConfig, Dit)> {
     let shape = model.config();
-    if shape.bottleneck > 0 {
-        return Err(Error::Merge("a bottleneck is no part of any matrix"));
+    if let Some(reason) = shape.beside_matrices() {
+        return Err(Error::Merge(reason));
     }
     let list: &[(usize, f32)] = match (shape.groups, shape.sharing) {
         (0, _) => &[],

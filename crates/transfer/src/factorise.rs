@@ -57,7 +57,7 @@ pub fn factorise(
         found,
         expected: expected.into(),
     };
-    let adapted = shape.bottleneck > 0 || !shape.terms.is_empty();
+    let adapted = shape.beside_matrices().is_some() || !shape.terms.is_empty();
     let shares_a_tailor = shape.sharing != Sharing::Class;
     if shape.learngene_rank().is_some() || shape.attention_basis.is_some() {
         return Err(request("model", "a factorised one".into(), "a dense one"));

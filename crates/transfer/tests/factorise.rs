@@ -6,7 +6,7 @@ mod common;
 
 use burn::tensor::{Device, Tensor};
 use common::{WIDTH, difference, filled, shape};
-use learngene_nn::{ClassGate, Conditions, Dit, RankSplit, params};
+use learngene_nn::{ClassGate, Conditions, Dit, DitConfig, Prompts, RankSplit, params};
 use learngene_train::RunConfig;
 use learngene_transfer::factorise;
 
@@ -89,4 +89,10 @@ fn tailors_are_kept_and_what_is_no_dense_model_is_refused() {
         split(8, 4),
         "found a factorised one, expected a dense one",
     );
+    let prompted = DitConfig {
+        prompts: Prompts::Gated,
+        ..shape()
+    };
+    let (config, model) = filled(prompted);
+    refused(&config, &model, split(8, 4), "an adapted one");
 }

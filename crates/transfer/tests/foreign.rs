@@ -8,7 +8,7 @@ mod common;
 use burn::tensor::Device;
 use common::{TOLERANCE, answer, close, difference, fixture, from_diffusers, kind, said};
 use learngene_formats::{container, torch};
-use learngene_nn::{AdaLn, Dit, DitConfig, FactorInit, TimeCode, params};
+use learngene_nn::{AdaLn, Dit, DitConfig, FactorInit, Prompts, TimeCode, params};
 use learngene_train::RunConfig;
 use learngene_transfer::interop::{
     checkpoint, diffusers,
@@ -242,6 +242,13 @@ fn what_other_programs_have_no_place_for_is_not_written() {
                 ..config.model.clone()
             },
             "a bottleneck is no part of any matrix",
+        ),
+        (
+            DitConfig {
+                prompts: Prompts::Plain,
+                ..config.model.clone()
+            },
+            "a prompt is no part of any matrix",
         ),
         (
             DitConfig {

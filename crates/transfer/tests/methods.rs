@@ -6,7 +6,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use learngene_data::{Dataset, Purpose, Stream};
 use learngene_nn::{
-    ClassGate, Conditions, Dit, DitConfig, FactorInit, RankSplit, cost,
+    ClassGate, Conditions, Dit, DitConfig, FactorInit, Prompts, RankSplit, cost,
     params::{self, Part, Values},
 };
 use learngene_train::{DataConfig, RunConfig, TrainConfig, Trainable, Trainer};
@@ -119,9 +119,10 @@ fn cases() -> Vec<Case> {
                     }
                 };
                 cases.push(case(&[]));
-                if method.settings().iter().any(|s| s.name == "shared") {
-                    let shared = ["no", "4"].map(|width| case(&[("shared", width)]));
-                    cases.extend(shared);
+                for (setting, values) in [("shared", &["no", "4"][..]), ("gate", &["yes"])] {
+                    if method.settings().iter().any(|s| s.name == setting) {
+                        cases.extend(values.iter().map(|value| case(&[(setting, value)])));
+                    }
                 }
             }
         }
@@ -345,7 +346,7 @@ fn merged_weights_compute_the_same() {
                 assert!(error < 1e-5, "{name}: {error}");
             }
             Err(error) => {
-                let unmergeable = ["kind", "gated-tailors", "adapters"];
+                let unmergeable = ["kind", "gated-tailors", "adapters", "prompts"];
                 assert!(unmergeable.contains(&case.method.name()), "{name}: {error}");
             }
         }
@@ -397,7 +398,7 @@ fn an_adapter_file_and_the_base_make_the_model_again() {
         let total = |model: &DitConfig| cost::plan(model).total.macs;
         let mut plain = config.model.clone().with_tailors(0).unwrap();
         plain.terms.clear();
-        plain.bottleneck = 0;
+        (plain.bottleneck, plain.prompts) = (0, Prompts::None);
         assert_eq!(total(&config.model) - total(&plain), added.macs, "{name}");
 
         let other = shaken(base_model.clone(), 0.1, |name| name == "output.bias");
@@ -458,6 +459,10 @@ fn requests_that_make_no_model_are_refused() {
         &["attention.x", "attention.q"],
     );
     says(
+        refused(&dense, "prompts", &[("gate", "maybe")]),
+        &["`method.gate`", "no or yes"],
+    );
+    says(
         refused(&kind, "kind", &[("warm", "dog")]),
         &["`method.warm`", "face,flag,hand"],
     );
@@ -474,10 +479,16 @@ fn requests_that_make_no_model_are_refused() {
         given: BTreeMap::new(),
         trains: |_| {},
     };
-    says(
-        refused(&lora.trained(), "lora", &[]),
-        &["an adapted model", "learngene merge"],
-    );
+    let prompts = Case {
+        method: method("prompts").unwrap(),
+        base: base(false),
+        given: BTreeMap::from([("gate".into(), "yes".into())]),
+        trains: |_| {},
+    };
+    for adapted in [lora.trained(), prompts.trained()] {
+        let text = refused(&adapted, "lora", &[]);
+        says(text, &["an adapted model", "learngene merge"]);
+    }
 }
 
 /// With as many components as the mean of the old tailors has, the new tailor is that mean.

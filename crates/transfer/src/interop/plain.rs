@@ -14,10 +14,8 @@ use learngene_train::{RunConfig, weights::Parameters};
 /// What those programs have no place for.
 pub(super) fn plain(config: &RunConfig, model: &Dit) -> Result<(RunConfig, Parameters)> {
     let [_, height, width] = config.model.input;
-    if config.model.bottleneck > 0 {
-        return Err(Error::Export(
-            "a bottleneck is no part of any matrix".into(),
-        ));
+    if let Some(reason) = config.model.beside_matrices() {
+        return Err(Error::Export(reason.into()));
     }
     if height != width {
         let reason = format!("other programs' DiT takes square inputs, this one {height}x{width}");

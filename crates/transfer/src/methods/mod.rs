@@ -8,7 +8,7 @@
 //! * *terms* (`nn::term`): the weight of a dense matrix as a function of the stored one and of a few parameters, as a
 //!   `Reparameterization` of Burn's, so that whoever asks for the weight sees an ordinary one. DoRA, SVDiff, VeRA, LoHa,
 //!   LoKr, OFT, BOFT and (IA)^3 are these, each matrix with a formula of its own or none;
-//! * *what stands between blocks*: bottlenecks, behind each block;
+//! * *what stands between blocks*: bottlenecks, behind each block, and prompts, at the input of each;
 //! * nothing: a part of the model itself trains.
 //!
 //! So the configuration of an adapted model is the whole description of its shape, and checkpoints, resuming, sampling
@@ -16,10 +16,11 @@
 //! factors on the learning rate; training sees those alone; an adapter file holds what trained, and making the start
 //! again from the same base makes the same model.
 //!
-//! What is to come has its place: a prompt at a block's input stands where the bottleneck stands; keys and values from
-//! elsewhere are more inputs of the block's operator; factors that layers share with a sigma of their own are a third
-//! kind of `Projection`, whose factors lie in the model beside the shared modulation; experts take the place of the MLP
-//! within `Block`; a mask and a sparse addition to W are a term.
+//! A method that is none of these has its points in a forward pass: `nn::Hook` can add to a block's input, replace keys
+//! and values by those of a frozen twin and the MLP by experts, and read what a block makes. Each of these is done, with
+//! its gradients, in `nn/tests/hooks.rs`, and so are factors that layers share with a sigma of their own. A hook is the
+//! caller's: for a method to be here, what it stores must become a part of `DitConfig`, as prompts are. A mask and a
+//! sparse addition to W are terms still to be written.
 
 mod adapters;
 mod bitfit;
@@ -35,6 +36,7 @@ mod lokr;
 mod lora;
 mod oft;
 mod pissa;
+mod prompts;
 mod svdiff;
 mod vera;
 
@@ -67,6 +69,7 @@ pub static METHODS: &[&dyn Method] = &[
     &boft::Boft,
     &ia3::Ia3,
     &adapters::Adapters,
+    &prompts::Prompts,
 ];
 
 /// The method of that name.
