@@ -19,8 +19,13 @@ def by_seed(row):
 
 
 def drawn(row, guidance, quantity):
-    found = [d for d in row["drawn"] if d["guidance"] == guidance]
-    return found[0][quantity] if found else None
+    for found in (d for d in row["drawn"] if d["guidance"] == guidance):
+        if quantity == "probe":
+            return found["probe"]
+        measures = {m["name"]: m for m in found.get("measures", [])}
+        # Files from before a comparison measured everything have this one alone.
+        return measures.get(quantity, found.get("frechet"))
+    return None
 
 
 def cells(row, guidances):
@@ -38,7 +43,7 @@ def cells(row, guidances):
         (by_seed(row), None),
         (stat(row["epsilon"], 4), row["epsilon"] and row["epsilon"]["mean"]),
     ]
-    for quantity, digits, sign in [("probe", 2, -1), ("frechet", 0, 1)]:
+    for quantity, digits, sign in [("probe", 2, -1), ("FD-Lite0", 0, 1)]:
         for guidance in guidances:
             of = drawn(row, guidance, quantity)
             made.append((stat(of, digits), of and sign * round(of["mean"], digits)))

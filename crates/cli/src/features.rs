@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::output;
 use learngene_data::Image;
-use learngene_eval::metrics::{Features, Layer};
+use learngene_eval::metrics::{Extraction, Features, Layer};
 use learngene_eval::{ImageView, Inception, Lite0, RowMatrix};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,6 @@ const HEAD: usize = 16;
 pub enum Extractor {
     Lite0(Lite0),
     Inception(Inception),
-}
-
-/// What it has found.
-pub struct Extraction {
-    pub pooled: Features,
-    /// InceptionV3's alone.
-    pub spatial: Option<Features>,
 }
 
 impl Extractor {
@@ -61,6 +54,7 @@ impl Extractor {
                 Extraction {
                     pooled: Features::new(origin, rows)?,
                     spatial: None,
+                    logits: None,
                 }
             }
             Self::Inception(inception) => {
@@ -70,10 +64,12 @@ impl Extractor {
                     let found = inception.features(images, progress)?;
                     Ok([found.pooled, found.spatial])
                 })?;
+                let logits = inception.logits(&pooled)?;
                 let [of_pooled, of_spatial] = origins;
                 Extraction {
                     pooled: Features::new(of_pooled, pooled)?,
                     spatial: Some(Features::new(of_spatial, spatial)?),
+                    logits: Some(Features::new(inception.origin(Layer::Logits), logits)?),
                 }
             }
         };

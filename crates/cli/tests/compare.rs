@@ -178,10 +178,12 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
         line.contains(&format!(",{},", rows[0]["velocity"]["mean"])),
         "{line}"
     );
-    assert!(
-        line.ends_with("compare at equal numbers of images only\""),
-        "{line}"
-    );
+    for part in [
+        "compare at equal numbers of images only",
+        "coverage: not measured, for 6 generated images are needed and there are 4",
+    ] {
+        assert!(line.contains(part), "{line}");
+    }
     // Two tailors and the one they share, of rank 4 in 4 blocks, and 3 label rows of 96.
     let tailors = 3 * 4 * 4 * (4 * (96 + 96 + 1) + 2 * (96 + 384 + 1)) + 3 * 96;
     assert_eq!(rows[0]["cost"]["trained_parameters"], tailors);
@@ -212,7 +214,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     assert_ne!(a, b);
     let by_seed = String::from_utf8(before["seeds.csv"].clone()).unwrap();
     for (seed, value) in [(0, a), (1, b)] {
-        let line = format!("KIND,0,{seed},v_loss,,{value}");
+        let line = format!("KIND,0,{seed},v_loss,,{value},,");
         assert!(by_seed.lines().any(|l| l == line), "{line}");
     }
     let stat = &rows[0]["velocity"];
@@ -232,6 +234,75 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     }
     let tex = String::from_utf8(before["table.tex"].clone()).unwrap();
     assert!(tex.contains("\\toprule") && tex.contains("KIND & 2 & ") && tex.contains("$\\pm$"));
+}
+
+/// The cell's images are judged once in the comparison and once by hand.
+#[test]
+fn what_a_cell_is_worth_is_what_eval_finds_of_its_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    bases(folder, &[0]);
+    let wanted = on("builtin:emoji")
+        .replace("\"all\"", "\"heart,bird\"")
+        .replace("[1.0, 3.0]", "[1.0]")
+        .replace("images = 2", "images = 4\nguidance = [1.0]\nresamples = 10");
+    let found = compare(folder, "out", &wanted);
+    let drawn = &found["rows"][0]["by_seed"][0]["drawn"][0];
+    let cells = fs::read_dir(folder.join("out/cells")).unwrap();
+    let mut cells = cells.map(|cell| cell.unwrap().path());
+    let cell = cells.find(|c| c.to_str().unwrap().contains("/kind-seed0"));
+    let archive = cell.unwrap().join("drawn/guidance-1.npz");
+    let line = format!(
+        "eval --real builtin:emoji:train --classes heart,bird --generated {} --metrics fd,kid,prdc,probe --resamples 10 --json",
+        archive.display()
+    );
+    let text = succeeds(folder, &line.split(' ').collect::<Vec<_>>());
+    let eval: Value = serde_json::from_str(&text).unwrap();
+    let measures = eval["measures"].as_array().unwrap();
+    let (probe, others) = measures.split_at(6).1.split_first().unwrap();
+    assert_eq!(probe["name"], "probe accuracy-Lite0");
+    assert_eq!(probe["value"], drawn["probe"]["rate"]);
+    assert_eq!(
+        others[0]["value"],
+        found["real"]["probe"]["overall"]["rate"]
+    );
+    let names: Vec<&Value> = measures[..6].iter().map(|m| &m["name"]).collect();
+    assert_eq!(
+        names,
+        [
+            "FD-Lite0",
+            "KID-Lite0",
+            "precision-Lite0",
+            "recall-Lite0",
+            "density-Lite0",
+            "coverage-Lite0"
+        ]
+    );
+    let close =
+        |a: &Value, b: &Value| (a.as_f64().unwrap() / b.as_f64().unwrap() - 1.0).abs() < 1e-6;
+    for (here, there) in drawn["measures"].as_array().unwrap().iter().zip(measures) {
+        assert_eq!(here["name"], there["name"]);
+        let same = |a: &Value, b: &Value| *a == *b || close(a, b);
+        assert!(same(&here["value"], &there["value"]), "{here} {there}");
+        for end in ["low", "high"] {
+            let [a, b] = [here, there].map(|m| &m["interval"][end]);
+            assert!(a.is_number() && same(a, b), "{here} {there}");
+        }
+    }
+    // One seed: the table has the intervals instead of a deviation.
+    let text = succeeds(folder, &["compare", "wanted.toml", "--out", "out"]);
+    let lines = text.lines().filter(|l| l.starts_with("KIND "));
+    let intervals: Vec<usize> = lines.map(|l| l.matches(" to ").count()).collect();
+    assert_eq!(intervals, [0, 3, 4], "{text}");
+
+    let missing = wanted.replace("[judge]", "[judge]\ninception = \"none.safetensors\"");
+    fs::write(folder.join("missing.toml"), missing).unwrap();
+    let failed = run(folder, &["compare", "missing.toml", "--out", "out"]);
+    let text = stderr(&failed);
+    assert!(
+        text.contains("`judge.inception` is none.safetensors"),
+        "{text}"
+    );
 }
 
 /// Writes a folder of two classes with these numbers of training, validation and test images; `shade` changes the test

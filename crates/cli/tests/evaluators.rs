@@ -73,6 +73,82 @@ fn fid_is_what_pytorch_fid_finds() {
     assert!(theirs > 1.0 && apart < TOLERANCE, "{ours} and {theirs}");
 }
 
+/// A comparison's InceptionV3 is that of `eval`, which the test above holds against pytorch-fid.
+#[test]
+fn inception_in_a_comparison_is_that_of_eval() {
+    let Some(python) = diffusers_python() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let make = script("../../eval/tests/reference/fid.py");
+    run_python(&python, folder, &[&make, ".", "9", "32"]);
+    let weights = folder.join("hub/checkpoints");
+    run_python(&python, &weights, &["-c", &conversion(folder)]);
+    // Those among the first nine that are not grey.
+    for (split, numbers) in [
+        ("train", [0, 1, 5, 6]),
+        ("val", [2, 3, 7, 8]),
+        ("test", [2, 3, 7, 8]),
+    ] {
+        for number in numbers {
+            let class = if number < 4 { "a" } else { "b" };
+            let place = folder.join("set").join(split).join(class);
+            fs::create_dir_all(&place).unwrap();
+            let name = format!("{number:04}.png");
+            fs::copy(folder.join("real").join(&name), place.join(&name)).unwrap();
+        }
+    }
+    pretrain(folder, "base", &["--dense"]);
+    let wanted = r#"
+steps = 1
+data = { source = "set" }
+base = { dense = "base" }
+sweep = { factors = [1.0] }
+train = { warmup = 0, ema = 0.5 }
+[judge]
+repeats = 1
+images = 2
+guidance = [1.0]
+steps = 2
+inception = "hub/checkpoints/inception.safetensors"
+[[row]]
+name = "labels"
+base = "dense"
+method = "labels"
+"#;
+    fs::write(folder.join("wanted.toml"), wanted).unwrap();
+    let found = json(
+        folder,
+        &["compare", "wanted.toml", "--out", "out", "--json"],
+    );
+    let drawn = found["rows"][0]["by_seed"][0]["drawn"][0]["measures"]
+        .as_array()
+        .unwrap();
+    let of = |measures: &[serde_json::Value], name: &str| {
+        let found = measures.iter().find(|m| m["name"] == name);
+        found.unwrap()["value"].as_f64().unwrap()
+    };
+    let mut cells = fs::read_dir(folder.join("out/cells")).unwrap();
+    let cell = cells.find_map(|c| {
+        let path = c.unwrap().path();
+        path.join("drawn").exists().then_some(path)
+    });
+    let drawn_images = cell.unwrap().join("drawn/guidance-1.npz");
+    let line = format!(
+        "eval --real set:train --generated {} --metrics fd,sfid,kid,is --resamples 0 --json \
+         --inception hub/checkpoints/inception.safetensors",
+        drawn_images.display()
+    );
+    let eval = json(folder, &line.split_whitespace().collect::<Vec<_>>());
+    let eval = eval["measures"].as_array().unwrap();
+    for name in ["FID", "sFID", "KID", "inception score"] {
+        let (here, there) = (of(drawn, name), of(eval, name));
+        assert!((here / there - 1.0).abs() < 1e-6, "{name} {here} {there}");
+    }
+    assert!(of(drawn, "FD-Lite0") > 0.0);
+}
+
 /// Scores that torch-fidelity computes from images to numbers, where its way to the network's pixels is made the same.
 #[test]
 fn fid_kid_and_inception_score_are_what_torch_fidelity_finds() {

@@ -7,7 +7,7 @@ use crate::config::Comparison;
 use crate::error::{Error, Result};
 use crate::findings::SweepPoint;
 use crate::host::{Doing, Host, Notice};
-use crate::judge::Judge;
+use crate::measure::Jury;
 use crate::record;
 use crate::targets::Targets;
 use burn::tensor::Device;
@@ -26,7 +26,9 @@ pub(crate) struct Bench<'a, H> {
     pub bases: &'a Bases,
     pub data: &'a Targets,
     pub host: &'a mut H,
-    pub judge: Option<Judge>,
+    /// Hash of the weights of InceptionV3, if it is asked.
+    pub inception: Option<String>,
+    pub jury: Option<Jury>,
     /// Pieces of work done or found done.
     pub number: usize,
 }

@@ -3,7 +3,7 @@
 use crate::base::Base;
 use crate::config::{Comparison, slug};
 use crate::error::{Error, Result};
-use learngene_eval::Rates;
+use learngene_eval::{Rates, metrics::Measure};
 use learngene_formats::atomic::write_bytes_atomically;
 use learngene_train::{DataConfig, Evaluation, RunConfig};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -212,21 +212,38 @@ pub(crate) struct Judged {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Drawn {
     pub guidance: f64,
-    /// Frechet distance of the features to those of the training images.
-    pub frechet: f64,
-    /// Kernel distance, likewise.
-    pub kernel: f64,
     /// How often the class probe takes them for their label.
     pub probe: Rates,
+    /// Beside the training images.
+    pub measured: Measured,
+}
+
+/// Images beside the training images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// Everything the networks allow.
+    pub measures: Vec<Measure>,
+    /// What is missing.
+    pub missing: Vec<String>,
+}
+
+impl Measured {
     /// What makes these numbers say less than they seem to.
-    pub caveats: Vec<String>,
+    pub fn caveats(&self) -> impl Iterator<Item = String> {
+        let of = |measure: &Measure| {
+            let line = |caveat| format!("{}: {caveat}", measure.name);
+            measure.caveats.iter().map(line).collect::<Vec<_>>()
+        };
+        let measures = self.measures.iter().flat_map(of);
+        measures.chain(self.missing.iter().cloned())
+    }
 }
 
 /// The bar: what the same judge says of real test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Real {
     pub probe: Rates,
-    pub kernel: f64,
+    pub measured: Measured,
 }
 
 #[cfg(test)]

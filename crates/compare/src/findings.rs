@@ -6,7 +6,8 @@ use crate::cell::{Drawn, Judged, Real, Trained, Verdict};
 use crate::config::{Comparison, Row};
 use crate::record::Course;
 use learngene_data::Image;
-use learngene_eval::Rates;
+use learngene_eval::metrics::{Interval, Measure};
+use learngene_eval::{Rate, Rates};
 use serde::Serialize;
 
 /// Everything tables and page show.
@@ -18,7 +19,9 @@ pub struct Findings {
     pub classes: Vec<String>,
     /// What the bases cost.
     pub pretraining: Vec<Pretraining>,
-    /// Real test images before the same judge.
+    /// Training images that drawn ones are beside.
+    pub training_images: usize,
+    /// Real test images before the same judges.
     pub real: Reference,
     /// The rows, and after them the bases before anything was trained.
     pub rows: Vec<Summary>,
@@ -31,22 +34,22 @@ pub struct Findings {
     pub(crate) shows: Vec<Show>,
 }
 
-/// What real images get from the judge.
+/// What real images get from the judges.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reference {
     /// Test images.
     pub images: usize,
-    /// KID of the features of test and training images.
-    pub kernel: f64,
     /// How often the class probe is right.
     pub probe: Rates,
+    /// Beside the training images.
+    pub measures: Vec<MeasureOfSeed>,
 }
 
 impl Reference {
     pub(crate) fn new(real: Real) -> Self {
         Self {
             images: real.probe.overall.count,
-            kernel: real.kernel,
+            measures: of_seed(&real.measured.measures),
             probe: real.probe,
         }
     }
@@ -120,23 +123,40 @@ pub struct OfSeed {
 pub struct DrawnOfSeed {
     /// The guidance.
     pub guidance: f64,
-    /// FD-Lite0 to the training images.
-    pub frechet: f64,
-    /// KID-Lite0 to the training images.
-    pub kernel: f64,
-    /// Share that the class probe takes for their label.
-    pub probe: Option<f64>,
+    /// How often the class probe takes them for their label.
+    pub probe: Rate,
+    /// Beside the training images.
+    pub measures: Vec<MeasureOfSeed>,
+}
+
+/// One number about images.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasureOfSeed {
+    /// What it is, and of which features: `FD-Lite0`, `FID`, ...
+    pub name: String,
+    /// The estimate.
+    pub value: f64,
+    /// Its 95 % interval over draws of the images, if resamples were asked for.
+    pub interval: Option<Interval>,
 }
 
 impl DrawnOfSeed {
     fn of(drawn: &Drawn) -> Self {
         Self {
             guidance: drawn.guidance,
-            frechet: drawn.frechet,
-            kernel: drawn.kernel,
-            probe: drawn.probe.overall.rate,
+            probe: drawn.probe.overall,
+            measures: of_seed(&drawn.measured.measures),
         }
     }
+}
+
+fn of_seed(measures: &[Measure]) -> Vec<MeasureOfSeed> {
+    let of = |measure: &Measure| MeasureOfSeed {
+        name: measure.name.clone(),
+        value: measure.value,
+        interval: measure.interval,
+    };
+    measures.iter().map(of).collect()
 }
 
 /// What a row's training cost.
@@ -161,14 +181,22 @@ pub struct CostSummary {
 pub struct DrawnSummary {
     /// The guidance.
     pub guidance: f64,
-    /// FD-Lite0 to the training images.
-    pub frechet: Stat,
-    /// KID-Lite0 to the training images.
-    pub kernel: Stat,
     /// Share that the class probe takes for their label.
     pub probe: Stat,
     /// The same by class.
     pub probe_by_class: Vec<Option<Stat>>,
+    /// Beside the training images.
+    pub measures: Vec<MeasureSummary>,
+}
+
+/// A number about images, of several seeds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MeasureSummary {
+    /// What it is, and of which features: `FD-Lite0`, `FID`, ...
+    pub name: String,
+    /// Mean and deviation.
+    #[serde(flatten)]
+    pub stat: Stat,
 }
 
 /// Pictures and curves of a row.
@@ -285,7 +313,7 @@ impl Summary {
                 judged
                     .iter()
                     .flat_map(|j| &j.drawn)
-                    .flat_map(|d| d.caveats.clone()),
+                    .flat_map(|d| d.measured.caveats()),
             ),
         }
     }
@@ -307,12 +335,20 @@ impl DrawnSummary {
         let each = || judged.iter().filter_map(|j| j.drawn.get(g));
         let classes = each().next()?.probe.per_class.len();
         let of_class = |c: usize| Stat::of(each().filter_map(|d| d.probe.per_class[c].rate));
+        let measures = || each().flat_map(|d| &d.measured.measures);
+        let of_name = |name: String| {
+            let values = measures().filter(|m| m.name == name).map(|m| m.value);
+            let stat = Stat::of(values)?;
+            Some(MeasureSummary { name, stat })
+        };
         Some(Self {
             guidance: each().next()?.guidance,
-            frechet: Stat::of(each().map(|d| d.frechet))?,
-            kernel: Stat::of(each().map(|d| d.kernel))?,
             probe: Stat::of(each().filter_map(|d| d.probe.overall.rate))?,
             probe_by_class: (0..classes).map(of_class).collect(),
+            measures: once(measures().map(|m| m.name.clone()))
+                .into_iter()
+                .filter_map(of_name)
+                .collect(),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What a comparison needs from the program around it.
 
 use learngene_data::{Dataset, Image};
-use learngene_eval::metrics::Features;
+use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
 use learngene_train::{DataConfig, Event, RunConfig};
 use std::path::Path;
@@ -24,11 +24,17 @@ pub trait Host {
     /// Whatever reading them reports.
     fn data(&mut self, data: &DataConfig) -> Result<Dataset, Self::Failure>;
 
-    /// Features of images, one row each; `what` is what a progress bar says.
+    /// What a network says of images, one row each; `what` is what a progress bar says. The network is the built-in one, or
+    /// InceptionV3 with the weights of a file.
     ///
     /// # Errors
     /// Images or a network that cannot be used.
-    fn features(&mut self, images: &[Image], what: &str) -> Result<Features, Self::Failure>;
+    fn features(
+        &mut self,
+        inception: Option<&Path>,
+        images: &[Image],
+        what: &str,
+    ) -> Result<Extraction, Self::Failure>;
 
     /// Set when the comparison is to stop.
     fn stop(&self) -> &'static AtomicBool;

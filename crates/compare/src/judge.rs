@@ -1,7 +1,7 @@
 //! A classifier trained on real images says what generated ones look like.
 
 use learngene_data::{Dataset, Image, Split};
-use learngene_eval::metrics::Features;
+use learngene_eval::metrics::{Extraction, Pair};
 use learngene_eval::{EvalError, Labelled, Probe, Rates};
 
 /// What real images say: their features and the classifier on them.
@@ -9,10 +9,10 @@ use learngene_eval::{EvalError, Labelled, Probe, Rates};
 pub struct Judge {
     probe: Probe,
     classes: usize,
-    /// Features of the real images of the training split.
-    pub train: Features,
-    /// Features of those of the test split.
-    pub test: Features,
+    /// What the network says of the real images of the training split.
+    pub train: Extraction,
+    /// Of those of the test split.
+    pub test: Extraction,
     /// What the classifier says of those.
     pub real: Rates,
 }
@@ -25,33 +25,28 @@ impl Judge {
     /// name for them.
     pub fn train<E: From<crate::Error>>(
         dataset: &Dataset,
-        mut features: impl FnMut(&[Image], &str) -> Result<Features, E>,
+        mut features: impl FnMut(&[Image], &str) -> Result<Extraction, E>,
     ) -> Result<Self, E> {
         let mut split = |split: Split| {
             let all = 0..dataset.len(split);
-            let images = all.clone().map(|i| dataset.image(split, i));
-            let images = images
-                .collect::<Result<Vec<Image>, _>>()
-                .map_err(crate::Error::from)?;
             let labels: Vec<usize> = all.map(|i| dataset.class_of(split, i)).collect();
-            let features = features(&images, &format!("real {} images", split.name()))?;
-            Ok::<_, E>((features, labels))
+            Ok::<_, E>((of_split(dataset, split, &mut features)?, labels))
         };
         let (train, train_labels) = split(Split::Train)?;
         let (val, val_labels) = split(Split::Val)?;
         let (test, test_labels) = split(Split::Test)?;
         let fit = Labelled {
-            features: train.rows(),
+            features: train.pooled.rows(),
             labels: &train_labels,
         };
         let check = Labelled {
-            features: val.rows(),
+            features: val.pooled.rows(),
             labels: &val_labels,
         };
         let classes = dataset.classes().len();
         let fitted = || {
             let probe = Probe::select(fit, check, classes, &Probe::LAMBDAS)?.probe;
-            let real = Rates::new(&test_labels, &probe.predict(test.rows())?, classes)?;
+            let real = Rates::new(&test_labels, &probe.predict(test.pooled.rows())?, classes)?;
             Ok::<_, EvalError>((probe, real))
         };
         let (probe, real) = fitted().map_err(crate::Error::from)?;
@@ -68,11 +63,23 @@ impl Judge {
     ///
     /// # Errors
     /// Features of another network or weights than the classifier was trained on.
-    pub fn rates(&self, features: &Features, labels: &[usize]) -> crate::Result<Rates> {
-        learngene_eval::metrics::Pair::new(&self.train, features)?;
-        let said = self.probe.predict(features.rows())?;
+    pub fn rates(&self, found: &Extraction, labels: &[usize]) -> crate::Result<Rates> {
+        Pair::new(&self.train.pooled, &found.pooled)?;
+        let said = self.probe.predict(found.pooled.rows())?;
         Ok(Rates::new(labels, &said, self.classes)?)
     }
+}
+
+/// What `features` says of all images of a split.
+pub(crate) fn of_split<E: From<crate::Error>>(
+    dataset: &Dataset,
+    split: Split,
+    features: &mut impl FnMut(&[Image], &str) -> Result<Extraction, E>,
+) -> Result<Extraction, E> {
+    let images = (0..dataset.len(split)).map(|i| dataset.image(split, i));
+    let images: Result<Vec<Image>, _> = images.collect();
+    let images = images.map_err(crate::Error::from)?;
+    features(&images, &format!("real {} images", split.name()))
 }
 
 #[cfg(test)]
@@ -80,9 +87,9 @@ mod tests {
     use super::*;
     use learngene_data::LoadOptions;
     use learngene_eval::RowMatrix;
-    use learngene_eval::metrics::{Layer, Network, Origin};
+    use learngene_eval::metrics::{Features, Layer, Network, Origin};
 
-    fn features(weights: &str, images: &[Image]) -> Features {
+    fn features(weights: &str, images: &[Image]) -> Extraction {
         let origin = Origin {
             network: Network::Lite0,
             layer: Layer::Pooled,
@@ -95,7 +102,12 @@ mod tests {
             channel.map(|&p| f32::from(p)).sum::<f32>()
         };
         let rows = images.iter().flat_map(|i| [0, 1, 2].map(|c| mean(i, c)));
-        Features::new(origin, RowMatrix::new(3, rows.collect()).unwrap()).unwrap()
+        let rows = RowMatrix::new(3, rows.collect()).unwrap();
+        Extraction {
+            pooled: Features::new(origin, rows).unwrap(),
+            spatial: None,
+            logits: None,
+        }
     }
 
     #[test]

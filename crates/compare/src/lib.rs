@@ -32,10 +32,13 @@ pub use aggregate::Stat;
 pub use base::Pretraining;
 pub use config::{Comparison, Judging, Row, Sweep, SweepSeeds};
 pub use error::{Error, Result};
-pub use findings::{CostSummary, DrawnSummary, Findings, Reference, Summary, SweepPoint};
+pub use findings::{
+    CostSummary, DrawnOfSeed, DrawnSummary, Findings, MeasureOfSeed, MeasureSummary, OfSeed,
+    Reference, Summary, SweepPoint,
+};
 pub use host::{Doing, Host, Notice};
 pub use judge::Judge;
 pub use lab::{Lab, Tailor};
 pub use page::report;
 pub use run::run;
-pub use table::{classes_csv, csv, latex, notes, seeds_csv, terminal};
+pub use table::{classes_csv, csv, latex, notes, seeds_csv, tables};

@@ -1,25 +1,112 @@
 //! What one trained model is worth: losses on test images, and images beside real ones.
 
-use crate::cell::{Drawn, Judged, Real, Verdict};
+use crate::cell::{Drawn, Judged, Measured, Real, Verdict};
 use crate::config::Judging;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::judge::Judge;
+use crate::judge::{Judge, of_split};
 use crate::lab::Lab;
 use learngene_data::{Dataset, Image, Split};
-use learngene_eval::metrics::{Bootstrap, Features, Pair, frechet_distance, kernel_distance};
+use learngene_eval::EvalError;
+use learngene_eval::metrics::{Extraction, Metric};
 use learngene_formats::ImageArchive;
 use learngene_nn::Dit;
 use learngene_train::{self as train, Gating, RunConfig};
 use std::path::{Path, PathBuf};
 
-/// No intervals within a cell: the spread that counts is that between seeds.
-const NO_INTERVAL: Bootstrap = Bootstrap {
-    seed: 0,
-    resamples: 0,
-};
 /// Seed of the noise of all samples: rows and seeds differ in their models alone.
 const NOISE: u64 = 0;
+
+/// Whoever judges images.
+pub(crate) struct Jury {
+    /// The class probe, on features of the built-in network.
+    judge: Judge,
+    /// What InceptionV3 says of real images of the training and the test split, if it is asked.
+    inception: Option<[Extraction; 2]>,
+}
+
+impl Jury {
+    /// Looks at the real images.
+    pub fn new<H: Host>(
+        dataset: &Dataset,
+        judging: &Judging,
+        host: &mut H,
+    ) -> std::result::Result<Self, H::Failure> {
+        let judge = Judge::train(dataset, |images, what| host.features(None, images, what))?;
+        let inception = match judging.inception.as_deref() {
+            None => None,
+            weights => {
+                let mut features = |images: &[Image], what: &str| {
+                    host.features(weights, images, &format!("{what}, InceptionV3"))
+                };
+                let mut of = |split| of_split(dataset, split, &mut features);
+                Some([of(Split::Train)?, of(Split::Test)?])
+            }
+        };
+        Ok(Self { judge, inception })
+    }
+
+    /// What it says of real test images: the bar.
+    pub fn real(&self, judging: &Judging) -> Result<Real> {
+        let test = self.inception.as_ref().map(|[_, test]| test);
+        Ok(Real {
+            probe: self.judge.real.clone(),
+            measured: self.measured(&self.judge.test, test, judging)?,
+        })
+    }
+
+    /// What it says of drawn images, `count` of each class one after another.
+    fn drawn<H: Host>(
+        &self,
+        images: &[Image],
+        judging: &Judging,
+        guidance: f64,
+        host: &mut H,
+    ) -> std::result::Result<Drawn, H::Failure> {
+        let what = format!("guidance {guidance}");
+        let found = host.features(None, images, &what)?;
+        let inception = match judging.inception.as_deref() {
+            None => None,
+            weights => Some(host.features(weights, images, &format!("{what}, InceptionV3"))?),
+        };
+        let labels: Vec<usize> = (0..images.len()).map(|i| i / judging.images).collect();
+        Ok(Drawn {
+            guidance,
+            probe: self.judge.rates(&found, &labels)?,
+            measured: self.measured(&found, inception.as_ref(), judging)?,
+        })
+    }
+
+    /// Images beside the training images.
+    fn measured(
+        &self,
+        found: &Extraction,
+        inception: Option<&Extraction>,
+        judging: &Judging,
+    ) -> Result<Measured> {
+        let real = self.inception.as_ref().map(|[train, _]| train);
+        let pairs = [(&self.judge.train, found)].into_iter();
+        let mut measured = Measured {
+            measures: Vec::new(),
+            missing: Vec::new(),
+        };
+        for (real, found) in pairs.chain(real.zip(inception)) {
+            for metric in Metric::ALL {
+                match metric.of(real, found, &judging.bootstrap(), || {}) {
+                    Ok(measures) => measured.measures.extend(measures),
+                    Err(EvalError::TooFewImages { set, found, least }) => {
+                        let what = metric.names();
+                        measured.missing.push(format!(
+                            "{what}: not measured, for {least} {set} images are needed and there are {found}"
+                        ));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(measured)
+    }
+}
 
 /// The lab of a run.
 pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
@@ -47,7 +134,7 @@ pub(crate) fn everything<H: Host>(
     model: &Dit,
     dataset: &Dataset,
     judging: &Judging,
-    judge: &Judge,
+    jury: &Jury,
     folder: &Path,
     host: &mut H,
 ) -> std::result::Result<Verdict, H::Failure> {
@@ -65,8 +152,9 @@ pub(crate) fn everything<H: Host>(
             other => other?,
         };
         write(&archive(folder, guidance), &images, count)?;
-        let features = host.features(&images, &format!("guidance {guidance}"))?;
-        judged.drawn.push(drawn(judge, &features, guidance, count)?);
+        judged
+            .drawn
+            .push(jury.drawn(&images, judging, guidance, host)?);
     }
     Ok(Verdict::Judged(judged))
 }
@@ -92,32 +180,4 @@ fn write(path: &Path, images: &[Image], count: usize) -> Result<()> {
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder).map_err(|e| Error::file("make", folder, e))?;
     Ok(archive.write(path)?)
-}
-
-fn drawn(judge: &Judge, features: &Features, guidance: f64, count: usize) -> Result<Drawn> {
-    let pair = Pair::new(&judge.train, features)?;
-    let frechet = frechet_distance(&pair, &NO_INTERVAL, || {})?;
-    let kernel = kernel_distance(&pair, &NO_INTERVAL)?;
-    let labels: Vec<usize> = (0..features.rows().rows()).map(|i| i / count).collect();
-    let measures = [&frechet, &kernel];
-    let caveats = measures.iter().flat_map(|measure| {
-        let line = |caveat| format!("{}: {caveat}", measure.name);
-        measure.caveats.iter().map(line)
-    });
-    Ok(Drawn {
-        guidance,
-        frechet: frechet.value,
-        kernel: kernel.value,
-        probe: judge.rates(features, &labels)?,
-        caveats: caveats.collect(),
-    })
-}
-
-/// What the judge says of real test images.
-pub(crate) fn real(judge: &Judge) -> Result<Real> {
-    let pair = Pair::new(&judge.train, &judge.test)?;
-    Ok(Real {
-        probe: judge.real.clone(),
-        kernel: kernel_distance(&pair, &NO_INTERVAL)?.value,
-    })
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::findings::{Findings, Show, Summary};
-use crate::table::{DRAWN, notes, terminal};
+use crate::table::{notes, tables};
 use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
@@ -24,7 +24,7 @@ pub fn report(f: &Findings) -> Result<Report> {
     let mut sections = vec![Section {
         heading: "Table".into(),
         paragraphs: caveats,
-        blocks: tables(f, notes.join(". ")),
+        blocks: overview(f, &notes),
     }];
     for &guidance in &wanted.judge.guidance {
         sections.push(Section {
@@ -86,7 +86,10 @@ pub fn report(f: &Findings) -> Result<Report> {
              tailors that is the base without any tailor, for most other methods the adapted model; so compare rows at \
              guidance 1 too."
                 .into(),
-            "FD-Lite0 of few images is far above that of many: compare it within this page alone.".into(),
+            "FD-Lite0 of few images is far above that of many: compare it within this page alone. Precision is the share of \
+             drawn images that lie near training images, recall the share of training images near drawn ones, density and \
+             coverage the same with wider neighbourhoods of training images alone. Their bar is the last row of the table."
+                .into(),
         ],
         settings: settings(f, bases),
         machine: format!(
@@ -98,38 +101,21 @@ pub fn report(f: &Findings) -> Result<Report> {
     })
 }
 
-/// What training costs and how well it fits, then what the images are worth: together they are too wide for a page.
-fn tables(f: &Findings, caption: String) -> Vec<Block> {
-    let (columns, rows) = terminal(f);
-    let images = columns.len() - DRAWN * f.comparison.judge.guidance.len();
-    let part = |cells: &[String]| [&cells[..1], &cells[images..]].concat();
-    let table = |caption, columns, rows| {
+/// The tables, each below what its numbers are.
+fn overview(f: &Findings, notes: &[String]) -> Vec<Block> {
+    let notes = notes
+        .iter()
+        .map(String::as_str)
+        .chain(std::iter::repeat(""));
+    let block = |(table, note): (Table, &str)| {
+        let parts = [&table.caption[..], note];
+        let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
         Block::Table(Table {
-            caption,
-            columns,
-            rows,
-            total: false,
+            caption: parts.join(": "),
+            ..table
         })
     };
-    let left = rows.iter().map(|row| row[..images].to_vec());
-    let drawn = rows
-        .iter()
-        .zip(&f.rows)
-        .filter(|(_, row)| !row.drawn.is_empty());
-    vec![
-        table(caption, columns[..images].to_vec(), left.collect()),
-        table(
-            "Drawn images".into(),
-            part(&columns),
-            drawn
-                .map(|(cells, row)| {
-                    let mut cells = part(cells);
-                    cells[0] = title(f, row);
-                    cells
-                })
-                .collect(),
-        ),
-    ]
+    tables(f).into_iter().zip(notes).map(block).collect()
 }
 
 fn settings(f: &Findings, bases: Vec<String>) -> Vec<(String, String)> {

@@ -4,10 +4,12 @@ use crate::base;
 use crate::bench::Bench;
 use crate::cell::Cell;
 use crate::config::Comparison;
+use crate::error::{Error, Result};
 use crate::findings::{Cells, Findings, Reference, Summary};
 use crate::host::{Host, Notice};
 use crate::targets::Targets;
 use burn::tensor::Device;
+use learngene_data::Split;
 use std::path::Path;
 
 /// Runs what is missing in `out` and puts together what is there.
@@ -22,6 +24,7 @@ pub fn run<H: Host>(
     host: &mut H,
 ) -> std::result::Result<Findings, H::Failure> {
     wanted.validate()?;
+    let inception = wanted.judge.inception.as_deref().map(hash_of).transpose()?;
     let bases = base::open(wanted, host)?;
     let data = Targets::open(wanted, &bases, host)?;
     let (pretraining, mut caveats) = base::pretraining(wanted, &bases);
@@ -36,7 +39,8 @@ pub fn run<H: Host>(
         bases: &bases,
         data: &data,
         host,
-        judge: None,
+        inception,
+        jury: None,
         number: 0,
     };
     bench.require_that_rows_start()?;
@@ -78,10 +82,22 @@ pub fn run<H: Host>(
         comparison: wanted.clone(),
         classes: data.all.classes().to_vec(),
         pretraining,
+        training_images: data.all.len(Split::Train),
         real,
         rows,
         sweep,
         caveats,
         shows,
     })
+}
+
+/// BLAKE3 (hex) of a file that is only read.
+fn hash_of(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::config(format!(
+            "`judge.inception` is {}, which cannot be read: {error}",
+            path.display()
+        ))
+    })?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
 }

@@ -1,7 +1,10 @@
 //! The findings as tables: for a terminal, for LaTeX, for programs.
 
 use crate::aggregate::Stat;
-use crate::findings::{Findings, Summary, once};
+use crate::findings::{DrawnSummary, Findings, Reference, Summary, once};
+use learngene_eval::Rate;
+use learngene_eval::metrics::Interval;
+use learngene_eval::report::Table;
 use std::collections::BTreeMap;
 
 /// Stands where there is no number.
@@ -9,53 +12,222 @@ const NONE: &str = "-";
 /// Kernel distances are so small that they are shown in thousandths.
 const KERNEL_UNIT: f64 = 1e3;
 
-/// Columns for the images of each guidance, the last ones.
-pub(crate) const DRAWN: usize = 3;
-
-/// Header and lines, for people.
-pub fn terminal(findings: &Findings) -> (Vec<String>, Vec<Vec<String>>) {
-    let rows = findings.rows.iter().map(|row| cells(findings, row));
-    (columns(findings), rows.collect())
+/// For people: what training costs and how well it fits, then how far drawn images are from training images, and how much
+/// of these they reach.
+pub fn tables(findings: &Findings) -> Vec<Table> {
+    let (reach, distances) = measures(findings)
+        .into_iter()
+        .partition(|name| is_reach(name));
+    let probe = std::iter::once(PROBE.to_owned());
+    let distances: Vec<String> = probe.chain::<Vec<String>>(distances).collect();
+    let mut tables = vec![
+        costs(findings),
+        drawn(findings, "Drawn images", &distances),
+        drawn(findings, "The same images among training images", &reach),
+    ];
+    tables.retain(|table| !table.rows.is_empty());
+    tables
 }
 
-fn columns(findings: &Findings) -> Vec<String> {
-    let mut columns = vec!["row".to_owned()];
-    if has_budgets(findings) {
-        columns.push("images a class".into());
+fn costs(findings: &Findings) -> Table {
+    let names = [
+        "seeds", "trained", "MACs", "to ship", "rate", "seconds", "v loss", "eps loss",
+    ];
+    Table {
+        columns: with_row(findings, &names.map(String::from)),
+        rows: findings
+            .rows
+            .iter()
+            .map(|row| [named(findings, row), cost_cells(row)].concat())
+            .collect(),
+        ..Table::default()
     }
-    columns.extend(
-        [
-            "seeds", "trained", "MACs", "to ship", "rate", "seconds", "v loss", "eps loss",
-        ]
-        .map(String::from),
-    );
-    // A star where a caveat below says why these values are not what their name promises.
-    let biased = |row: &Summary| row.caveats.iter().any(|c| c.starts_with("FD"));
-    let star = if findings.rows.iter().any(biased) {
-        "*"
-    } else {
-        ""
+}
+
+/// The class probe, among what is measured.
+const PROBE: &str = "probe";
+
+/// One number about images, of some seeds.
+struct Number<'a> {
+    name: &'a str,
+    stat: Stat,
+    /// Of a single seed.
+    interval: Option<Interval>,
+}
+
+/// A line for every row and guidance, and one for real test images; empty if nothing of it was measured.
+fn drawn(findings: &Findings, caption: &str, names: &[String]) -> Table {
+    let line = |named: Vec<String>, guidance: String, numbers: &[Number<'_>]| {
+        let text = |name: &String| {
+            let found = numbers.iter().find(|n| n.name == name);
+            found.map_or(NONE.into(), |n| Look::of(name).text(n.stat, n.interval))
+        };
+        let cells = named.into_iter().chain([guidance]);
+        cells.chain(names.iter().map(text)).collect::<Vec<_>>()
     };
-    for guidance in &findings.comparison.judge.guidance {
-        columns.extend([
-            format!("FD{star} g={guidance}"),
-            format!("KID g={guidance}"),
-            format!("probe g={guidance}"),
-        ]);
+    let mut rows = Vec::new();
+    for row in &findings.rows {
+        rows.extend(row.drawn.iter().map(|drawn| {
+            let guidance = drawn.guidance.to_string();
+            line(named(findings, row), guidance, &of_row(row, drawn))
+        }));
     }
-    columns
+    if rows.is_empty() || names.is_empty() {
+        return Table::default();
+    }
+    let mut name = vec!["real test images".to_owned()];
+    name.extend(has_budgets(findings).then(|| NONE.to_owned()));
+    rows.push(line(name, NONE.into(), &of_real(&findings.real)));
+    // A star where a caveat below says why these values are not what their name promises.
+    let caveats: Vec<&String> = findings.rows.iter().flat_map(|r| &r.caveats).collect();
+    let head = |name: &String| {
+        let biased = caveats.iter().any(|c| c.starts_with(&format!("{name}: ")));
+        let star = if biased { "*" } else { "" };
+        let unit = if Look::of(name).unit == KERNEL_UNIT {
+            "1000 "
+        } else {
+            ""
+        };
+        format!("{unit}{name}{star}")
+    };
+    let columns: Vec<String> = std::iter::once("guidance".to_owned())
+        .chain(names.iter().map(head))
+        .collect();
+    Table {
+        caption: caption.into(),
+        columns: with_row(findings, &columns),
+        rows,
+        total: true,
+    }
+}
+
+/// What is known of a row's images.
+fn of_row<'a>(row: &'a Summary, drawn: &'a DrawnSummary) -> Vec<Number<'a>> {
+    let seed = row.by_seed.first().filter(|_| row.by_seed.len() == 1);
+    let seed = seed.and_then(|s| s.drawn.iter().find(|d| d.guidance == drawn.guidance));
+    let probe = Number {
+        name: PROBE,
+        stat: drawn.probe,
+        interval: seed.map(|s| interval_of(&s.probe)),
+    };
+    let measures = drawn.measures.iter().map(|measure| Number {
+        name: &measure.name,
+        stat: measure.stat,
+        interval: seed.and_then(|s| {
+            let found = s.measures.iter().find(|m| m.name == measure.name)?;
+            found.interval
+        }),
+    });
+    std::iter::once(probe).chain(measures).collect()
+}
+
+/// What is known of real test images before the same judges.
+fn of_real(real: &Reference) -> Vec<Number<'_>> {
+    let number = |name, value, interval| Number {
+        name,
+        stat: Stat {
+            n: 1,
+            mean: value,
+            sd: None,
+        },
+        interval,
+    };
+    let probe = &real.probe.overall;
+    let of_probe = |rate| number(PROBE, rate, Some(interval_of(probe)));
+    let measures = real.measures.iter();
+    let measures = measures.map(|m| number(&m.name, m.value, m.interval));
+    probe
+        .rate
+        .map(of_probe)
+        .into_iter()
+        .chain(measures)
+        .collect()
+}
+
+fn interval_of(rate: &Rate) -> Interval {
+    Interval {
+        low: rate.low,
+        high: rate.high,
+    }
+}
+
+/// Whether a measure is one of neighbourhoods, a share or nearly one.
+fn is_reach(name: &str) -> bool {
+    let name = name.split('-').next().unwrap_or(name);
+    ["precision", "recall", "density", "coverage"].contains(&name)
+}
+
+/// What is measured of drawn images, in the order of the table.
+fn measures(findings: &Findings) -> Vec<String> {
+    let all = findings
+        .rows
+        .iter()
+        .flat_map(|row| &row.drawn)
+        .flat_map(|d| &d.measures);
+    once(all.map(|m| m.name.clone()))
+}
+
+/// How the values of a measure are shown.
+struct Look {
+    digits: usize,
+    unit: f64,
+}
+
+impl Look {
+    fn of(name: &str) -> Self {
+        let name = name.split('-').next().unwrap_or(name);
+        match name {
+            "KID" => Self {
+                digits: 1,
+                unit: KERNEL_UNIT,
+            },
+            "FD" | "FID" | "sFID" => Self {
+                digits: 1,
+                unit: 1.0,
+            },
+            _ => Self {
+                digits: 3,
+                unit: 1.0,
+            },
+        }
+    }
+
+    /// Mean and deviation, or a single value and its interval.
+    fn text(&self, stat: Stat, interval: Option<Interval>) -> String {
+        let Self { digits, unit } = *self;
+        let scaled = Stat {
+            mean: stat.mean * unit,
+            sd: stat.sd.map(|sd| sd * unit),
+            ..stat
+        };
+        let text = scaled.text(digits);
+        match interval {
+            Some(Interval { low, high }) if stat.n == 1 => {
+                format!(
+                    "{text} ({:.digits$} to {:.digits$})",
+                    low * unit,
+                    high * unit
+                )
+            }
+            _ => text,
+        }
+    }
 }
 
 fn has_budgets(findings: &Findings) -> bool {
     findings.comparison.images_per_class != [0]
 }
 
-fn cells(findings: &Findings, row: &Summary) -> Vec<String> {
-    let stat = |stat: Option<Stat>, digits| stat.map_or(NONE.into(), |s| s.text(digits));
+/// The columns that name a line, and these.
+fn with_row(findings: &Findings, columns: &[String]) -> Vec<String> {
+    let budgets = has_budgets(findings).then(|| "images a class".to_owned());
+    let names = std::iter::once("row".to_owned()).chain(budgets);
+    names.chain(columns.iter().cloned()).collect()
+}
+
+/// The cells that name a line.
+fn named(findings: &Findings, row: &Summary) -> Vec<String> {
     let mut cells = vec![row.name.clone()];
-    let cost = |f: &dyn Fn(&crate::findings::CostSummary) -> String| {
-        row.cost.as_ref().map_or(NONE.to_owned(), f)
-    };
     if has_budgets(findings) {
         cells.push(match (&row.method, row.images_per_class) {
             (None, _) => NONE.into(),
@@ -63,7 +235,15 @@ fn cells(findings: &Findings, row: &Summary) -> Vec<String> {
             (_, n) => n.to_string(),
         });
     }
-    cells.extend([
+    cells
+}
+
+fn cost_cells(row: &Summary) -> Vec<String> {
+    let stat = |stat: Option<Stat>, digits| stat.map_or(NONE.into(), |s| s.text(digits));
+    let cost = |f: &dyn Fn(&crate::findings::CostSummary) -> String| {
+        row.cost.as_ref().map_or(NONE.to_owned(), f)
+    };
+    vec![
         seeds(row),
         cost(&|c| short(c.trained_parameters)),
         short(row.macs),
@@ -72,16 +252,7 @@ fn cells(findings: &Findings, row: &Summary) -> Vec<String> {
         cost(&|c| c.seconds.text(1)),
         stat(row.velocity, 4),
         stat(row.epsilon, 4),
-    ]);
-    for &guidance in &findings.comparison.judge.guidance {
-        let drawn = row.drawn.iter().find(|d| d.guidance == guidance);
-        cells.extend([
-            stat(drawn.map(|d| d.frechet), 1),
-            stat(drawn.map(|d| scaled(d.kernel)), 1),
-            stat(drawn.map(|d| d.probe), 3),
-        ]);
-    }
-    cells
+    ]
 }
 
 /// How many seeds the means are of, and of how many, if some diverged.
@@ -90,14 +261,6 @@ fn seeds(row: &Summary) -> String {
     match n == row.seeds {
         true => n.to_string(),
         false => format!("{n} of {}", row.seeds),
-    }
-}
-
-fn scaled(stat: Stat) -> Stat {
-    Stat {
-        mean: stat.mean * KERNEL_UNIT,
-        sd: stat.sd.map(|sd| sd * KERNEL_UNIT),
-        ..stat
     }
 }
 
@@ -120,22 +283,23 @@ fn short(n: u64) -> String {
 /// What the columns mean, and what to know: a line each.
 pub fn notes(findings: &Findings) -> Vec<String> {
     let judge = &findings.comparison.judge;
-    let real = &findings.real;
     let classes = findings.classes.len();
+    let interval = match judge.resamples {
+        0 => String::new(),
+        n => format!(", and of other measures over {n} draws of its images"),
+    };
     let mut notes = vec![
         format!(
-            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all; \
-             FD-Lite0 and 1000 x KID-Lite0 of {} drawn images against the training images, g is the guidance; probe is \
-             the share of drawn images taken for their class",
+            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all",
             judge.repeats,
-            judge.images * classes
         ),
         format!(
-            "real test images (n = {}): 1000 x KID-Lite0 {:.1}, probe {:.3}; chance {:.3}",
-            real.images,
-            real.kernel * KERNEL_UNIT,
-            real.probe.overall.rate.unwrap_or(0.0),
-            1.0 / classes.max(1) as f64
+            "{} drawn images of each seed beside {} training images; the probe is the share taken for their class, chance \
+             {:.3}; of one seed alone, and of {} real test images, its 95 % interval{interval}",
+            judge.images * classes,
+            findings.training_images,
+            1.0 / classes.max(1) as f64,
+            findings.real.images,
         ),
     ];
     notes.extend(findings.pretraining.iter().map(|p| {
@@ -189,27 +353,34 @@ fn unequal_images(rows: &[Summary]) -> Option<String> {
     })
 }
 
-/// A `booktabs` table with notes below it.
+/// `booktabs` tables with notes below them.
 pub fn latex(findings: &Findings) -> String {
-    let (columns, rows) = terminal(findings);
     let line = |cells: &[String]| {
         let cells: Vec<String> = cells.iter().map(|c| escaped(c)).collect();
         format!("{} \\\\\n", cells.join(" & "))
     };
-    let mut text = format!(
-        "% needs \\usepackage{{booktabs}}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
-        "r".repeat(columns.len() - 1),
-        line(&columns)
-    );
     let adapted = |row: &&Summary| row.method.is_some();
     let methods = findings.rows.iter().filter(adapted).count();
-    for (number, row) in rows.iter().enumerate() {
-        if number == methods {
-            text += "\\midrule\n";
+    let mut text = "% needs \\usepackage{booktabs}\n".to_owned();
+    for table in tables(findings) {
+        // A rule before the bases, or before the real images.
+        let rule = match table.total {
+            true => table.rows.len().saturating_sub(1),
+            false => methods,
+        };
+        text += &format!(
+            "\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
+            "r".repeat(table.columns.len() - 1),
+            line(&table.columns)
+        );
+        for (number, row) in table.rows.iter().enumerate() {
+            if number == rule {
+                text += "\\midrule\n";
+            }
+            text += &line(row);
         }
-        text += &line(row);
+        text += "\\bottomrule\n\\end{tabular}\n\n";
     }
-    text += "\\bottomrule\n\\end{tabular}\n";
     for note in notes(findings) {
         text += &format!("% {note}\n");
     }
@@ -256,9 +427,10 @@ pub fn csv(findings: &Findings) -> String {
             .flat_map(|n| pair(n)),
     );
     let guidances = &findings.comparison.judge.guidance;
+    let names = measures(findings);
     for guidance in guidances {
-        let names = ["fd_lite0", "kid_lite0", "probe"];
-        head.extend(names.iter().flat_map(|n| pair(&format!("{n}_g{guidance}"))));
+        let columns = std::iter::once(PROBE.to_owned()).chain(names.iter().map(|n| key(n)));
+        head.extend(columns.flat_map(|n| pair(&format!("{n}_g{guidance}"))));
     }
     head.push("caveats".into());
     let mut text = record(&head);
@@ -285,12 +457,12 @@ pub fn csv(findings: &Findings) -> String {
         line.extend([row.velocity, row.epsilon].into_iter().flat_map(stat));
         for &guidance in guidances {
             let drawn = row.drawn.iter().find(|d| d.guidance == guidance);
-            let each = [
-                drawn.map(|d| d.frechet),
-                drawn.map(|d| d.kernel),
-                drawn.map(|d| d.probe),
-            ];
-            line.extend(each.into_iter().flat_map(stat));
+            let measured = |name: &String| {
+                let found = drawn?.measures.iter().find(|m| m.name == *name)?;
+                Some(found.stat)
+            };
+            line.extend(stat(drawn.map(|d| d.probe)));
+            line.extend(names.iter().map(measured).flat_map(stat));
         }
         line.push(row.caveats.join("; "));
         text += &record(&line);
@@ -335,7 +507,7 @@ pub fn classes_csv(findings: &Findings) -> String {
     text
 }
 
-/// A line for each row, seed and quantity.
+/// A line for each row, seed and quantity, with its 95 % interval where there is one.
 pub fn seeds_csv(findings: &Findings) -> String {
     let head = [
         "row",
@@ -344,33 +516,47 @@ pub fn seeds_csv(findings: &Findings) -> String {
         "quantity",
         "guidance",
         "value",
+        "low",
+        "high",
     ];
     let mut text = record(&head.map(String::from));
     for row in &findings.rows {
         for of_seed in &row.by_seed {
-            let mut line = |quantity: &str, guidance: &str, value: Option<f64>| {
-                let Some(value) = value else { return };
-                text += &record(&[
-                    row.name.clone(),
-                    row.images_per_class.to_string(),
-                    of_seed.seed.to_string(),
-                    quantity.into(),
-                    guidance.into(),
-                    value.to_string(),
-                ]);
-            };
-            line("v_loss_validation", "", of_seed.validation);
-            line("v_loss", "", Some(of_seed.velocity));
-            line("epsilon_loss", "", Some(of_seed.epsilon));
+            let mut line =
+                |quantity: &str, guidance: &str, value: Option<f64>, interval: Option<Interval>| {
+                    let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+                    if value.is_some() {
+                        text += &record(&[
+                            row.name.clone(),
+                            row.images_per_class.to_string(),
+                            of_seed.seed.to_string(),
+                            quantity.into(),
+                            guidance.into(),
+                            number(value),
+                            number(interval.map(|i| i.low)),
+                            number(interval.map(|i| i.high)),
+                        ]);
+                    }
+                };
+            line("v_loss_validation", "", of_seed.validation, None);
+            line("v_loss", "", Some(of_seed.velocity), None);
+            line("epsilon_loss", "", Some(of_seed.epsilon), None);
             for drawn in &of_seed.drawn {
                 let guidance = drawn.guidance.to_string();
-                line("fd_lite0", &guidance, Some(drawn.frechet));
-                line("kid_lite0", &guidance, Some(drawn.kernel));
-                line("probe", &guidance, drawn.probe);
+                let interval = Some(interval_of(&drawn.probe));
+                line(PROBE, &guidance, drawn.probe.rate, interval);
+                for m in &drawn.measures {
+                    line(&key(&m.name), &guidance, Some(m.value), m.interval);
+                }
             }
         }
     }
     text
+}
+
+/// The name of a measure as a column.
+fn key(name: &str) -> String {
+    name.to_lowercase().replace(['-', ' '], "_")
 }
 
 /// A line of RFC 4180.

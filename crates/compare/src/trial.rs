@@ -6,8 +6,8 @@ use crate::config::slug;
 use crate::error::Result;
 use crate::findings::{Cells, Show, Summary};
 use crate::host::{Doing, Host};
-use crate::judge::Judge;
-use crate::{measure, record};
+use crate::measure::{self, Jury};
+use crate::record;
 use burn::module::Module;
 use learngene_data::Image;
 use learngene_formats::ImageArchive;
@@ -31,12 +31,12 @@ impl<H: Host> Bench<'_, H> {
             place.write(TRAINED, &place.inputs, &trained)?;
         }
         let (config, model) = self.host.model(&place.folder)?;
-        let judge = self.judge()?;
+        let jury = self.jury()?;
         let (judging, all) = (&self.wanted.judge, &self.data.all);
         let lab = measure::lab(&config, judging)?;
         let judged =
-            measure::everything(&lab, &model, all, judging, &judge, &place.folder, self.host)?;
-        self.judge = Some(judge);
+            measure::everything(&lab, &model, all, judging, &jury, &place.folder, self.host)?;
+        self.jury = Some(jury);
         Ok(place.write(RESULT, &inputs, &judged)?)
     }
 
@@ -49,16 +49,20 @@ impl<H: Host> Bench<'_, H> {
             "draws": [judging.repeats, judging.images, judging.steps],
             "guidance": judging.guidance,
             "sampler": judging.sampler,
+            "measures": self.measures(),
         }))
     }
 
-    /// The judge, which whoever is done with it puts back: all cells share it.
-    fn judge(&mut self) -> std::result::Result<Judge, H::Failure> {
-        match self.judge.take() {
-            Some(judge) => Ok(judge),
-            None => Judge::train(&self.data.all, |images, what| {
-                self.host.features(images, what)
-            }),
+    /// What decides measures besides the images.
+    fn measures(&self) -> serde_json::Value {
+        json!([self.wanted.judge.resamples, self.inception])
+    }
+
+    /// The jury, which whoever is done with it puts back: all cells share it.
+    fn jury(&mut self) -> std::result::Result<Jury, H::Failure> {
+        match self.jury.take() {
+            Some(jury) => Ok(jury),
+            None => Jury::new(&self.data.all, &self.wanted.judge, self.host),
         }
     }
 
@@ -101,17 +105,20 @@ impl<H: Host> Bench<'_, H> {
 
     /// Real test images before the judge.
     pub fn real(&mut self) -> std::result::Result<Real, H::Failure> {
-        let inputs =
-            json!({ "version": env!("CARGO_PKG_VERSION"), "data": self.data.all.fingerprint() });
+        let inputs = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "data": self.data.all.fingerprint(),
+            "measures": self.measures(),
+        });
         let place = Place::new(self.out, "real", &inputs);
         self.number += 1;
         if let Some(kept) = place.read(RESULT, &place.inputs) {
             return Ok(kept);
         }
         self.announce(Doing::Judging, &place.name)?;
-        let judge = self.judge()?;
-        let found = measure::real(&judge)?;
-        self.judge = Some(judge);
+        let jury = self.jury()?;
+        let found = jury.real(&self.wanted.judge)?;
+        self.jury = Some(jury);
         Ok(place.write(RESULT, &place.inputs, &found)?)
     }
 

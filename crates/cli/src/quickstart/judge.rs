@@ -5,7 +5,7 @@ use crate::features::{Extractor, views};
 use learngene_compare::{Lab, Tailor};
 use learngene_data::{Dataset, Image};
 use learngene_eval::Rates;
-use learngene_eval::metrics::Features;
+use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
 use serde::Serialize;
 
@@ -106,6 +106,6 @@ impl Judge {
     }
 }
 
-fn features(extractor: &Extractor, images: &[Image], what: &str) -> Result<Features> {
-    Ok(extractor.extract(&views(images), what, None)?.pooled)
+fn features(extractor: &Extractor, images: &[Image], what: &str) -> Result<Extraction> {
+    extractor.extract(&views(images), what, None)
 }

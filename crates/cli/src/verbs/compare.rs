@@ -7,7 +7,7 @@ use crate::{args, model, output, training, verbs};
 use burn::tensor::Device;
 use learngene_compare::{Comparison, Doing, Findings, Host, Notice};
 use learngene_data::{Dataset, Image};
-use learngene_eval::metrics::Features;
+use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
 use learngene_train::{DataConfig, RunConfig};
 use std::path::Path;
@@ -19,7 +19,8 @@ pub fn compare(args: &args::Compare, device: &str) -> Result<()> {
     let wanted = Comparison::read(&args.file)?;
     let mut terminal = Terminal {
         device: device.clone(),
-        extractor: None,
+        lite0: None,
+        inception: None,
         cache: Cache::new(&args.out.join("features")),
         progress: None,
     };
@@ -29,10 +30,11 @@ pub fn compare(args: &args::Compare, device: &str) -> Result<()> {
         output::json(&findings);
         return Ok(());
     }
-    let (columns, rows) = learngene_compare::terminal(&findings);
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    output::table(&columns, &rows);
-    output::say("");
+    for table in learngene_compare::tables(&findings) {
+        let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
+        output::table(&columns, &table.rows);
+        output::say("");
+    }
     let notes = learngene_compare::notes(&findings);
     notes.iter().for_each(|note| output::say(note));
     output::say(&format!(
@@ -62,8 +64,9 @@ fn write(findings: &Findings, out: &Path) -> Result<()> {
 /// The program as the host of a comparison.
 struct Terminal {
     device: Device,
-    /// Loaded when it is first needed: a finished comparison needs none.
-    extractor: Option<Extractor>,
+    /// Networks are loaded when they are first needed: a finished comparison needs none.
+    lite0: Option<Extractor>,
+    inception: Option<Extractor>,
     cache: Cache,
     progress: Option<Progress>,
 }
@@ -79,14 +82,21 @@ impl Host for Terminal {
         verbs::load(data)
     }
 
-    fn features(&mut self, images: &[Image], what: &str) -> Result<Features> {
-        let extractor = match self.extractor.take() {
-            Some(loaded) => loaded,
-            None => Extractor::load(None)?,
+    fn features(
+        &mut self,
+        inception: Option<&Path>,
+        images: &[Image],
+        what: &str,
+    ) -> Result<Extraction> {
+        let place = match inception {
+            None => &mut self.lite0,
+            Some(_) => &mut self.inception,
         };
-        let found = extractor.extract(&views(images), what, Some(&self.cache));
-        self.extractor = Some(extractor);
-        Ok(found?.pooled)
+        let extractor = match place {
+            Some(loaded) => loaded,
+            None => place.insert(Extractor::load(inception)?),
+        };
+        extractor.extract(&views(images), what, Some(&self.cache))
     }
 
     fn stop(&self) -> &'static AtomicBool {

@@ -2,15 +2,12 @@
 
 use crate::args::{self, Metric};
 use crate::failure::{Failure, Result};
-use crate::features::{Cache, Extraction, Extractor, views};
+use crate::features::{Cache, Extractor, views};
 use crate::output;
 use crate::pictures::Pictures;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::EvalError;
-use learngene_eval::metrics::{
-    Bootstrap, Features, Layer, Measure, Origin, Pair, frechet_distance, inception_score,
-    kernel_distance, manifold,
-};
+use learngene_eval::metrics::{self, Bootstrap, Extraction, Layer, Measure, Origin};
 use learngene_train::DataConfig;
 use serde::Serialize;
 
@@ -147,59 +144,41 @@ impl Judge {
         let drawn = self
             .extractor
             .extract(&generated.views(), "generated images", cache)?;
-        let real_features = self
+        let real = self
             .extractor
             .extract(&real.views(), "real images", cache)?;
-        let pair = Pair::new(&real_features.pooled, &drawn.pooled)?;
         let mut measures = Vec::new();
         for metric in metrics {
-            match metric {
-                Metric::Fd => measures.push(self.frechet(&pair)?),
-                Metric::Kid => measures.push(kernel_distance(&pair, &self.bootstrap)?),
-                Metric::Prdc => {
-                    let found = manifold(&pair, &self.bootstrap)?;
-                    measures.extend([found.precision, found.recall, found.density, found.coverage]);
-                }
-                Metric::Probe => {
-                    if let Some(tested) = tested {
-                        measures.extend(self.probe(tested, &drawn)?);
-                    }
-                }
-                Metric::Sfid => {
-                    if let (Some(real), Some(drawn)) = (&real_features.spatial, &drawn.spatial) {
-                        measures.push(self.frechet(&Pair::new(real, drawn)?)?);
-                    }
-                }
-                Metric::Is => {
-                    if let Extractor::Inception(inception) = &self.extractor {
-                        let logits = inception.logits(drawn.pooled.rows())?;
-                        let logits = Features::new(inception.origin(Layer::Logits), logits)?;
-                        measures.push(inception_score(&logits, &self.bootstrap)?);
-                    }
-                }
-            }
+            let of = |metric: metrics::Metric| {
+                let bar = output::bar(self.bootstrap.resamples as u64, "resamples");
+                let found = metric.of(&real, &drawn, &self.bootstrap, || bar.inc(1));
+                bar.finish_and_clear();
+                found
+            };
+            measures.extend(match metric {
+                Metric::Fd => of(metrics::Metric::Frechet)?,
+                Metric::Sfid => of(metrics::Metric::Spatial)?,
+                Metric::Kid => of(metrics::Metric::Kernel)?,
+                Metric::Is => of(metrics::Metric::Score)?,
+                Metric::Prdc => of(metrics::Metric::Manifold)?,
+                Metric::Probe => match tested {
+                    Some(tested) => self.probe(tested, &drawn)?,
+                    None => Vec::new(),
+                },
+            });
         }
         Ok(measures)
-    }
-
-    fn frechet(&self, pair: &Pair<'_>) -> Result<Measure> {
-        let bar = output::bar(self.bootstrap.resamples as u64, "resamples");
-        let measure = frechet_distance(pair, &self.bootstrap, || bar.inc(1))?;
-        bar.finish_and_clear();
-        Ok(measure)
     }
 
     /// How often a classifier of the real classes is right on generated images, and on real ones of the test split.
     fn probe(&self, tested: &Tested<'_>, drawn: &Extraction) -> Result<Vec<Measure>> {
         let Tested { dataset, labels } = tested;
         let cache = self.cache.as_ref();
-        let features = |images: &[Image], what: &str| {
-            let found = self.extractor.extract(&views(images), what, cache);
-            Ok::<_, Failure>(found?.pooled)
-        };
+        let features =
+            |images: &[Image], what: &str| self.extractor.extract(&views(images), what, cache);
         let judge = learngene_compare::Judge::train(dataset, features)?;
-        let of_drawn = judge.rates(&drawn.pooled, labels)?.overall;
-        let name = judge.train.origin().named("probe accuracy");
+        let of_drawn = judge.rates(drawn, labels)?.overall;
+        let name = judge.train.pooled.origin().named("probe accuracy");
         let beside = format!("{name}, real test images");
         let counts = [Split::Train, Split::Test].map(|split| dataset.len(split));
         let drawn = Measure::of_rate(name, &of_drawn, counts[0], labels.len());

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::rates::Rate;
 
 /// One number about generated images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// What it is, and of which features: `FD-Lite0`, `FID`, `KID-Lite0`, `precision-Lite0`, ...
     pub name: String,
@@ -41,7 +41,7 @@ impl Measure {
 }
 
 /// A 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -50,7 +50,7 @@ pub struct Interval {
 }
 
 /// Why a value is not what its name promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Caveat {
     /// Fewer images than features: the covariance is singular, and the Frechet distance far above that of many

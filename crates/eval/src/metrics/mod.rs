@@ -4,6 +4,7 @@
 //! interval and what has to be known to read it.
 
 mod bootstrap;
+mod extraction;
 mod features;
 mod frechet;
 mod inception_score;
@@ -13,6 +14,7 @@ mod measure;
 mod pairwise;
 
 pub use bootstrap::Bootstrap;
+pub use extraction::{Extraction, Metric};
 pub use features::{Features, Layer, Network, Origin, Pair};
 pub use frechet::frechet_distance;
 pub use inception_score::{SPLITS, inception_score};
