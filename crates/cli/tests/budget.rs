@@ -5,6 +5,7 @@
 mod common;
 
 use common::{contents, fails, json, pretrain, succeeds};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
@@ -27,11 +28,17 @@ fn budgets_are_kept_measured_and_refused_with_the_next_step() {
         &words("--steps 8 --lr 1e-2 --set train.warmup=0"),
     );
 
+    let pretrain_dense = |name: &str, classes: &str| {
+        let line = format!(
+            "pretrain --data builtin:emoji --classes {classes} --size dit-micro/4 --dense --steps 1 \
+             --set train.per_class=1 --set train.evaluate_every=0 --out {name}"
+        );
+        succeeds(folder, &words(&line));
+    };
+    pretrain_dense("alone", "face,flag,hand");
     let curve = words("curve base --data builtin:emoji --points 4");
-    let measured = json(
-        folder,
-        &[&curve[..], &words("--json --out curve.html")].concat(),
-    );
+    let more = words("--beside alone --beside base --json --out curve.html");
+    let measured = json(folder, &[&curve[..], &more].concat());
     let points = measured["points"].as_array().unwrap();
     let of = |key: &str| {
         points
@@ -45,10 +52,29 @@ fn budgets_are_kept_measured_and_refused_with_the_next_step() {
         *of("parameters").last().unwrap(),
         total(folder, "base", "parameters")
     );
-    assert_eq!(points[3]["above_whole"], 0.0);
+    let exact = serde_json::json!({ "percent": 0.0, "interval": { "low": 0.0, "high": 0.0 } });
+    assert_eq!(points[3]["above_whole"], exact);
     assert_ne!(points[0]["velocity"], points[3]["velocity"]);
+    let rise = |p: &Value, key: &str| p["above_whole"]["interval"][key].as_f64().unwrap();
+    let percent = points[0]["above_whole"]["percent"].as_f64().unwrap();
+    assert!(rise(&points[0], "low") < percent && percent < rise(&points[0], "high"));
+    // Another model, and the same one again, on the same draws.
+    let [alone, again] = [0, 1].map(|i| &measured["beside"][i]);
+    assert_eq!(
+        (&alone["model"], &again["model"]),
+        (&"alone".into(), &"base".into())
+    );
+    assert_eq!(again["velocity"], points[3]["velocity"]);
+    assert_ne!(alone["velocity"], points[3]["velocity"]);
+    assert_eq!(alone["parameters"], total(folder, "alone", "parameters"));
     let page = fs::read_to_string(folder.join("curve.html")).unwrap();
-    assert!(page.contains("<svg") && page.contains("million MACs"));
+    for part in ["<svg", "million MACs", "each trained by itself", ">alone<"] {
+        assert!(page.contains(part), "{part}");
+    }
+    pretrain_dense("few", "face,flag");
+    let call = [&curve[..], &words("--beside few")].concat();
+    fails(folder, &call, 2, &["no class `hand`"]);
+    fs::remove_dir_all(folder.join("few")).unwrap();
 
     // The budget of a point of the curve makes the model of that point, in a file of the size that the curve said.
     let bytes = of("bytes")[1];
@@ -173,6 +199,12 @@ fn the_diversion_report_has_every_class_and_matrix() {
     let found = json(folder, &call);
     assert_eq!(found["right"]["draws"], found["wrong"]["draws"]);
     assert_ne!(found["right"]["velocity"], found["none"]["velocity"]);
+    let loss = |gate: &str| found[gate]["velocity"].as_f64().unwrap();
+    let rise = &found["rises"][1];
+    let percent = rise["percent"].as_f64().unwrap();
+    assert!((percent - 100.0 * (loss("wrong") / loss("right") - 1.0)).abs() < 1e-9);
+    let ends = ["low", "high"].map(|end| rise["interval"][end].as_f64().unwrap());
+    assert!(ends[0] < percent && percent < ends[1], "{rise}");
     assert_eq!(found["verdicts"].as_array().unwrap().len(), 6);
     assert_eq!(found["anatomy"]["matrices"].as_array().unwrap().len(), 24);
     assert_eq!(found["anatomy"]["similarity"].as_array().unwrap().len(), 3);

@@ -99,11 +99,11 @@ fn inception_in_a_comparison_is_that_of_eval() {
             fs::copy(folder.join("real").join(&name), place.join(&name)).unwrap();
         }
     }
-    pretrain(folder, "base", &["--dense"]);
+    pretrain(folder, "base", &["--steps", "1"]);
     let wanted = r#"
 steps = 1
 data = { source = "set" }
-base = { dense = "base" }
+base = { kind = "base" }
 sweep = { factors = [1.0] }
 train = { warmup = 0, ema = 0.5 }
 [judge]
@@ -114,7 +114,7 @@ steps = 2
 inception = "hub/checkpoints/inception.safetensors"
 [[row]]
 name = "labels"
-base = "dense"
+base = "kind"
 method = "labels"
 "#;
     fs::write(folder.join("wanted.toml"), wanted).unwrap();

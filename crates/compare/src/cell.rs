@@ -260,6 +260,7 @@ mod tests {
             velocity,
             epsilon: 0.25,
             velocity_by_class: vec![Some(0.5), None],
+            velocity_by_image: Vec::new(),
         };
         let judged = Verdict::Judged(Judged {
             losses: evaluation(0.1 + 0.2),

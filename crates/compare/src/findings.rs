@@ -364,6 +364,7 @@ mod tests {
             velocity,
             epsilon: 0.5,
             velocity_by_class: vec![Some(velocity)],
+            velocity_by_image: Vec::new(),
         }
     }
 

@@ -37,6 +37,9 @@ pub struct Evaluation {
     pub epsilon: f64,
     /// Error of v by class; absent for a class without images in the split.
     pub velocity_by_class: Vec<Option<f64>>,
+    /// Error of v of each image, class after class: what an interval is made of. It is in no file.
+    #[serde(skip)]
+    pub velocity_by_image: Vec<f64>,
 }
 
 /// Evaluates `repeats` fixed (time, noise) draws of every image, and of a latent as many fixed draws of its distribution; times are stratified over all draws.
@@ -64,6 +67,7 @@ pub fn evaluate(
     let steps = schedule.len();
     let device = model.device();
     let (mut velocity, mut epsilon) = (vec![0.0; classes], vec![0.0; classes]);
+    let mut velocity_by_image = vec![0.0; draws.len() / repeats.max(1)];
     let mut counts = vec![0usize; classes];
     for (start, part) in draws.chunks(BATCH).enumerate().map(|(k, p)| (k * BATCH, p)) {
         let item = |(k, &(_, sample)): (usize, &(usize, usize))| Item {
@@ -95,6 +99,7 @@ pub fn evaluate(
         );
         for (k, &(class, _)) in part.iter().enumerate() {
             velocity[class] += f64::from(v[k]);
+            velocity_by_image[(start + k) / repeats] += f64::from(v[k]) / repeats as f64;
             epsilon[class] += f64::from(e[k]);
             counts[class] += 1;
         }
@@ -107,5 +112,6 @@ pub fn evaluate(
         velocity_by_class: (0..classes)
             .map(|k| (counts[k] > 0).then(|| velocity[k] / counts[k] as f64))
             .collect(),
+        velocity_by_image,
     })
 }

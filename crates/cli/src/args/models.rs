@@ -84,7 +84,7 @@ pub struct Assemble {
 /// Options of `curve`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  learngene curve runs/kind --data builtin:emoji --points 8 --out curve.html\n\nEach point is the model with fewer learngene components, as `assemble --learngene` makes it. \
+    after_help = "Examples:\n  learngene curve runs/kind --data builtin:emoji --points 8 --out curve.html\n  learngene curve runs/kind --data builtin:emoji --beside runs/dense-128 --beside runs/dense-160\n\nEach point is the model with fewer learngene components, as `assemble --learngene` makes it. \
 All are measured on the same draws. No model is written."
 )]
 pub struct Curve {
@@ -102,6 +102,9 @@ pub struct Curve {
     /// Sizes to measure, evenly spaced up to the whole.
     #[arg(long, value_name = "N", default_value = "8")]
     pub points: std::num::NonZeroUsize,
+    /// Another model of the same classes to measure on the same draws, such as a dense one of another width; may be repeated.
+    #[arg(long, value_name = "MODEL")]
+    pub beside: Vec<PathBuf>,
     /// Page to write.
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,

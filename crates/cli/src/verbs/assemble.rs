@@ -71,7 +71,7 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
         output::say(&kept(fit, &whole_config));
     }
     if let Some((before, after)) = checked {
-        output::say(&quality::compared(&before, &after));
+        output::say(&quality::compared(&before, &after)?);
     }
     plan::print(&cost::plan(&config.model));
     Ok(())

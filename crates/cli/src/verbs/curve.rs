@@ -4,28 +4,49 @@ use crate::failure::{Failure, Result};
 use crate::verbs::quality;
 use crate::{args, model, output};
 use learngene_eval::Report;
+use learngene_eval::metrics::Rise;
 use learngene_eval::report::{self, Block, Section, Series, Table};
-use learngene_train::{Gating, RunConfig};
+use learngene_train::{Evaluation, Gating, RunConfig};
 use learngene_transfer::{Size, assemble, rungs};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// One size of the model.
+/// One model.
 #[derive(Serialize)]
 struct Point {
-    components: usize,
+    /// Learngene components of each matrix, of the assembled ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    components: Option<usize>,
+    /// Where it lies, of those beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<PathBuf>,
     #[serde(flatten)]
     size: Size,
     velocity: f64,
     epsilon: f64,
     draws: usize,
-    /// Per cent by which the v loss is above the whole's.
-    above_whole: f64,
+    /// By how much the v loss is above the whole's.
+    above_whole: Rise,
+}
+
+impl Point {
+    fn new(config: &RunConfig, found: &Evaluation, whole: &Evaluation) -> Result<Self> {
+        Ok(Self {
+            components: None,
+            model: None,
+            size: Size::of(config)?,
+            velocity: found.velocity,
+            epsilon: found.epsilon,
+            draws: found.draws,
+            above_whole: quality::rise(whole, found)?,
+        })
+    }
 }
 
 /// `curve`.
 pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
-    let (config, whole) = model::load(&args.model, &model::device(device)?)?;
+    let device = model::device(device)?;
+    let (config, whole) = model::load(&args.model, &device)?;
     let Some(rank) = config.model.learngene_rank() else {
         return Err(Failure::Usage(
             "curve: found a dense model, expected a factorised one, from which components can be left out; pre-train with --rank-split".into(),
@@ -36,10 +57,26 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
         false => args.classes.clone(),
     };
     let (config, whole) = assemble(&config, &whole, &classes, None)?;
+    // Opened before anything is measured, so that a misfit costs no time.
+    let others = args.beside.iter().map(|path| {
+        let (other, model) = model::load(path, &device)?;
+        if other.model.input != config.model.input {
+            return Err(Failure::Usage(format!(
+                "curve: {} takes inputs of {:?}, {} of {:?} (channels, height, width): put models of the same images beside \
+                 each other",
+                path.display(),
+                other.model.input,
+                args.model.display(),
+                config.model.input
+            )));
+        }
+        Ok((path, assemble(&other, &model, &classes, None)?))
+    });
+    let others = others.collect::<Result<Vec<_>>>()?;
     let data = quality::load(&config, &args.data, args.class_map.as_deref())?;
     let base = quality::losses(&config, &whole, &data, Gating::Right)?;
     let rungs = rungs(rank, args.points.get());
-    let bar = output::bar(rungs.len() as u64, "measuring");
+    let bar = output::bar((rungs.len() + others.len()) as u64, "measuring");
     let mut points = Vec::new();
     for components in rungs {
         let (smaller, part) = assemble(&config, &whole, &classes, Some(components))?;
@@ -48,25 +85,36 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
             false => quality::losses(&smaller, &part, &data, Gating::Right)?,
         };
         points.push(Point {
-            components,
-            size: Size::of(&smaller)?,
-            velocity: found.velocity,
-            epsilon: found.epsilon,
-            draws: found.draws,
-            above_whole: quality::above(base.velocity, found.velocity),
+            components: Some(components),
+            ..Point::new(&smaller, &found, &base)?
+        });
+        bar.inc(1);
+    }
+    let mut beside = Vec::new();
+    for (path, (other, model)) in others {
+        let found = quality::losses(&other, &model, &data, Gating::Right)?;
+        beside.push(Point {
+            model: Some(path.clone()),
+            ..Point::new(&other, &found, &base)?
         });
         bar.inc(1);
     }
     bar.finish_and_clear();
     if let Some(out) = &args.out {
-        let page = page(&config, &args.model, &points);
+        let page = page(&config, &args.model, &points, &beside);
         output::write(out, page.to_html().as_bytes())?;
     }
     if args.json {
-        output::json(&serde_json::json!({ "classes": classes, "points": points }));
+        output::json(
+            &serde_json::json!({ "classes": classes, "points": points, "beside": beside }),
+        );
         return Ok(());
     }
-    output::table(&COLUMNS, &rows(&points));
+    output::table(&COLUMNS, &rows(points.iter().chain(&beside)));
+    output::say(&format!(
+        "\nn = {} draws of the same images, times and noise; 95 % over images",
+        base.draws
+    ));
     if let Some(out) = &args.out {
         output::say(&format!("report: {}", out.display()));
     }
@@ -74,7 +122,7 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
 }
 
 const COLUMNS: [&str; 6] = [
-    "components of each matrix",
+    "components of each matrix, or model",
     "parameters",
     "MACs an image",
     "bytes of the file",
@@ -82,39 +130,50 @@ const COLUMNS: [&str; 6] = [
     "against the whole",
 ];
 
-fn rows(points: &[Point]) -> Vec<Vec<String>> {
+fn rows<'a>(points: impl Iterator<Item = &'a Point>) -> Vec<Vec<String>> {
     let row = |p: &Point| {
+        let path = p.model.as_ref().map(|path| path.display().to_string());
+        let components = p.components.map(|count| count.to_string());
         vec![
-            p.components.to_string(),
+            path.or(components).unwrap_or_default(),
             p.size.parameters.to_string(),
             p.size.macs.to_string(),
             p.size.bytes.to_string(),
             format!("{:.4}", p.velocity),
-            format!("{:+.1} %", p.above_whole),
+            p.above_whole.to_string(),
         ]
     };
-    points.iter().map(row).collect()
+    points.map(row).collect()
 }
 
-fn page(config: &RunConfig, model: &Path, points: &[Point]) -> Report {
+fn page(config: &RunConfig, model: &Path, points: &[Point], beside: &[Point]) -> Report {
     let curve = |x: fn(&Point) -> f64, label: &str| {
+        let series = |name: &str, of: &[Point]| {
+            let mut points: Vec<(f64, f64)> = of.iter().map(|p| (x(p), p.velocity)).collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Series {
+                name: name.into(),
+                points,
+                smooth: false,
+            }
+        };
+        let mut all = vec![series("assembled, not trained again", points)];
+        if !beside.is_empty() {
+            all.push(series("beside it, each trained by itself", beside));
+        }
         Block::Curve(report::Curve {
             caption: format!(
-                "Validation v loss against {label}; the last point is the whole model."
+                "Validation v loss against {label}; of what is assembled, the last point is the whole model."
             ),
             x_label: label.into(),
             y_label: "validation v loss".into(),
-            series: vec![Series {
-                name: "assembled, not trained again".into(),
-                points: points.iter().map(|p| (x(p), p.velocity)).collect(),
-                smooth: false,
-            }],
+            series: all,
             ..report::Curve::default()
         })
     };
     let table = Table {
         columns: COLUMNS.map(String::from).to_vec(),
-        rows: rows(points),
+        rows: rows(points.iter().chain(beside)),
         ..Table::default()
     };
     let draws = points.first().map_or(0, |p| p.draws);
@@ -122,7 +181,8 @@ fn page(config: &RunConfig, model: &Path, points: &[Point]) -> Report {
         title: "Quality against size".into(),
         summary: vec![format!(
             "One pre-trained model of {} classes, assembled with fewer and fewer learngene components and not trained again. \
-             Every size is measured on the same {draws} draws of validation images, times and noise.",
+             Every model is measured on the same {draws} draws of validation images, times and noise; intervals hold 95 % over \
+             draws of the images.",
             config.classes.len()
         )],
         sections: vec![Section {

@@ -5,6 +5,7 @@ use crate::quickstart::{self, Judge, Verdict};
 use crate::verbs::quality;
 use crate::{args, model, output};
 use learngene_compare::Lab;
+use learngene_eval::metrics::Rise;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
 use learngene_eval::{Rates, Report};
 use learngene_nn::term::SITES;
@@ -19,6 +20,8 @@ struct Findings {
     right: Evaluation,
     none: Evaluation,
     wrong: Evaluation,
+    /// By how much the last two are above the first.
+    rises: [Rise; 2],
     /// The probe on real test images.
     real: Rates,
     verdicts: Vec<Verdict>,
@@ -37,10 +40,16 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let judge = Judge::train(&data)?;
     let lab = Lab::of(&config, quickstart::sampling(), args.seed, quality::REPEATS)?;
     let losses = |gating| quality::losses(&config, &model, &data, gating);
+    let right = losses(Gating::Right)?;
+    let (none, wrong) = (losses(Gating::None)?, losses(Gating::Wrong)?);
     let found = Findings {
-        right: losses(Gating::Right)?,
-        none: losses(Gating::None)?,
-        wrong: losses(Gating::Wrong)?,
+        rises: [
+            quality::rise(&right, &none)?,
+            quality::rise(&right, &wrong)?,
+        ],
+        right,
+        none,
+        wrong,
         verdicts: judge.swaps(&lab, args.count, &model, classes)?,
         real: judge.real().clone(),
         anatomy,
@@ -61,6 +70,11 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let table = by_class(&found);
     let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
     output::table(&columns, &table.rows);
+    let [none, wrong] = found.rises;
+    output::say(&format!(
+        "\nv loss without a tailor {none}, with a wrong one {wrong}; n = {} draws, 95 % over images",
+        found.right.draws
+    ));
     if let Some(out) = &args.out {
         output::say(&format!("report: {}", out.display()));
     }
@@ -74,7 +88,15 @@ fn page(found: &Findings, count: usize) -> Report {
         label: label.into(),
         note,
     };
-    let rise = |e: &Evaluation| quality::above(found.right.velocity, e.velocity);
+    let [none, wrong] = found.rises;
+    let rise = |rise: Rise, label: &str, note: &str| {
+        let interval = rise.interval.map_or_else(String::new, |i| {
+            format!("{:+.1} to {:+.1} over images (95 %)", i.low, i.high)
+        });
+        let notes = [note, &interval];
+        let notes: Vec<&str> = notes.into_iter().filter(|n| !n.is_empty()).collect();
+        figure(format!("{:+.1} %", rise.percent), label, notes.join("; "))
+    };
     let energy = |caption: &str, of: fn(&Matrix) -> f64| {
         Block::HeatMap(by_matrix(a, 1, caption, |m| 100.0 * of(m)))
     };
@@ -96,8 +118,8 @@ fn page(found: &Findings, count: usize) -> Report {
                 "validation v loss with the right tailor",
                 format!("{} draws", found.right.draws),
             ),
-            figure(format!("{:+.1} %", rise(&found.none)), "without a tailor", String::new()),
-            figure(format!("{:+.1} %", rise(&found.wrong)), "with a wrong tailor", "cycling through all others".into()),
+            rise(none, "without a tailor", ""),
+            rise(wrong, "with a wrong tailor", "cycling through all others"),
         ],
         sections: vec![
             Section {

@@ -4,12 +4,18 @@ use crate::failure::{Failure, Result};
 use crate::verbs::resolve;
 use learngene_data::{Dataset, Split};
 use learngene_diffusion::Schedule;
+use learngene_eval::metrics::{Bootstrap, Rise};
 use learngene_nn::Dit;
 use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
 use std::path::Path;
 
 /// Draws of each validation image.
 pub const REPEATS: usize = 8;
+/// Of the intervals of losses over images.
+const RESAMPLES: Bootstrap = Bootstrap {
+    seed: 0,
+    resamples: 1000,
+};
 
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
@@ -49,14 +55,22 @@ pub fn losses(
 }
 
 /// What a part loses against the whole.
-pub fn compared(whole: &Evaluation, part: &Evaluation) -> String {
-    format!(
-        "validation v loss {:.4} in the whole, {:.4} in the assembly ({:+.1} %, n = {} draws of the same images, times and noise)",
+pub fn compared(whole: &Evaluation, part: &Evaluation) -> Result<String> {
+    Ok(format!(
+        "validation v loss {:.4} in the whole, {:.4} in the assembly: {}; n = {} draws of the same images, times and noise, \
+         95 % over images",
         whole.velocity,
         part.velocity,
-        above(whole.velocity, part.velocity),
+        rise(whole, part)?,
         whole.draws
-    )
+    ))
+}
+
+/// By how much the v loss of `other` is above that of `base`, both of the same draws.
+pub fn rise(base: &Evaluation, other: &Evaluation) -> Result<Rise> {
+    let pairs = base.velocity_by_image.iter().zip(&other.velocity_by_image);
+    let pairs: Vec<(f64, f64)> = pairs.map(|(&a, &b)| (a, b)).collect();
+    Ok(Rise::of(&pairs, &RESAMPLES)?)
 }
 
 /// By how many per cent `value` is above `base`.

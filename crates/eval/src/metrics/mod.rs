@@ -12,6 +12,7 @@ mod kernel;
 mod manifold;
 mod measure;
 mod pairwise;
+mod rise;
 
 pub use bootstrap::Bootstrap;
 pub use extraction::{Extraction, Metric};
@@ -21,3 +22,4 @@ pub use inception_score::{SPLITS, inception_score};
 pub use kernel::{SubsetEstimate, kernel_distance, kernel_distance_over_subsets};
 pub use manifold::{DENSITY_NEIGHBOURS, Manifold, PRECISION_NEIGHBOURS, manifold};
 pub use measure::{Caveat, Interval, Measure};
+pub use rise::Rise;
