@@ -130,20 +130,47 @@ const COLUMNS: [&str; 6] = [
     "against the whole",
 ];
 
+/// Lines with every digit, for a terminal: they are what budgets are written with.
 fn rows<'a>(points: impl Iterator<Item = &'a Point>) -> Vec<Vec<String>> {
     let row = |p: &Point| {
-        let path = p.model.as_ref().map(|path| path.display().to_string());
-        let components = p.components.map(|count| count.to_string());
-        vec![
-            path.or(components).unwrap_or_default(),
-            p.size.parameters.to_string(),
-            p.size.macs.to_string(),
-            p.size.bytes.to_string(),
-            format!("{:.4}", p.velocity),
-            p.above_whole.to_string(),
-        ]
+        let Size {
+            parameters,
+            macs,
+            bytes,
+        } = p.size;
+        line(p, [parameters, macs, bytes].map(|n| n.to_string()))
     };
     points.map(row).collect()
+}
+
+/// The same in millions, for a page.
+fn short_rows<'a>(points: impl Iterator<Item = &'a Point>) -> Vec<Vec<String>> {
+    let row = |p: &Point| {
+        let millions = [p.size.parameters, p.size.macs, p.size.bytes].map(|n| n as f64 / 1e6);
+        let [parameters, macs, bytes] = millions;
+        line(
+            p,
+            [
+                format!("{parameters:.2} M"),
+                format!("{macs:.0} M"),
+                format!("{bytes:.1} MB"),
+            ],
+        )
+    };
+    points.map(row).collect()
+}
+
+fn line(p: &Point, [parameters, macs, bytes]: [String; 3]) -> Vec<String> {
+    let path = p.model.as_ref().map(|path| path.display().to_string());
+    let components = p.components.map(|count| count.to_string());
+    vec![
+        path.or(components).unwrap_or_default(),
+        parameters,
+        macs,
+        bytes,
+        format!("{:.4}", p.velocity),
+        p.above_whole.to_string(),
+    ]
 }
 
 fn page(config: &RunConfig, model: &Path, points: &[Point], beside: &[Point]) -> Report {
@@ -172,8 +199,17 @@ fn page(config: &RunConfig, model: &Path, points: &[Point], beside: &[Point]) ->
         })
     };
     let table = Table {
-        columns: COLUMNS.map(String::from).to_vec(),
-        rows: rows(points.iter().chain(beside)),
+        columns: [
+            "components or model",
+            "parameters",
+            "MACs",
+            "file",
+            "v loss",
+            "against the whole",
+        ]
+        .map(String::from)
+        .to_vec(),
+        rows: short_rows(points.iter().chain(beside)),
         ..Table::default()
     };
     let draws = points.first().map_or(0, |p| p.draws);
