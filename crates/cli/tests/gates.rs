@@ -187,6 +187,16 @@ fn trees_that_fit_nothing_are_refused() {
         2,
         &["hide_label", "0 to 1"],
     );
+    refused(
+        "--rank-split 8,2 --set train.null_pressure=-1",
+        2,
+        &["null_pressure", "0 (none)"],
+    );
+    refused(
+        "--rank-split 8,0 --set train.null_pressure=1",
+        2,
+        &["without tailors", "--rank-split"],
+    );
 
     let plan = "plan --size dit-micro/4 --rank-split 8,2 --class-tree tree.toml --json";
     let plan = json(folder, &plan.split(' ').collect::<Vec<_>>());

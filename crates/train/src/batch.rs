@@ -1,7 +1,7 @@
 //! A batch and its losses, the same way for training and for evaluation.
 
 use crate::error::Result;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use learngene_data::{Dataset, Purpose, Split, Stream};
 use learngene_diffusion::{Losses, NoiseLevels, Objective, Schedule};
 use learngene_nn::{ClassGate, Conditions, Dit};
@@ -114,6 +114,40 @@ pub(crate) fn losses(
     };
     let output = model.forward(x_t, &conditions)?;
     Ok(objective.losses(schedule, output, x0, noise, times)?)
+}
+
+/// What labels say without tailors ([`TrainConfig::null_pressure`](crate::TrainConfig::null_pressure)): the squared distance
+/// between the predictions under each image's label and under the null label, no tailor running, `[1]`: a mean over all
+/// images of the batch, of which those without a label count as zero. The second prediction is taken for given.
+pub(crate) fn told_by_labels(
+    model: &Dit,
+    schedule: &Schedule,
+    (x0, noise): (Tensor<4>, Tensor<4>),
+    times: &[usize],
+    labels: &[Option<usize>],
+) -> Result<Tensor<1>> {
+    let known: Vec<usize> = (0..labels.len()).filter(|&i| labels[i].is_some()).collect();
+    let device = x0.device();
+    if known.is_empty() {
+        return Ok(Tensor::zeros([1], &device));
+    }
+    let rows: Vec<i64> = known.iter().map(|&i| i as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(TensorData::from(rows.as_slice()), &device);
+    let [x0, noise] = [x0, noise].map(|images| images.select(0, rows.clone()));
+    let times: Vec<usize> = known.iter().map(|&i| times[i]).collect();
+    let x_t = NoiseLevels::at(schedule, &times)?.diffuse(x0, noise);
+    let under = |labels: Vec<Option<usize>>| {
+        let conditions = Conditions {
+            times: times.iter().map(|&t| t as f64).collect(),
+            labels,
+            gate: ClassGate::closed(known.len()),
+        };
+        model.forward(x_t.clone(), &conditions)
+    };
+    let told = under(known.iter().map(|&i| labels[i]).collect())?;
+    let null = under(vec![None; known.len()])?.detach();
+    let share = known.len() as f64 / labels.len() as f64;
+    Ok((told - null).square().mean() * share)
 }
 
 #[cfg(test)]

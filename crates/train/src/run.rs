@@ -56,6 +56,14 @@ impl Run {
                     .into(),
             });
         }
+        if config.train.null_pressure > 0.0 && config.model.groups == 0 {
+            return Err(Error::Config {
+                path: None,
+                message: "`train.null_pressure` is above 0 for a model without tailors, in which it would take all that \
+                          labels say: set it to 0, or give the model tailors (--rank-split)"
+                    .into(),
+            });
+        }
         if !trains_anything(&config) {
             return Err(Error::Config {
                 path: None,

@@ -70,12 +70,23 @@ pub(crate) fn step(
     for (k, (told_part, times_part)) in parts.enumerate() {
         let share = told_part.len() as f64 / draws.len() as f64;
         let images = images.tensors(k * part..k * part + told_part.len(), &device);
-        let labels = told_part.iter().map(|t| t.label).collect();
+        let labels: Vec<Option<usize>> = told_part.iter().map(|t| t.label).collect();
         let gate = gate_of(told_part).among(&groups)?;
         let objective = &config.objective;
-        let found = batch::losses(
+        let pressure = match config.null_pressure {
+            0.0 => None,
+            weight => {
+                let images = images.clone();
+                let told = batch::told_by_labels(&running, schedule, images, times_part, &labels)?;
+                Some(told * weight)
+            }
+        };
+        let mut found = batch::losses(
             &running, schedule, objective, images, times_part, labels, gate,
         )?;
+        if let Some(pressure) = pressure {
+            found.trained = found.trained + pressure;
+        }
         losses.trained += share * mean(found.trained.clone());
         losses.velocity += share * mean(found.velocity);
         losses.epsilon += share * mean(found.epsilon);

@@ -10,11 +10,17 @@ const TOLERANCE: f32 = 2e-5;
 
 #[test]
 fn three_parts_are_the_whole_batch() {
+    are_the_whole_batch(0.0);
+    are_the_whole_batch(3.0);
+}
+
+fn are_the_whole_batch(null_pressure: f64) {
     let dataset = data().load().unwrap();
     let one_step = |accumulate| {
         // 13 images: parts of 5, 5 and 3
         let settings = TrainConfig {
             accumulate,
+            null_pressure,
             ..quick(1)
         };
         let config = config(small_kind(), settings, &dataset);

@@ -246,6 +246,42 @@ fn what_an_image_does_not_show_does_not_train() {
     }
 }
 
+/// The pressure on what labels say without tailors reaches everything but tailors and the null row: tailors do not run, and
+/// the null branch is the goal.
+#[test]
+fn pressure_on_the_null_branch_reaches_no_tailor_and_no_null_row() {
+    let dataset = data().load().unwrap();
+    let one_step = |null_pressure| {
+        let settings = TrainConfig {
+            null_pressure,
+            clip: 0.0,
+            ..quick(1)
+        };
+        let config = config(small_kind(), settings, &dataset);
+        let folder = tempfile::tempdir().unwrap();
+        let model = filled(&config.model, 2, &common::device());
+        train(folder.path(), &config, model, &dataset).unwrap();
+        (State::read(folder.path(), 1).moments, config.model)
+    };
+    let ((free, model), (pressed, _)) = (one_step(0.0), one_step(1.0));
+    for (name, moment) in free.iter().filter(|(name, _)| name.ends_with("/m")) {
+        let parameter = name.trim_end_matches("/m");
+        if is_idle(parameter) {
+            continue;
+        }
+        let count = blocks(parameter, &model);
+        for index in 0..count {
+            let same = block(moment, index, count) == block(&pressed[name], index, count);
+            let spared = match Part::of(parameter) {
+                Part::Tailors => true,
+                Part::Labels => index == model.null_label(),
+                _ => false,
+            };
+            assert_eq!(same, spared, "{name}, {index}");
+        }
+    }
+}
+
 /// In thin steps alone, the last component of every matrix never runs, the first always does, and none runs more often
 /// than the one before it; what never ran is as it was.
 #[test]

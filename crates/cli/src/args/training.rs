@@ -12,7 +12,7 @@ const ABOUT_PRETRAIN: &str = "Examples:
 
 Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value. \
 train.hide_label shows that share of the images with their tailors but without their label, train.gate_dropout with \
-their label but without their tailors. train.thin_learngene=0.5 runs only some of the learngene's first components in \
+their label but without their tailors. train.null_pressure=0.1 adds a loss on what labels say without tailors. train.thin_learngene=0.5 runs only some of the learngene's first components in \
 half of the steps, so that `assemble` can make smaller models of it.";
 
 /// Examples, then every method with its settings.

@@ -138,6 +138,11 @@ pub struct TrainConfig {
     /// Share of the labelled images whose label is hidden, the null row in its place, while their tailors stay on: what
     /// an image needs of its class has to be in its tailors.
     pub hide_label: f64,
+    /// Weight of a loss on what labels say without tailors: the mean squared distance between what the model predicts of an
+    /// image under its label with no tailor and what it predicts under the null label, which is the goal and stays. What a
+    /// class needs has then to be in its tailor, and the null branch knows no more than the learngene. A step takes about
+    /// twice as long.
+    pub null_pressure: f64,
     /// Share of the steps in which only the first components of every learngene run, from an eighth of them to all but one,
     /// as many as falls (nested dropout, Rippel et al., arXiv 1402.0915). Components then come to stand in the order of
     /// their use, and `assemble` and `curve` leave out the last instead of those of least energy.
@@ -194,8 +199,9 @@ impl Default for TrainConfig {
             batch: 32,
             label_drop: 0.1,
             gate_dropout: 0.0,
-            thin_learngene: 0.0,
             hide_label: 0.0,
+            null_pressure: 0.0,
+            thin_learngene: 0.0,
             accumulate: 1,
             recompute: false,
             precision: Precision::F32,
@@ -299,6 +305,12 @@ impl TrainConfig {
                 "hide_label",
                 self.hide_label,
                 "0 to 1",
+            ),
+            (
+                self.null_pressure >= 0.0 && self.null_pressure.is_finite(),
+                "null_pressure",
+                self.null_pressure,
+                "0 (none) or a positive weight such as 0.1",
             ),
             (
                 (0.0..=1.0).contains(&self.thin_learngene),
