@@ -219,6 +219,27 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
     }
     let stat = &rows[0]["velocity"];
     assert!((stat["mean"].as_f64().unwrap() - (a + b) / 2.0).abs() < 1e-12);
+    // LoRA beside KIND: each seed's losses, and the mean of both rises.
+    assert!(rows[0]["against"].is_null());
+    let against = &rows[1]["against"];
+    assert_eq!(against["row"], "KIND");
+    let rises: Vec<f64> = [0, 1]
+        .map(|i| {
+            let losses =
+                [0, 1].map(|row: usize| rows[row]["by_seed"][i]["velocity"].as_f64().unwrap());
+            let percent = 100.0 * (losses[1] / losses[0] - 1.0);
+            let rise = &against["by_seed"][i];
+            assert!(
+                (rise["percent"].as_f64().unwrap() - percent).abs() < 1e-9,
+                "{rise}"
+            );
+            let ends = ["low", "high"].map(|end| rise["interval"][end].as_f64().unwrap());
+            assert!(ends[0] <= percent && percent <= ends[1], "{rise}");
+            percent
+        })
+        .to_vec();
+    let mean = against["percent"]["mean"].as_f64().unwrap();
+    assert!((mean - (rises[0] + rises[1]) / 2.0).abs() < 1e-9);
     // The deviation of two values is their distance over the root of two.
     assert!((stat["sd"].as_f64().unwrap() - (a - b).abs() / 2f64.sqrt()).abs() < 1e-12);
     let page = String::from_utf8(before["report.html"].clone()).unwrap();
@@ -227,6 +248,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
         "caveat: every row: FD-Lite0",
         "12 by KIND, 18 by LoRA, rank 2",
         "column by column",
+        "above that of KIND, with 95 % over test images",
         "data:image/png",
         "<svg",
     ] {
@@ -295,6 +317,13 @@ fn what_a_cell_is_worth_is_what_eval_finds_of_its_images() {
     let intervals: Vec<usize> = lines.map(|l| l.matches(" to ").count()).collect();
     assert_eq!(intervals, [0, 3, 4], "{text}");
 
+    let unknown = format!("against = \"Lora\"\n{wanted}");
+    fs::write(folder.join("unknown.toml"), unknown).unwrap();
+    let text = stderr(&run(folder, &["compare", "unknown.toml", "--out", "out"]));
+    assert!(
+        text.contains("`against` is `Lora`, which no row is called; rows are KIND"),
+        "{text}"
+    );
     let missing = wanted.replace("[judge]", "[judge]\ninception = \"none.safetensors\"");
     fs::write(folder.join("missing.toml"), missing).unwrap();
     let failed = run(folder, &["compare", "missing.toml", "--out", "out"]);

@@ -204,6 +204,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Judged {
     /// Losses on the test images.
     pub losses: Evaluation,
+    /// v loss of each.
+    pub velocity_by_image: Vec<f64>,
     /// Images, a guidance each.
     pub drawn: Vec<Drawn>,
 }
@@ -264,6 +266,7 @@ mod tests {
         };
         let judged = Verdict::Judged(Judged {
             losses: evaluation(0.1 + 0.2),
+            velocity_by_image: vec![0.25, 0.5],
             drawn: Vec::new(),
         });
         let not_finite = Verdict::NotFinite {

@@ -23,6 +23,9 @@ pub struct Comparison {
     /// Training images of each class, each number rows of its own; 0 is all that `data` has.
     #[serde(default = "all_images")]
     pub images_per_class: Vec<usize>,
+    /// The row that all others are put beside; the first, if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against: Option<String>,
     /// Base models by name: paths, in which `{seed}` stands for the seed.
     pub base: BTreeMap<String, String>,
     /// How the learning rate is chosen.
@@ -232,6 +235,14 @@ impl Comparison {
                 return Err(Error::config(what));
             }
         }
+        if self.row.iter().all(|row| row.name != self.reference()) {
+            let known: Vec<&str> = self.row.iter().map(|row| &row.name[..]).collect();
+            return Err(Error::config(format!(
+                "`against` is `{}`, which no row is called; rows are {}",
+                self.reference(),
+                known.join(", ")
+            )));
+        }
         let mut slugs = BTreeSet::new();
         for row in &self.row {
             if !slugs.insert(slug(&row.name)) {
@@ -261,6 +272,15 @@ impl Comparison {
             }
         }
         Ok(())
+    }
+
+    /// Name of the row that all others are put beside.
+    pub(crate) fn reference(&self) -> &str {
+        let first = || self.row.first().map(|row| &row.name);
+        self.against
+            .as_ref()
+            .or_else(first)
+            .map_or("", String::as_str)
     }
 
     /// Path of a base for a seed.

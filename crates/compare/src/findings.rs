@@ -1,5 +1,6 @@
 //! What came out: rows of means and deviations over seeds.
 
+use crate::against::Against;
 use crate::aggregate::Stat;
 use crate::base::Pretraining;
 use crate::cell::{Drawn, Judged, Real, Trained, Verdict};
@@ -95,6 +96,8 @@ pub struct Summary {
     pub epsilon: Option<Stat>,
     /// v loss by class.
     pub velocity_by_class: Vec<Option<Stat>>,
+    /// Beside another row; none of that one.
+    pub against: Option<Against>,
     /// Images, a guidance each.
     pub drawn: Vec<DrawnSummary>,
     /// What the means are of; seeds that came to nothing are not among them.
@@ -112,6 +115,9 @@ pub struct OfSeed {
     pub validation: Option<f64>,
     /// v loss on test images.
     pub velocity: f64,
+    /// v loss of each of them.
+    #[serde(skip)]
+    pub velocity_by_image: Vec<f64>,
     /// Error of the noise.
     pub epsilon: f64,
     /// Images, a guidance each.
@@ -289,6 +295,7 @@ impl Summary {
             seed,
             validation,
             velocity: judged.losses.velocity,
+            velocity_by_image: judged.velocity_by_image.clone(),
             epsilon: judged.losses.epsilon,
             drawn: judged.drawn.iter().map(DrawnOfSeed::of).collect(),
         };
@@ -305,6 +312,7 @@ impl Summary {
             velocity_by_class: (0..classes)
                 .map(|c| Stat::of(judged.iter().filter_map(|j| j.losses.velocity_by_class[c])))
                 .collect(),
+            against: None,
             drawn: (0..guidances)
                 .filter_map(|g| DrawnSummary::of(&judged, g))
                 .collect(),
@@ -392,8 +400,11 @@ mod tests {
         };
         let judged = |velocity| {
             let losses = evaluation(velocity);
-            let drawn = Vec::new();
-            Some(Verdict::Judged(Judged { losses, drawn }))
+            Some(Verdict::Judged(Judged {
+                losses,
+                velocity_by_image: vec![velocity],
+                drawn: Vec::new(),
+            }))
         };
         let not_finite = Some(Verdict::NotFinite {
             not_finite: "the loss on test images".into(),

@@ -10,6 +10,7 @@
 //! Everything a cell finds lies in its folder, and the tables are made of nothing else, so a comparison that was killed
 //! goes on where it was, and one that is finished makes the same tables again.
 
+mod against;
 mod aggregate;
 mod base;
 mod bench;
@@ -28,6 +29,7 @@ mod table;
 mod targets;
 mod trial;
 
+pub use against::{Against, RiseOfSeed};
 pub use aggregate::Stat;
 pub use base::Pretraining;
 pub use config::{Comparison, Judging, Row, Sweep, SweepSeeds};

@@ -115,13 +115,14 @@ pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
 
 /// Losses on the test images alone.
 pub(crate) fn losses(lab: &Lab, model: &Dit, dataset: &Dataset) -> Result<Judged> {
-    let losses = lab.losses(model, dataset, Split::Test, Gating::Right)?;
+    let mut losses = lab.losses(model, dataset, Split::Test, Gating::Right)?;
     if !(losses.velocity.is_finite() && losses.epsilon.is_finite()) {
         return Err(Error::NotFinite {
             what: "the loss on test images".into(),
         });
     }
     Ok(Judged {
+        velocity_by_image: std::mem::take(&mut losses.velocity_by_image),
         losses,
         drawn: Vec::new(),
     })

@@ -51,7 +51,7 @@ pub fn report(f: &Findings) -> Result<Report> {
                  compare them column by column."
                     .into(),
             ],
-            blocks: vec![Block::Table(by_seed(f))],
+            blocks: vec![Block::Table(by_seed(f)), Block::Table(rises(f))],
         });
     }
     if !f.sweep.is_empty() {
@@ -285,6 +285,31 @@ fn by_seed(f: &Findings) -> Table {
             .chain(seeds.iter().map(|seed| format!("seed {seed}")))
             .collect(),
         rows: f.rows.iter().map(line).collect(),
+        total: false,
+    }
+}
+
+fn rises(f: &Findings) -> Table {
+    let seeds = &f.comparison.seeds;
+    let line = |row: &Summary| {
+        let against = row.against.as_ref()?;
+        let of = |seed: &u64| {
+            let found = against.by_seed.iter().find(|s| s.seed == *seed);
+            found.map_or("-".to_owned(), |s| s.rise.to_string())
+        };
+        let title = std::iter::once(title(f, row));
+        Some(title.chain(seeds.iter().map(of)).collect())
+    };
+    let head = std::iter::once("row".to_owned());
+    Table {
+        caption: format!(
+            "By how much it is above that of {}, with 95 % over test images: another training of either is not in it",
+            f.comparison.reference()
+        ),
+        columns: head
+            .chain(seeds.iter().map(|seed| format!("seed {seed}")))
+            .collect(),
+        rows: f.rows.iter().filter_map(line).collect(),
         total: false,
     }
 }

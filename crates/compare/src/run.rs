@@ -1,5 +1,6 @@
 //! A comparison from its beginning to its end.
 
+use crate::against::put_beside;
 use crate::base;
 use crate::bench::Bench;
 use crate::cell::Cell;
@@ -77,6 +78,7 @@ pub fn run<H: Host>(
     for name in bench.base_names() {
         rows.push(bench.not_adapted(&name)?);
     }
+    put_beside(&mut rows, wanted.reference())?;
     let real = Reference::new(bench.real()?);
     Ok(Findings {
         comparison: wanted.clone(),

@@ -33,8 +33,14 @@ fn costs(findings: &Findings) -> Table {
     let names = [
         "seeds", "trained", "MACs", "to ship", "rate", "seconds", "v loss", "eps loss",
     ];
+    let against = format!("v loss against {}", findings.comparison.reference());
+    let names: Vec<String> = names
+        .map(String::from)
+        .into_iter()
+        .chain([against])
+        .collect();
     Table {
-        columns: with_row(findings, &names.map(String::from)),
+        columns: with_row(findings, &names),
         rows: findings
             .rows
             .iter()
@@ -252,6 +258,18 @@ fn cost_cells(row: &Summary) -> Vec<String> {
         cost(&|c| c.seconds.text(1)),
         stat(row.velocity, 4),
         stat(row.epsilon, 4),
+        row.against.as_ref().map_or(NONE.into(), |against| {
+            let interval = match &against.by_seed[..] {
+                [only] => only.rise.interval,
+                _ => None,
+            };
+            let look = Look {
+                digits: 1,
+                unit: 1.0,
+            };
+            let sign = if against.percent.mean >= 0.0 { "+" } else { "" };
+            format!("{sign}{} %", look.text(against.percent, interval))
+        }),
     ]
 }
 
@@ -290,7 +308,8 @@ pub fn notes(findings: &Findings) -> Vec<String> {
     };
     let mut notes = vec![
         format!(
-            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all",
+            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all; the last \
+             column compares seed by seed",
             judge.repeats,
         ),
         format!(
@@ -422,7 +441,7 @@ pub fn csv(findings: &Findings) -> String {
     .to_vec();
     let pair = |name: &str| [format!("{name}_mean"), format!("{name}_sd")];
     head.extend(
-        ["seconds", "v_loss", "epsilon_loss"]
+        ["seconds", "v_loss", "epsilon_loss", "v_loss_rise_percent"]
             .iter()
             .flat_map(|n| pair(n)),
     );
@@ -454,7 +473,8 @@ pub fn csv(findings: &Findings) -> String {
             real(cost.map(|c| c.rate)),
         ];
         line.extend(stat(cost.map(|c| c.seconds)));
-        line.extend([row.velocity, row.epsilon].into_iter().flat_map(stat));
+        let rise = row.against.as_ref().map(|against| against.percent);
+        line.extend([row.velocity, row.epsilon, rise].into_iter().flat_map(stat));
         for &guidance in guidances {
             let drawn = row.drawn.iter().find(|d| d.guidance == guidance);
             let measured = |name: &String| {
@@ -541,6 +561,11 @@ pub fn seeds_csv(findings: &Findings) -> String {
             line("v_loss_validation", "", of_seed.validation, None);
             line("v_loss", "", Some(of_seed.velocity), None);
             line("epsilon_loss", "", Some(of_seed.epsilon), None);
+            let beside = row.against.iter().flat_map(|against| &against.by_seed);
+            if let Some(found) = beside.into_iter().find(|s| s.seed == of_seed.seed) {
+                let rise = found.rise;
+                line("v_loss_rise_percent", "", Some(rise.percent), rise.interval);
+            }
             for drawn in &of_seed.drawn {
                 let guidance = drawn.guidance.to_string();
                 let interval = Some(interval_of(&drawn.probe));

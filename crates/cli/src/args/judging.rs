@@ -28,6 +28,7 @@ The file names base models, data, and rows of methods; all but [data], [base] an
   seeds = [0]                # a cell of every row for each
   steps = 150                # of every training
   images_per_class = [0]     # training images of each class, rows for each number; 0 is all
+  # against = \"LoRA\"         the row that all others are put beside; the first, if none is named
 
   [data]
   source = \"builtin:emoji\"
