@@ -315,7 +315,7 @@ fn what_a_cell_is_worth_is_what_eval_finds_of_its_images() {
     let text = succeeds(folder, &["compare", "wanted.toml", "--out", "out"]);
     let lines = text.lines().filter(|l| l.starts_with("KIND "));
     let intervals: Vec<usize> = lines.map(|l| l.matches(" to ").count()).collect();
-    assert_eq!(intervals, [0, 3, 4], "{text}");
+    assert_eq!(intervals, [0, 3, 4, 0], "{text}");
 
     let unknown = format!("against = \"Lora\"\n{wanted}");
     fs::write(folder.join("unknown.toml"), unknown).unwrap();

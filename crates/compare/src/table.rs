@@ -1,5 +1,6 @@
 //! The findings as tables: for a terminal, for LaTeX, for programs.
 
+use crate::against::Against;
 use crate::aggregate::Stat;
 use crate::findings::{DrawnSummary, Findings, Reference, Summary, once};
 use learngene_eval::Rate;
@@ -12,8 +13,8 @@ const NONE: &str = "-";
 /// Kernel distances are so small that they are shown in thousandths.
 const KERNEL_UNIT: f64 = 1e3;
 
-/// For people: what training costs and how well it fits, then how far drawn images are from training images, and how much
-/// of these they reach.
+/// For people: how well rows fit, how far drawn images are from training images and how much of these they reach, and what
+/// it took.
 pub fn tables(findings: &Findings) -> Vec<Table> {
     let (reach, distances) = measures(findings)
         .into_iter()
@@ -21,32 +22,82 @@ pub fn tables(findings: &Findings) -> Vec<Table> {
     let probe = std::iter::once(PROBE.to_owned());
     let distances: Vec<String> = probe.chain::<Vec<String>>(distances).collect();
     let mut tables = vec![
-        costs(findings),
+        losses(findings),
         drawn(findings, "Drawn images", &distances),
         drawn(findings, "The same images among training images", &reach),
+        costs(findings),
     ];
     tables.retain(|table| !table.rows.is_empty());
     tables
 }
 
-fn costs(findings: &Findings) -> Table {
-    let names = [
-        "seeds", "trained", "MACs", "to ship", "rate", "seconds", "v loss", "eps loss",
-    ];
+/// What is trained and computed, and how well it fits.
+fn losses(findings: &Findings) -> Table {
     let against = format!("v loss against {}", findings.comparison.reference());
-    let names: Vec<String> = names
-        .map(String::from)
-        .into_iter()
-        .chain([against])
-        .collect();
+    let names = ["seeds", "trained", "MACs", "v loss", "eps loss", &against];
+    of_rows(findings, "", &names, |row| {
+        let stat = |stat: Option<Stat>| stat.map_or(NONE.into(), |s| s.text(4));
+        let cost = row.cost.as_ref();
+        vec![
+            seeds(row),
+            cost.map_or(NONE.into(), |c| short(c.trained_parameters)),
+            short(row.macs),
+            stat(row.velocity),
+            stat(row.epsilon),
+            row.against.as_ref().map_or(NONE.into(), beside),
+        ]
+    })
+}
+
+/// By how much a row's loss is above another's.
+fn beside(against: &Against) -> String {
+    let interval = match &against.by_seed[..] {
+        [only] => only.rise.interval,
+        _ => None,
+    };
+    let look = Look {
+        digits: 1,
+        unit: 1.0,
+    };
+    let sign = if against.percent.mean >= 0.0 { "+" } else { "" };
+    format!("{sign}{} %", look.text(against.percent, interval))
+}
+
+/// What training took.
+fn costs(findings: &Findings) -> Table {
+    let names = ["to ship", "rate", "seconds"];
+    let caption =
+        "Bytes to pass on to whoever has the base, peak learning rate, wall time of training";
+    let mut table = of_rows(findings, caption, &names, |row| {
+        let cost = row.cost.iter();
+        let cells = cost.flat_map(|c| {
+            [
+                short(c.ship_bytes) + "B",
+                c.rate.to_string(),
+                c.seconds.text(1),
+            ]
+        });
+        cells.collect()
+    });
+    let names = with_row(findings, &[]).len();
+    table.rows.retain(|row| row.len() > names);
+    table
+}
+
+/// A line for every row of the findings.
+fn of_rows(
+    findings: &Findings,
+    caption: &str,
+    columns: &[&str],
+    cells: impl Fn(&Summary) -> Vec<String>,
+) -> Table {
+    let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    let line = |row| [named(findings, row), cells(row)].concat();
     Table {
-        columns: with_row(findings, &names),
-        rows: findings
-            .rows
-            .iter()
-            .map(|row| [named(findings, row), cost_cells(row)].concat())
-            .collect(),
-        ..Table::default()
+        caption: caption.into(),
+        columns: with_row(findings, &columns),
+        rows: findings.rows.iter().map(line).collect(),
+        total: false,
     }
 }
 
@@ -83,7 +134,12 @@ fn drawn(findings: &Findings, caption: &str, names: &[String]) -> Table {
     }
     let mut name = vec!["real test images".to_owned()];
     name.extend(has_budgets(findings).then(|| NONE.to_owned()));
-    rows.push(line(name, NONE.into(), &of_real(&findings.real)));
+    let mut real = of_real(&findings.real);
+    if findings.comparison.seeds.len() > 1 {
+        // As the rows above have: intervals are for those who have no deviation.
+        real.iter_mut().for_each(|number| number.interval = None);
+    }
+    rows.push(line(name, NONE.into(), &real));
     // A star where a caveat below says why these values are not what their name promises.
     let caveats: Vec<&String> = findings.rows.iter().flat_map(|r| &r.caveats).collect();
     let head = |name: &String| {
@@ -244,35 +300,6 @@ fn named(findings: &Findings, row: &Summary) -> Vec<String> {
     cells
 }
 
-fn cost_cells(row: &Summary) -> Vec<String> {
-    let stat = |stat: Option<Stat>, digits| stat.map_or(NONE.into(), |s| s.text(digits));
-    let cost = |f: &dyn Fn(&crate::findings::CostSummary) -> String| {
-        row.cost.as_ref().map_or(NONE.to_owned(), f)
-    };
-    vec![
-        seeds(row),
-        cost(&|c| short(c.trained_parameters)),
-        short(row.macs),
-        cost(&|c| short(c.ship_bytes) + "B"),
-        cost(&|c| c.rate.to_string()),
-        cost(&|c| c.seconds.text(1)),
-        stat(row.velocity, 4),
-        stat(row.epsilon, 4),
-        row.against.as_ref().map_or(NONE.into(), |against| {
-            let interval = match &against.by_seed[..] {
-                [only] => only.rise.interval,
-                _ => None,
-            };
-            let look = Look {
-                digits: 1,
-                unit: 1.0,
-            };
-            let sign = if against.percent.mean >= 0.0 { "+" } else { "" };
-            format!("{sign}{} %", look.text(against.percent, interval))
-        }),
-    ]
-}
-
 /// How many seeds the means are of, and of how many, if some diverged.
 fn seeds(row: &Summary) -> String {
     let n = row.velocity.map_or(0, |v| v.n);
@@ -314,7 +341,7 @@ pub fn notes(findings: &Findings) -> Vec<String> {
         ),
         format!(
             "{} drawn images of each seed beside {} training images; the probe is the share taken for their class, chance \
-             {:.3}; of one seed alone, and of {} real test images, its 95 % interval{interval}",
+             {:.3}; last, {} real test images; of one seed alone, the probe's 95 % interval{interval}",
             judge.images * classes,
             findings.training_images,
             1.0 / classes.max(1) as f64,
@@ -385,7 +412,7 @@ pub fn latex(findings: &Findings) -> String {
         // A rule before the bases, or before the real images.
         let rule = match table.total {
             true => table.rows.len().saturating_sub(1),
-            false => methods,
+            false => methods.min(table.rows.len()),
         };
         text += &format!(
             "\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
