@@ -212,16 +212,17 @@ fn a_shared_tailor_is_the_lora_of_peft() {
     assert_close("lora", weight(&merged), expected);
 }
 
-#[test]
-fn gradients_are_those_of_finite_differences() {
-    struct Gradients<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
-    impl params::Visit for Gradients<'_> {
-        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
-            if let Some(grad) = value.grad(self.0) {
-                self.1.insert(name.into(), params::to_vec(grad));
-            }
+struct Gradients<'a>(&'a burn::tensor::Gradients, BTreeMap<String, Vec<f32>>);
+impl params::Visit for Gradients<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+        if let Some(grad) = value.grad(self.0) {
+            self.1.insert(name.into(), params::to_vec(grad));
         }
     }
+}
+
+#[test]
+fn gradients_are_those_of_finite_differences() {
     let data = values(9, &[16, 8]).values;
     let loss = |model: &Dit| {
         let weights = Tensor::from_data(TensorData::new(data.clone(), [16, 8]), &model.device());
@@ -279,6 +280,121 @@ fn gradients_are_those_of_finite_differences() {
     }
 }
 
+/// `mask * W + scale B A + S` and the gradients of `sum X W'`, in f64 and entry by entry: those of S at its places alone,
+/// that of W nowhere the mask is zero.
+#[test]
+fn a_sparse_sum_is_what_the_formula_says() {
+    let (m, n, rank, scale) = (16, 8, 2, 1.5);
+    // The first and the last place, one that the mask leaves out, in no order.
+    let places = [(9, 4), (0, 0), (15, 7), (3, 1), (3, 6)];
+    for sparsity in [0.0, 0.4] {
+        let formula = Formula::Sparse {
+            rank,
+            scale,
+            entries: places.len(),
+            sparsity,
+        };
+        let threshold = 0.25;
+        let row = |values: Vec<f32>| Values {
+            shape: vec![values.len()],
+            values,
+        };
+        let mut fixed = vec![
+            ("rows", row(places.map(|(i, _)| i as f32).to_vec())),
+            ("columns", row(places.map(|(_, j)| j as f32).to_vec())),
+        ];
+        fixed.extend((sparsity > 0.0).then(|| ("threshold", row(vec![threshold]))));
+        let fixed = fixed
+            .into_iter()
+            .map(|(n, v)| (format!("{SITE}.weight.term.fixed.{n}"), v));
+        let device = Device::flex().autodiff();
+        let start = model(&formula, &[("a", 1), ("b", 2), ("s", 3)], &device);
+        let model = params::replace(start, &fixed.collect()).unwrap();
+        let of = |k, shape: &[usize]| values(k, shape).values.into_iter().map(f64::from);
+        let [w, a, b, s, x] = [
+            of(0, &[m, n]),
+            of(1, &[rank, n]),
+            of(2, &[m, rank]),
+            of(3, &[places.len()]),
+            of(9, &[m, n]),
+        ]
+        .map(Iterator::collect::<Vec<_>>);
+        let kept = |w: f64| sparsity == 0.0 || w.abs() > f64::from(threshold);
+        assert_eq!(kept(w[3 * n + 1]), sparsity == 0.0, "left out");
+
+        let mut expected: Vec<f64> = w.iter().map(|&w| if kept(w) { w } else { 0.0 }).collect();
+        let (mut grad_a, mut grad_b) = (vec![0.0; rank * n], vec![0.0; m * rank]);
+        for i in 0..m {
+            for j in 0..n {
+                for r in 0..rank {
+                    expected[i * n + j] += scale * b[i * rank + r] * a[r * n + j];
+                    grad_a[r * n + j] += scale * b[i * rank + r] * x[i * n + j];
+                    grad_b[i * rank + r] += scale * x[i * n + j] * a[r * n + j];
+                }
+            }
+        }
+        for ((i, j), s) in places.iter().zip(&s) {
+            expected[i * n + j] += s;
+        }
+        let grad_s = places.iter().map(|(i, j)| x[i * n + j]).collect();
+        let grad_w = w
+            .iter()
+            .zip(&x)
+            .map(|(&w, &x)| if kept(w) { x } else { 0.0 });
+
+        let close = |what: &str, found: &[f32], expected: &[f64]| {
+            assert_eq!(found.len(), expected.len(), "{what}");
+            for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(error < 1e-6, "{what}[{i}]: {found} {expected}");
+            }
+        };
+        close("weight", &params::to_vec(weight(&model)), &expected);
+        let merged = model.specialise(&[], Some(Form::Merged)).unwrap();
+        close("merged", &params::to_vec(weight(&merged)), &expected);
+
+        let data = TensorData::new(values(9, &[m, n]).values, [m, n]);
+        let loss = (weight(&model) * Tensor::from_data(data, &model.device())).sum();
+        let grads = loss.backward();
+        let mut found = Gradients(&grads, BTreeMap::new());
+        params::visit(&model, &mut found);
+        for (name, expected) in [
+            ("weight.term.a", grad_a),
+            ("weight.term.b", grad_b),
+            ("weight.term.s", grad_s),
+            ("weight", grad_w.collect()),
+        ] {
+            close(name, &found.1[&format!("{SITE}.{name}")], &expected);
+        }
+    }
+}
+
+/// What stands in a file leads nowhere else.
+#[test]
+fn places_outside_the_matrix_are_its_border() {
+    let formula = Formula::Sparse {
+        rank: 2,
+        scale: 1.0,
+        entries: 4,
+        sparsity: 0.0,
+    };
+    let of = |rows: [f32; 4], columns: [f32; 4]| {
+        let row = |values: [f32; 4]| Values {
+            shape: vec![4],
+            values: values.to_vec(),
+        };
+        let fixed = [("rows", rows), ("columns", columns)];
+        let fixed = fixed.map(|(n, v)| (format!("{SITE}.weight.term.fixed.{n}"), row(v)));
+        let start = model(&formula, &[("s", 3)], &Device::flex());
+        let model = params::replace(start, &BTreeMap::from(fixed)).unwrap();
+        params::to_vec(weight(&model))
+    };
+    let found = of([1e30, -3.0, f32::INFINITY, 16.0], [0.0, 1.0, 8.0, -1e9]);
+    assert_eq!(found, of([15.0, 0.0, 15.0, 15.0], [0.0, 1.0, 7.0, 0.0]));
+    // No number is some place of the matrix.
+    of([f32::NAN; 4], [f32::NAN; 4]);
+}
+
 /// With blocks of 2 in log2(n) factors every output of the rotation sees every input, as in a fast Fourier transform;
 /// with a factor less, half of them. Rows keep their lengths.
 #[test]
@@ -310,6 +426,12 @@ fn terms_that_fit_no_matrix_are_refused() {
     };
     let rank = |rank| Formula::Renorm { rank, scale: 1.0 };
     let butterfly = |block, factors| Formula::Butterfly { block, factors };
+    let sparse = |rank, entries, sparsity| Formula::Sparse {
+        rank,
+        scale: 1.0,
+        entries,
+        sparsity,
+    };
     for (text, part) in [
         (
             refused(&["mlp.hidden"], Formula::Rows),
@@ -334,6 +456,12 @@ fn terms_that_fit_no_matrix_are_refused() {
         (refused(&["mlp.input"], butterfly(4, 0)), "from 1 on"),
         (refused(&["mlp.input"], butterfly(4, 3)), "divides 8"),
         (refused(&["mlp.input"], butterfly(4, 70)), "divides 8"),
+        (refused(&["mlp.input"], sparse(9, 1, 0.0)), "rank 9"),
+        (refused(&["mlp.input"], sparse(1, 0, 0.0)), "entries 0"),
+        (refused(&["mlp.input"], sparse(1, 129, 0.0)), "1 to 128"),
+        (refused(&["mlp.input"], sparse(1, 1, 1.0)), "below 1"),
+        (refused(&["mlp.input"], sparse(1, 1, -0.1)), "below 1"),
+        (refused(&["mlp.input"], sparse(1, 1, f64::NAN)), "below 1"),
     ] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }

@@ -15,6 +15,7 @@ mod kronecker;
 mod renorm;
 mod rotation;
 mod scale;
+mod sparse;
 mod spectrum;
 
 pub use renorm::row_norms;
@@ -35,6 +36,7 @@ use renorm::Renorm;
 use rotation::Rotation;
 use scale::{Columns, Rows};
 use serde::{Deserialize, Serialize};
+use sparse::Sparse;
 use spectrum::Spectrum;
 
 /// The six matrices of a block, by the names under which a term is put on them.
@@ -109,6 +111,17 @@ pub enum Formula {
     Rows,
     /// `W diag(l)`.
     Columns,
+    /// `mask * W + scale B A + S`, entry by entry; S has values at places that stay, the mask no parameter.
+    Sparse {
+        /// Rows of A.
+        rank: usize,
+        /// See the formula.
+        scale: f64,
+        /// Places of S.
+        entries: usize,
+        /// The share of W, by magnitude its smallest, that the mask leaves out; below 1.
+        sparsity: f64,
+    },
 }
 
 impl Formula {
@@ -124,13 +137,21 @@ impl Formula {
             Self::Butterfly { block, factors } => butterfly::shapes(block, factors, m, n),
             Self::Rows => scale::shapes(m),
             Self::Columns => scale::shapes(n),
+            Self::Sparse {
+                rank,
+                entries,
+                sparsity,
+                ..
+            } => sparse::shapes([rank, entries], sparsity > 0.0, m, n),
         }
     }
 
     /// Multiply-accumulates of the matrix products that make one weight, once in a forward pass whatever the batch.
     pub fn macs(&self, m: usize, n: usize) -> u64 {
         let macs = match *self {
-            Self::Renorm { rank, .. } | Self::Frozen { rank, .. } => rank * m * n,
+            Self::Renorm { rank, .. } | Self::Frozen { rank, .. } | Self::Sparse { rank, .. } => {
+                rank * m * n
+            }
             Self::Spectrum => m.min(n) * m * n,
             Self::Hadamard { rank, .. } => 2 * rank * m * n,
             Self::Kronecker { factor, rank, .. } => rank * (m / factor) * (n / factor),
@@ -165,6 +186,17 @@ impl Formula {
             Self::Rotation { block } => divides("block", block, &[n])
                 .or_else(|| (block < 2).then(|| ("block 1".into(), "2 or more".into()))),
             Self::Butterfly { block, factors } => butterfly::fault(block, factors, n),
+            Self::Sparse {
+                rank,
+                entries,
+                sparsity,
+                ..
+            } => bounded("rank", rank, m.min(n))
+                .or_else(|| bounded("entries", entries, m * n))
+                .or_else(|| {
+                    let bad = !(0.0..1.0).contains(&sparsity);
+                    bad.then(|| (format!("sparsity {sparsity}"), "0 or more, below 1".into()))
+                }),
             Self::Spectrum | Self::Rows | Self::Columns => None,
         }
     }
@@ -238,10 +270,13 @@ pub enum Term {
     Rows(Rows),
     /// See [`Formula::Columns`].
     Columns(Columns),
+    /// See [`Formula::Sparse`].
+    Sparse(Sparse),
 }
 
 impl Term {
-    /// A term that makes W itself of W, but for [`Formula::Renorm`], whose norms are to be set to those of W.
+    /// A term that makes W itself of W, but for what is to be set by the values of W: the norms of [`Formula::Renorm`]
+    /// and the mask of [`Formula::Sparse`].
     fn init(formula: &Formula, [m, n]: [usize; 2], widest: usize, init: &mut Init) -> Self {
         match *formula {
             Formula::Renorm { rank, scale } => Self::Renorm(Renorm::init(rank, scale, m, n, init)),
@@ -270,6 +305,15 @@ impl Term {
             }
             Formula::Rows => Self::Rows(Rows::init(m, init)),
             Formula::Columns => Self::Columns(Columns::init(n, init)),
+            Formula::Sparse {
+                rank,
+                scale,
+                entries,
+                sparsity,
+            } => {
+                let masked = sparsity > 0.0;
+                Self::Sparse(Sparse::init([rank, entries], scale, masked, [m, n], init))
+            }
         }
     }
 }
@@ -290,6 +334,7 @@ impl Reparameterization for Term {
             Self::Butterfly(term) => term.apply(weight),
             Self::Rows(term) => term.apply(weight),
             Self::Columns(term) => term.apply(weight),
+            Self::Sparse(term) => term.apply(weight),
         };
         weight.reshape(Shape::from(dims.to_vec()))
     }
