@@ -117,6 +117,7 @@ fn an_interrupted_run_of_a_method_ends_with_the_same_bytes() {
         ("lora", "method.alpha=4"),
         ("svdiff", "method.sites=attention.v"),
         ("vera", "method.rank=4"),
+        ("dsee", "method.sparsity=0.5"),
     ] {
         let how = [
             "--method",
@@ -166,6 +167,10 @@ fn what_cannot_be_adapted_is_refused_before_there_is_a_folder() {
     refused(
         "--method lora --set method.alpha=0",
         &["`method.alpha` is `0`", "a positive number"],
+    );
+    refused(
+        "--method dsee --set method.sparsity=1",
+        &["`method.sparsity` is `1`", "0 or more, below 1"],
     );
     refused(
         "--set method.rank",

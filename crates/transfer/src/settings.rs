@@ -85,6 +85,16 @@ impl Settings {
         })
     }
 
+    /// A share of something that is not all of it.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn share(&self, name: &'static str) -> Result<f64> {
+        self.parsed(name, "a number of 0 or more, below 1", |x: &f64| {
+            (0.0..1.0).contains(x)
+        })
+    }
+
     /// One of some words.
     ///
     /// # Errors
@@ -168,5 +178,13 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("positive"), "{text}");
+        for value in ["1", "-0.1", "NaN", "half"] {
+            let text = with("alpha", value)
+                .unwrap()
+                .share("alpha")
+                .unwrap_err()
+                .to_string();
+            assert!(text.contains("below 1"), "{text}");
+        }
     }
 }

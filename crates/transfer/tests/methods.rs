@@ -83,6 +83,7 @@ fn small(method: &dyn Method) -> BTreeMap<String, String> {
         ("block", "4"),
         ("alpha", "3"),
         ("width", "5"),
+        ("entries", "5"),
     ]
     .into_iter()
     .filter(|(name, _)| has(name))
@@ -119,7 +120,12 @@ fn cases() -> Vec<Case> {
                     }
                 };
                 cases.push(case(&[]));
-                for (setting, values) in [("shared", &["no", "4"][..]), ("gate", &["yes"])] {
+                let more = [
+                    ("shared", &["no", "4"][..]),
+                    ("gate", &["yes"]),
+                    ("sparsity", &["0.5"]),
+                ];
+                for (setting, values) in more {
                     if method.settings().iter().any(|s| s.name == setting) {
                         cases.extend(values.iter().map(|value| case(&[(setting, value)])));
                     }
@@ -224,7 +230,9 @@ fn of_base((config, model): &(RunConfig, Dit)) -> Vec<f32> {
 
 #[test]
 fn the_start_is_the_base_with_new_label_rows() {
-    for case in cases() {
+    // A pruned base is another one: see below.
+    let whole = |case: &Case| !case.given.contains_key("sparsity");
+    for case in cases().into_iter().filter(whole) {
         let (_, start) = case.start(&Device::flex());
         let (found, expected) = (of_labels(&start), of_base(&case.base));
         let factorised = case.base.0.model.learngene_rank().is_some();
@@ -239,6 +247,46 @@ fn the_start_is_the_base_with_new_label_rows() {
             // sums of a few hundred products in another order
             let error = apart(&found, &expected);
             assert!(error < 1e-5, "{}: {error}", case.name());
+        }
+    }
+}
+
+/// The smallest entries of the named matrices are zero and nothing else moves; S lies on the largest.
+#[test]
+fn a_pruned_start_lacks_its_share_of_smallest_entries() {
+    let site = "mlp.input";
+    for (sparsity, dropped) in [("0", 0), ("1e-4", 0), ("0.3", 307), ("0.999999", 1024)] {
+        let given = [("sparsity", sparsity), ("entries", "9"), ("sites", site)];
+        let case = Case {
+            method: method("dsee").unwrap(),
+            base: base(false),
+            given: given.map(|(n, v)| (n.into(), v.into())).into(),
+            trains: |_| {},
+        };
+        let (config, start) = case.start(&Device::flex());
+        let (_, merged) = merge(&config, &start).unwrap();
+        let [of_base, parts, made] = [&case.base.1, &start, &merged].map(params::values);
+        for (name, values) in &made {
+            let before = &of_base[name].values;
+            if !name.ends_with("mlp.input.weight") {
+                assert!(name == "label.table" || values.values == *before, "{name}");
+                continue;
+            }
+            let mut order: Vec<usize> = (0..before.len()).collect();
+            order.sort_by(|&i, &j| before[i].abs().partial_cmp(&before[j].abs()).unwrap());
+            let mut expected = before.clone();
+            order[..dropped].iter().for_each(|&i| expected[i] = 0.0);
+            assert!(values.values == expected, "{sparsity}: {name}");
+
+            let of = |part: &str| &parts[&format!("{name}.term.fixed.{part}")].values;
+            let places = of("rows").iter().zip(of("columns"));
+            let mut places: Vec<usize> = places
+                .map(|(&i, &j)| i as usize * HIDDEN + j as usize)
+                .collect();
+            places.sort_unstable();
+            let mut largest = order[order.len() - 9..].to_vec();
+            largest.sort_unstable();
+            assert_eq!(places, largest, "{name}");
         }
     }
 }
@@ -457,6 +505,20 @@ fn requests_that_make_no_model_are_refused() {
     says(
         refused(&dense, "svdiff", &[("sites", "attention.x")]),
         &["attention.x", "attention.q"],
+    );
+    for sparsity in ["1", "1.5", "-0.1", "nan", "half"] {
+        says(
+            refused(&dense, "dsee", &[("sparsity", sparsity)]),
+            &["`method.sparsity`", sparsity, "0 or more, below 1"],
+        );
+    }
+    says(
+        refused(&dense, "dsee", &[("entries", "257")]),
+        &["entries 257 for `attention.q`", "1 to 256"],
+    );
+    says(
+        refused(&dense, "dsee", &[("entries", "0")]),
+        &["`method.entries`", "1 or more"],
     );
     says(
         refused(&dense, "prompts", &[("gate", "maybe")]),

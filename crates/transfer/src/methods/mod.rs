@@ -7,7 +7,8 @@
 //!   run in the fused block, and never make a whole matrix. KIND's tailors, LoRA and PiSSA are these;
 //! * *terms* (`nn::term`): the weight of a dense matrix as a function of the stored one and of a few parameters, as a
 //!   `Reparameterization` of Burn's, so that whoever asks for the weight sees an ordinary one. DoRA, SVDiff, VeRA, LoHa,
-//!   LoKr, OFT, BOFT and (IA)^3 are these, each matrix with a formula of its own or none;
+//!   LoKr, OFT, BOFT, (IA)^3 and DSEE, a sparse change of a masked base, are these, each matrix with a formula of its own
+//!   or none;
 //! * *what stands between blocks*: bottlenecks, behind each block, and prompts, at the input of each;
 //! * nothing: a part of the model itself trains.
 //!
@@ -19,13 +20,16 @@
 //! A method that is none of these has its points in a forward pass: `nn::Hook` can add to a block's input, replace keys
 //! and values by those of a frozen twin and the MLP by experts, and read what a block makes. Each of these is done, with
 //! its gradients, in `nn/tests/hooks.rs`, and so are factors that layers share with a sigma of their own. A hook is the
-//! caller's: for a method to be here, what it stores must become a part of `DitConfig`, as prompts are. A mask and a
-//! sparse addition to W are terms still to be written.
+//! caller's: for a method to be here, what it stores must become a part of `DitConfig`, as prompts are.
+//!
+//! A method is one run of training. What a paper does between runs (prune by what was learned, then train again) is not
+//! described here.
 
 mod adapters;
 mod bitfit;
 mod boft;
 mod dora;
+mod dsee;
 mod full;
 mod gated_tailors;
 mod ia3;
@@ -68,6 +72,7 @@ pub static METHODS: &[&dyn Method] = &[
     &oft::Oft,
     &boft::Boft,
     &ia3::Ia3,
+    &dsee::Dsee,
     &adapters::Adapters,
     &prompts::Prompts,
 ];
