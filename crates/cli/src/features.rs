@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::output;
 use learngene_data::Image;
-use learngene_eval::metrics::{Extraction, Features, Layer};
+use learngene_eval::metrics::{Extraction, Features, Layer, Origin};
 use learngene_eval::{ImageView, Inception, Lite0, RowMatrix};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,14 @@ impl Extractor {
         Ok(Self::Inception(loaded.map_err(|source| {
             Failure::Extractor { path: name, source }
         })?))
+    }
+
+    /// What made its pooled features.
+    pub fn origin(&self) -> Origin {
+        match self {
+            Self::Lite0(lite0) => lite0.origin(Lite0::INPUT),
+            Self::Inception(inception) => inception.origin(Layer::Pooled),
+        }
     }
 
     /// Features of all images; `what` stands before the progress bar.
@@ -91,6 +99,7 @@ pub fn views(images: &[Image]) -> Vec<ImageView<'_>> {
 
 /// A folder of features, each file named by a hash of the images and of what made them. It stands here and in no library:
 /// `eval` knows no file, and `formats` no feature.
+#[derive(Clone)]
 pub struct Cache {
     folder: PathBuf,
 }

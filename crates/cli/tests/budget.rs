@@ -200,7 +200,7 @@ fn the_diversion_report_has_every_class_and_matrix() {
     assert_eq!(found["right"]["draws"], found["wrong"]["draws"]);
     assert_ne!(found["right"]["velocity"], found["none"]["velocity"]);
     let loss = |gate: &str| found[gate]["velocity"].as_f64().unwrap();
-    let rise = &found["rises"][1];
+    let rise = &found["rises"]["wrong"];
     let percent = rise["percent"].as_f64().unwrap();
     assert!((percent - 100.0 * (loss("wrong") / loss("right") - 1.0)).abs() < 1e-9);
     let ends = ["low", "high"].map(|end| rise["interval"][end].as_f64().unwrap());

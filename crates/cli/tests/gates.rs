@@ -190,7 +190,7 @@ fn trees_that_fit_nothing_are_refused() {
     refused(
         "--rank-split 8,2 --set train.null_pressure=-1",
         2,
-        &["null_pressure", "0 (none)"],
+        &["null_pressure", "a positive weight"],
     );
     refused(
         "--rank-split 8,0 --set train.null_pressure=1",

@@ -3,14 +3,8 @@
 use crate::aggregate::Stat;
 use crate::error::Result;
 use crate::findings::Summary;
-use learngene_eval::metrics::{Bootstrap, Rise};
+use learngene_eval::metrics::Rise;
 use serde::Serialize;
-
-/// Of the intervals over test images: they cost next to nothing.
-const RESAMPLES: Bootstrap = Bootstrap {
-    seed: 0,
-    resamples: 1000,
-};
 
 /// By how much a row's v loss on test images is above that of another row with as many training images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,8 +27,9 @@ pub struct RiseOfSeed {
     pub rise: Rise,
 }
 
-/// Puts every row beside the one of that name. Rows of the same seed saw the same draws of the same images, so what makes
-/// images or a base of that seed hard is in neither.
+/// Puts every row beside the one of that name with as many training images, and bases as they are beside the one with all.
+/// Rows of the same seed saw the same draws of the same images, so what makes an image hard is in no difference; nor is what
+/// makes a base of that seed good or bad, where both are on it.
 pub(crate) fn put_beside(rows: &mut [Summary], name: &str) -> Result<()> {
     let references: Vec<Summary> = rows.iter().filter(|r| r.name == name).cloned().collect();
     for row in rows.iter_mut().filter(|row| row.name != name) {
@@ -46,13 +41,10 @@ pub(crate) fn put_beside(rows: &mut [Summary], name: &str) -> Result<()> {
         for of_seed in &row.by_seed {
             let same = |s: &&crate::OfSeed| s.seed == of_seed.seed;
             if let Some(other) = reference.by_seed.iter().find(same) {
-                let pairs = other.velocity_by_image.iter().copied();
-                let pairs: Vec<(f64, f64)> = pairs
-                    .zip(of_seed.velocity_by_image.iter().copied())
-                    .collect();
+                let (base, losses) = (&other.velocity_by_image, &of_seed.velocity_by_image);
                 by_seed.push(RiseOfSeed {
                     seed: of_seed.seed,
-                    rise: Rise::of(&pairs, &RESAMPLES)?,
+                    rise: Rise::of(base, losses, &Rise::BOOTSTRAP)?,
                 });
             }
         }

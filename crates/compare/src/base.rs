@@ -66,20 +66,11 @@ pub(crate) fn open<H: Host>(wanted: &Comparison, host: &mut H) -> Result<Bases, 
         let Some(((first_name, _), first)) = first else {
             continue;
         };
-        let facts = |b: &Base| {
-            let train = &b.config.train;
-            let noise = format!(
-                "{} schedule of {} steps, target {:?}",
-                train.schedule, train.diffusion_steps, train.objective.target
-            );
-            (b.config.model.input, noise)
-        };
-        let (found, expected) = (facts(base), facts(first));
+        let (found, expected) = (base.config.task(), first.config.task());
         if found != expected {
             let message = format!(
-                "it takes images of {:?} with a {}, `{first_name}` of {:?} with a {}: losses of such models differ in \
-                 meaning; pre-train both alike",
-                found.0, found.1, expected.0, expected.1
+                "it takes {found}, `{first_name}` takes {expected}: losses of such models differ in meaning; pre-train both \
+                 alike"
             );
             return Err(Error::unfit(format!("base `{name}` (seed {seed})"), message).into());
         }

@@ -161,6 +161,7 @@ impl Cell {
                 config = config.with_settings([format!("train = {table}").as_str()])?;
             }
         }
+        config.validate()?;
         Ok((config, model))
     }
 }

@@ -106,7 +106,8 @@ pub struct Judging {
     pub steps: usize,
     /// Images of each class that the page shows.
     pub shown: usize,
-    /// Resamples of the 95 % intervals of what is measured on a cell's images; 0 for none but those of shares.
+    /// Resamples of the 95 % intervals of what is measured on a cell's images; 0 for none but those of shares. Each takes as
+    /// long as a Frechet distance, about a second.
     pub resamples: usize,
     /// Weights of InceptionV3, as `eval --inception` takes them: its FID, sFID, KID, inception score, precision, recall,
     /// density and coverage besides those of the built-in network.

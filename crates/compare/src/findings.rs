@@ -44,6 +44,8 @@ pub struct Reference {
     pub probe: Rates,
     /// Beside the training images.
     pub measures: Vec<MeasureOfSeed>,
+    /// What makes these numbers say less than they seem to.
+    pub caveats: Vec<String>,
 }
 
 impl Reference {
@@ -51,6 +53,7 @@ impl Reference {
         Self {
             images: real.probe.overall.count,
             measures: of_seed(&real.measured.measures),
+            caveats: real.measured.caveats().collect(),
             probe: real.probe,
         }
     }

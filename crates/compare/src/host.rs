@@ -36,6 +36,12 @@ pub trait Host {
         what: &str,
     ) -> Result<Extraction, Self::Failure>;
 
+    /// Opens InceptionV3 with the weights of a file: the BLAKE3 (hex) of their bytes.
+    ///
+    /// # Errors
+    /// No such file, or no such weights.
+    fn inception(&mut self, weights: &Path) -> Result<String, Self::Failure>;
+
     /// Set when the comparison is to stop.
     fn stop(&self) -> &'static AtomicBool;
 

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::findings::{Findings, Show, Summary};
-use crate::table::{notes, tables};
+use crate::table::{bases, caveats, tables};
 use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
@@ -18,13 +18,10 @@ const LINES: usize = 8;
 /// A picture that cannot be encoded.
 pub fn report(f: &Findings) -> Result<Report> {
     let wanted = &f.comparison;
-    let mut notes = notes(f);
-    let caveats = notes.split_off(2 + f.pretraining.len());
-    let bases = notes.split_off(2);
     let mut sections = vec![Section {
         heading: "Table".into(),
-        paragraphs: caveats,
-        blocks: overview(f, &notes),
+        paragraphs: caveats(f),
+        blocks: tables(f).into_iter().map(Block::Table).collect(),
     }];
     for &guidance in &wanted.judge.guidance {
         sections.push(Section {
@@ -88,10 +85,11 @@ pub fn report(f: &Findings) -> Result<Report> {
                 .into(),
             "FD-Lite0 of few images is far above that of many: compare it within this page alone. Precision is the share of \
              drawn images that lie near training images, recall the share of training images near drawn ones, density and \
-             coverage the same with wider neighbourhoods of training images alone. Their bar is the last row of the table."
+             coverage the same with wider neighbourhoods of training images alone. The last row of the table is of real images, the \
+             bar where they are as many."
                 .into(),
         ],
-        settings: settings(f, bases),
+        settings: settings(f, bases(f)),
         machine: format!(
             "learngene {}, {} on {}",
             env!("CARGO_PKG_VERSION"),
@@ -99,23 +97,6 @@ pub fn report(f: &Findings) -> Result<Report> {
             std::env::consts::ARCH
         ),
     })
-}
-
-/// The tables, each below what its numbers are.
-fn overview(f: &Findings, notes: &[String]) -> Vec<Block> {
-    let notes = notes
-        .iter()
-        .map(String::as_str)
-        .chain(std::iter::repeat(""));
-    let block = |(table, note): (Table, &str)| {
-        let parts = [&table.caption[..], note];
-        let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
-        Block::Table(Table {
-            caption: parts.join(": "),
-            ..table
-        })
-    };
-    tables(f).into_iter().zip(notes).map(block).collect()
 }
 
 fn settings(f: &Findings, bases: Vec<String>) -> Vec<(String, String)> {
@@ -303,7 +284,8 @@ fn rises(f: &Findings) -> Table {
     let head = std::iter::once("row".to_owned());
     Table {
         caption: format!(
-            "By how much it is above that of {}, with 95 % over test images: another training of either is not in it",
+            "By how much the v loss on test images is above that of {}, with 95 % over the images: another training of either is \
+             not in it",
             f.comparison.reference()
         ),
         columns: head

@@ -5,7 +5,6 @@ use crate::base;
 use crate::bench::Bench;
 use crate::cell::Cell;
 use crate::config::Comparison;
-use crate::error::{Error, Result};
 use crate::findings::{Cells, Findings, Reference, Summary};
 use crate::host::{Host, Notice};
 use crate::targets::Targets;
@@ -25,7 +24,10 @@ pub fn run<H: Host>(
     host: &mut H,
 ) -> std::result::Result<Findings, H::Failure> {
     wanted.validate()?;
-    let inception = wanted.judge.inception.as_deref().map(hash_of).transpose()?;
+    let inception = match &wanted.judge.inception {
+        None => None,
+        Some(weights) => Some(host.inception(weights)?),
+    };
     let bases = base::open(wanted, host)?;
     let data = Targets::open(wanted, &bases, host)?;
     let (pretraining, mut caveats) = base::pretraining(wanted, &bases);
@@ -91,15 +93,4 @@ pub fn run<H: Host>(
         caveats,
         shows,
     })
-}
-
-/// BLAKE3 (hex) of a file that is only read.
-fn hash_of(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Error::config(format!(
-            "`judge.inception` is {}, which cannot be read: {error}",
-            path.display()
-        ))
-    })?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
 }

@@ -2,6 +2,7 @@
 
 use crate::against::Against;
 use crate::aggregate::Stat;
+use crate::base::Pretraining;
 use crate::findings::{DrawnSummary, Findings, Reference, Summary, once};
 use learngene_eval::Rate;
 use learngene_eval::metrics::Interval;
@@ -23,8 +24,8 @@ pub fn tables(findings: &Findings) -> Vec<Table> {
     let distances: Vec<String> = probe.chain::<Vec<String>>(distances).collect();
     let mut tables = vec![
         losses(findings),
-        drawn(findings, "Drawn images", &distances),
-        drawn(findings, "The same images among training images", &reach),
+        drawn(findings, &of_drawn(findings), &distances),
+        drawn(findings, &of_reach(findings), &reach),
         costs(findings),
     ];
     tables.retain(|table| !table.rows.is_empty());
@@ -33,9 +34,14 @@ pub fn tables(findings: &Findings) -> Vec<Table> {
 
 /// What is trained and computed, and how well it fits.
 fn losses(findings: &Findings) -> Table {
+    let caption = format!(
+        "Losses on test images, draws of each: {}, the same for all; mean \u{b1} standard deviation (n - 1) over seeds; the last \
+         column compares seed by seed",
+        findings.comparison.judge.repeats
+    );
     let against = format!("v loss against {}", findings.comparison.reference());
     let names = ["seeds", "trained", "MACs", "v loss", "eps loss", &against];
-    of_rows(findings, "", &names, |row| {
+    of_rows(findings, &caption, &names, |row| {
         let stat = |stat: Option<Stat>| stat.map_or(NONE.into(), |s| s.text(4));
         let cost = row.cost.as_ref();
         vec![
@@ -44,13 +50,15 @@ fn losses(findings: &Findings) -> Table {
             short(row.macs),
             stat(row.velocity),
             stat(row.epsilon),
-            row.against.as_ref().map_or(NONE.into(), beside),
+            row.against
+                .as_ref()
+                .map_or(NONE.into(), |against| beside(row, against)),
         ]
     })
 }
 
 /// By how much a row's loss is above another's.
-fn beside(against: &Against) -> String {
+fn beside(row: &Summary, against: &Against) -> String {
     let interval = match &against.by_seed[..] {
         [only] => only.rise.interval,
         _ => None,
@@ -60,7 +68,11 @@ fn beside(against: &Against) -> String {
         unit: 1.0,
     };
     let sign = if against.percent.mean >= 0.0 { "+" } else { "" };
-    format!("{sign}{} %", look.text(against.percent, interval))
+    let n = match against.percent.n == row.seeds {
+        true => String::new(),
+        false => format!(" ({} of {} seeds)", against.percent.n, row.seeds),
+    };
+    format!("{sign}{} %{n}", look.text(against.percent, interval))
 }
 
 /// What training took.
@@ -68,20 +80,21 @@ fn costs(findings: &Findings) -> Table {
     let names = ["to ship", "rate", "seconds"];
     let caption =
         "Bytes to pass on to whoever has the base, peak learning rate, wall time of training";
-    let mut table = of_rows(findings, caption, &names, |row| {
-        let cost = row.cost.iter();
-        let cells = cost.flat_map(|c| {
-            [
-                short(c.ship_bytes) + "B",
-                c.rate.to_string(),
-                c.seconds.text(1),
-            ]
-        });
-        cells.collect()
+    let trained = findings.rows.iter().filter_map(|row| {
+        let cost = row.cost.as_ref()?;
+        let cells = [
+            short(cost.ship_bytes) + "B",
+            cost.rate.to_string(),
+            cost.seconds.text(1),
+        ];
+        Some([named(findings, row), cells.to_vec()].concat())
     });
-    let names = with_row(findings, &[]).len();
-    table.rows.retain(|row| row.len() > names);
-    table
+    Table {
+        caption: caption.into(),
+        columns: with_row(findings, &names.map(String::from)),
+        rows: trained.collect(),
+        total: false,
+    }
 }
 
 /// A line for every row of the findings.
@@ -100,6 +113,41 @@ fn of_rows(
         total: false,
     }
 }
+
+/// What the numbers of drawn images are.
+fn of_drawn(findings: &Findings) -> String {
+    let judge = &findings.comparison.judge;
+    let classes = findings.classes.len();
+    let intervals = match (findings.comparison.seeds.len(), judge.resamples) {
+        (1, 0) => "; in brackets the probe's 95 % interval".to_owned(),
+        (1, n) => {
+            format!("; in brackets 95 % intervals, of distances over {n} draws of the images")
+        }
+        _ => String::new(),
+    };
+    format!(
+        "Drawn images: {} of each seed, beside {} training images; the probe is the share taken for their class, chance \
+         {:.3}; last, {} real test images{intervals}",
+        judge.images * classes,
+        findings.training_images,
+        1.0 / classes.max(1) as f64,
+        findings.real.images,
+    )
+}
+
+fn of_reach(findings: &Findings) -> String {
+    let intervals = match findings.comparison.seeds.len() {
+        1 => "; intervals are over the images that are counted, the others taken for given",
+        _ => "",
+    };
+    format!(
+        "The same images among training images: precision and density count drawn images, recall and coverage training images\
+         {intervals}"
+    )
+}
+
+/// The row of those.
+const REAL: &str = "real test images";
 
 /// The class probe, among what is measured.
 const PROBE: &str = "probe";
@@ -132,7 +180,7 @@ fn drawn(findings: &Findings, caption: &str, names: &[String]) -> Table {
     if rows.is_empty() || names.is_empty() {
         return Table::default();
     }
-    let mut name = vec!["real test images".to_owned()];
+    let mut name = vec![REAL.to_owned()];
     name.extend(has_budgets(findings).then(|| NONE.to_owned()));
     let mut real = of_real(&findings.real);
     if findings.comparison.seeds.len() > 1 {
@@ -325,30 +373,16 @@ fn short(n: u64) -> String {
     .to_owned()
 }
 
-/// What the columns mean, and what to know: a line each.
+/// What bases cost, and what to know: a line each.
 pub fn notes(findings: &Findings) -> Vec<String> {
-    let judge = &findings.comparison.judge;
-    let classes = findings.classes.len();
-    let interval = match judge.resamples {
-        0 => String::new(),
-        n => format!(", and of other measures over {n} draws of its images"),
-    };
-    let mut notes = vec![
-        format!(
-            "mean \u{b1} standard deviation (n - 1) over seeds; losses on test images, draws of each: {}, the same for all; the last \
-             column compares seed by seed",
-            judge.repeats,
-        ),
-        format!(
-            "{} drawn images of each seed beside {} training images; the probe is the share taken for their class, chance \
-             {:.3}; last, {} real test images; of one seed alone, the probe's 95 % interval{interval}",
-            judge.images * classes,
-            findings.training_images,
-            1.0 / classes.max(1) as f64,
-            findings.real.images,
-        ),
-    ];
-    notes.extend(findings.pretraining.iter().map(|p| {
+    let mut notes = bases(findings);
+    notes.extend(caveats(findings));
+    notes
+}
+
+/// What bases cost, a line each.
+pub(crate) fn bases(findings: &Findings) -> Vec<String> {
+    let line = |p: &Pretraining| {
         format!(
             "base `{}` ({}): {} steps, {} images, {} MACs an image, {} in all (forward passes)",
             p.base,
@@ -358,9 +392,8 @@ pub fn notes(findings: &Findings) -> Vec<String> {
             short(p.macs),
             short(p.macs * p.images)
         )
-    }));
-    notes.extend(caveats(findings));
-    notes
+    };
+    findings.pretraining.iter().map(line).collect()
 }
 
 /// What to know before believing a number: a line each, and for each row's own caveats the rows that have it.
@@ -377,7 +410,24 @@ pub(crate) fn caveats(findings: &Findings) -> Vec<String> {
         };
         format!("caveat: {names}: {caveat}")
     });
-    general.chain(unequal_images(rows)).chain(of_rows).collect()
+    let real = &findings.real;
+    let of_real = real.caveats.iter();
+    let of_real = of_real.map(|caveat| format!("caveat: real test images: {caveat}"));
+    let drawn = findings.comparison.judge.images * findings.classes.len();
+    let unequal = (drawn != real.images).then(|| {
+        format!(
+            "caveat: {} real test images beside {drawn} drawn ones of a seed: distances, recall and coverage depend on how many \
+             there are, so the last row is no exact bar for them",
+            real.images
+        )
+    });
+    let reference = findings.comparison.reference();
+    let of_reference = |row: &&Summary| row.name == reference && row.by_seed.is_empty();
+    let lost = rows.iter().find(of_reference).map(|_| {
+        format!("caveat: `{reference}` came to nothing, so that nothing can be put beside it")
+    });
+    let all = general.chain(unequal_images(rows)).chain(of_rows);
+    all.chain(of_real).chain(unequal).chain(lost).collect()
 }
 
 /// Rows whose batches have images without a label see more of them than rows in which such images train nothing.
@@ -415,7 +465,8 @@ pub fn latex(findings: &Findings) -> String {
             false => methods.min(table.rows.len()),
         };
         text += &format!(
-            "\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
+            "% {}\n\\begin{{tabular}}{{l{}}}\n\\toprule\n{}\\midrule\n",
+            table.caption,
             "r".repeat(table.columns.len() - 1),
             line(&table.columns)
         );
@@ -554,7 +605,8 @@ pub fn classes_csv(findings: &Findings) -> String {
     text
 }
 
-/// A line for each row, seed and quantity, with its 95 % interval where there is one.
+/// A line for each row, seed and quantity, with its 95 % interval where there is one, and for what is known of real test
+/// images.
 pub fn seeds_csv(findings: &Findings) -> String {
     let head = [
         "row",
@@ -602,6 +654,19 @@ pub fn seeds_csv(findings: &Findings) -> String {
                 }
             }
         }
+    }
+    let real = &findings.real;
+    let probe = &real.probe.overall;
+    let mut line = |quantity: &str, value: Option<f64>, interval: Option<Interval>| {
+        let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
+        let [low, high] = [interval.map(|i| i.low), interval.map(|i| i.high)].map(number);
+        let ends = [number(value), low, high];
+        let before = [REAL, "", "", quantity, ""].map(String::from);
+        text += &record(&[&before[..], &ends[..]].concat());
+    };
+    line(PROBE, probe.rate, Some(interval_of(probe)));
+    for m in &real.measures {
+        line(&key(&m.name), Some(m.value), m.interval);
     }
     text
 }

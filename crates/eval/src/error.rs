@@ -134,6 +134,15 @@ pub enum EvalError {
         generated: String,
     },
 
+    /// Losses of two models that are not of the same images.
+    #[error("compare losses image by image: there are {base} and {other}, expected as many")]
+    Unpaired {
+        /// Images of the one.
+        base: usize,
+        /// Images of the other.
+        other: usize,
+    },
+
     /// Too few images for a measure to have a value.
     #[error("compare {found} images of the {set} set: at least {least} are needed")]
     TooFewImages {

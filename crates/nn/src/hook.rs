@@ -24,7 +24,7 @@ pub trait Hook {
         false
     }
 
-    /// What goes into a block, of what came out of the one before.
+    /// What goes into a block, of the tokens that come to it; the model's own prompt, if it has one, is added after.
     ///
     /// - x: `[b, t, d]`; condition: `[b, d]`, what the adaptive norms are given
     /// - output: `[b, t, d]`
@@ -32,7 +32,8 @@ pub trait Hook {
         x_btd
     }
 
-    /// What the queries of a block are answered with, of the keys and values it made.
+    /// What the queries of a block are answered with, of the keys and values it made. Called only where
+    /// [`Self::reaches_inside`] says so.
     ///
     /// - k, v: `[b, t, d]`, the heads side by side
     /// - output: `[b, s, d]` each, for any number `s` of tokens
@@ -45,7 +46,8 @@ pub trait Hook {
         (k_btd, v_btd)
     }
 
-    /// What takes the place of a block's MLP, or nothing if the block is to run its own.
+    /// What takes the place of a block's MLP, or nothing if the block is to run its own. Called only where
+    /// [`Self::reaches_inside`] says so.
     ///
     /// - normal: `[b, t, d]`, the tokens after the modulated norm
     /// - output: `[b, t, d]`, before the gate of the residual

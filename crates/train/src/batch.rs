@@ -144,8 +144,11 @@ pub(crate) fn told_by_labels(
         };
         model.forward(x_t.clone(), &conditions)
     };
-    let told = under(known.iter().map(|&i| labels[i]).collect())?;
-    let null = under(vec![None; known.len()])?.detach();
+    // Behind the prediction may stand channels of a variance.
+    let channels = x_t.dims()[1];
+    let prediction = |output: Tensor<4>| output.narrow(1, 0, channels);
+    let told = prediction(under(known.iter().map(|&i| labels[i]).collect())?);
+    let null = prediction(under(vec![None; known.len()])?).detach();
     let share = known.len() as f64 / labels.len() as f64;
     Ok((told - null).square().mean() * share)
 }

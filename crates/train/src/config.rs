@@ -68,6 +68,30 @@ impl RunConfig {
         self.data.encoder.is_some() || !matches!(self.model.input[0], 1 | 3)
     }
 
+    /// What its losses are losses of; where two models differ in this, their losses do not compare.
+    pub fn task(&self) -> String {
+        let train = &self.train;
+        let latents = self.data.encoder.as_ref().map_or(String::new(), |encoder| {
+            format!(
+                ", latents of the encoder {}",
+                encoder.get(..12).unwrap_or(encoder)
+            )
+        });
+        format!(
+            "inputs of {:?} (channels, height, width){latents} with a {} schedule of {} steps, target {:?}",
+            self.model.input, train.schedule, train.diffusion_steps, train.objective.target
+        )
+    }
+
+    /// Refuses what nothing could be trained with.
+    ///
+    /// # Errors
+    /// A shape, settings, or settings that this shape has no use for.
+    pub fn validate(&self) -> Result<()> {
+        self.model.validate()?;
+        self.train.validate_for(&self.model)
+    }
+
     /// Reads a `config.toml`.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| Error::Folder {
@@ -143,8 +167,7 @@ fn parse(text: &str, path: Option<&Path>) -> Result<RunConfig> {
         path: path.map(Into::into),
         message: with_nearest(&e.to_string()),
     })?;
-    config.model.validate()?;
-    config.train.validate()?;
+    config.validate()?;
     Ok(config)
 }
 

@@ -115,3 +115,58 @@ pub fn evaluate(
         velocity_by_image,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{DataConfig, TrainConfig};
+    use burn::tensor::Device;
+    use learngene_nn::{DitConfig, FactorInit};
+
+    /// Classes of different numbers of images, each drawn three times: means of images are means of classes and of all.
+    #[test]
+    fn losses_of_images_are_parts_of_those_of_classes() {
+        let data = DataConfig {
+            classes: "heart,bird".into(),
+            image_size: Some(8),
+            ..DataConfig::of("builtin:emoji")
+        };
+        let dataset = data.load().unwrap();
+        let config = DitConfig {
+            hidden: 8,
+            heads: 2,
+            depth: 1,
+            ..DitConfig::from_size("dit-micro/4", dataset.shape(), 2).unwrap()
+        };
+        let model = Dit::init(&config, FactorInit::Orthogonal, 1, &Device::flex()).unwrap();
+        let train = TrainConfig::default();
+        let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
+        let of = |repeats| {
+            let objective = &train.objective;
+            evaluate(
+                &model,
+                &schedule,
+                objective,
+                &dataset,
+                Split::Test,
+                Gating::Right,
+                repeats,
+            )
+        };
+        let found = of(3).unwrap();
+        let counts = [0, 1].map(|class| dataset.of_class(Split::Test, class).len());
+        assert_eq!(found.velocity_by_image.len(), counts[0] + counts[1]);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let (first, second) = found.velocity_by_image.split_at(counts[0]);
+        for (images, class) in [first, second].into_iter().zip(&found.velocity_by_class) {
+            assert!((mean(images) / class.unwrap() - 1.0).abs() < 1e-9);
+        }
+        assert!((mean(&found.velocity_by_image) / found.velocity - 1.0).abs() < 1e-9);
+        // At one draw each, an image's loss is that draw's: all differ, as times and noise do.
+        let single = of(1).unwrap();
+        assert_eq!(single.draws, single.velocity_by_image.len());
+        let mut distinct = single.velocity_by_image.clone();
+        distinct.dedup();
+        assert_eq!(distinct.len(), single.draws);
+    }
+}

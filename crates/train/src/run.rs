@@ -41,7 +41,7 @@ pub struct Outcome {
 impl Run {
     /// Creates a run folder for a model at its start. A folder that already holds a run is refused.
     pub fn create(folder: &Path, config: RunConfig, model: Dit) -> Result<Self> {
-        config.train.validate()?;
+        config.train.validate_for(&config.model)?;
         if config.model != *model.config() {
             return Err(Error::Config {
                 path: None,
@@ -53,14 +53,6 @@ impl Run {
                 path: None,
                 message: "`train.sample_every` draws pictures, which latents are not: set it to 0, and draw with \
                           `learngene sample --vae`"
-                    .into(),
-            });
-        }
-        if config.train.null_pressure > 0.0 && config.model.groups == 0 {
-            return Err(Error::Config {
-                path: None,
-                message: "`train.null_pressure` is above 0 for a model without tailors, in which it would take all that \
-                          labels say: set it to 0, or give the model tailors (--rank-split)"
                     .into(),
             });
         }

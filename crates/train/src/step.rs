@@ -74,8 +74,8 @@ pub(crate) fn step(
         let gate = gate_of(told_part).among(&groups)?;
         let objective = &config.objective;
         let pressure = match config.null_pressure {
-            0.0 => None,
-            weight => {
+            None => None,
+            Some(weight) => {
                 let images = images.clone();
                 let told = batch::told_by_labels(&running, schedule, images, times_part, &labels)?;
                 Some(told * weight)
@@ -225,5 +225,69 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The pressure is its weight times what labels tell with all tailors off, summed here by hand from two predictions.
+    #[test]
+    fn pressure_is_the_distance_between_two_predictions_without_tailors() {
+        let dataset = dataset();
+        let split = learngene_nn::RankSplit {
+            learngene: 4,
+            tailor: 2,
+        };
+        let config = DitConfig {
+            hidden: 8,
+            heads: 2,
+            depth: 1,
+            ..DitConfig::from_size("dit-micro/4", dataset.shape(), 12).unwrap()
+        };
+        let config = config.with_rank_split(split).unwrap();
+        let device = Device::flex().autodiff();
+        let model = Dit::init(&config, FactorInit::Orthogonal, 1, &device).unwrap();
+        // What starts at zero says nothing.
+        let mut filled = params::values(&model);
+        for (k, values) in filled.values_mut().enumerate() {
+            let mut stream = Stream::new(7, k as u64, Purpose::Step);
+            let mut value = || stream.uniform() as f32 - 0.5;
+            values.values.iter_mut().for_each(|v| *v = value());
+        }
+        let model = params::replace(model, &filled).unwrap();
+        let of = |null_pressure| TrainConfig {
+            null_pressure,
+            ..TrainConfig::default()
+        };
+        let train = of(None);
+        let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
+        let mut batches = Batches::new(&dataset, train.order(), train.seed, false).unwrap();
+        let draws = batches.batch(0);
+        let batch = images(&train, &dataset, &draws).unwrap();
+        let trained = |config: &TrainConfig| {
+            let (_, losses) = step(&model, config, &schedule, &batch, &draws, 0).unwrap();
+            losses.trained
+        };
+        let found = trained(&of(Some(2.5))) - trained(&train);
+
+        let times = timesteps(train.seed, 0, &draws, schedule.len());
+        let (x0, noise) = batch.tensors(0..draws.len(), &device);
+        let levels = learngene_diffusion::NoiseLevels::at(&schedule, &times).unwrap();
+        let x_t = levels.diffuse(x0, noise);
+        let under = |labels: Vec<Option<usize>>| {
+            let conditions = learngene_nn::Conditions {
+                times: times.iter().map(|&t| t as f64).collect(),
+                labels,
+                gate: ClassGate::closed(draws.len()),
+            };
+            params::to_vec(model.forward(x_t.clone(), &conditions).unwrap())
+        };
+        // Images without a label are the same under both.
+        let told = under(draws.iter().map(|draw| draw.label).collect());
+        let null = under(vec![None; draws.len()]);
+        let squares = told
+            .iter()
+            .zip(&null)
+            .map(|(a, b)| f64::from(a - b).powi(2));
+        let expected = 2.5 * squares.sum::<f64>() / told.len() as f64;
+        assert!(expected > 1e-3, "{expected}");
+        assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
     }
 }

@@ -78,7 +78,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// Settings nothing could be trained with.
     pub fn new(model: Dit, config: TrainConfig, dataset: &'a Dataset) -> Result<Self> {
-        config.validate()?;
+        config.validate_for(model.config())?;
         let state = State::start(model, &config);
         Self::from_state(state, config, dataset)
     }

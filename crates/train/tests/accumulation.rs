@@ -10,11 +10,11 @@ const TOLERANCE: f32 = 2e-5;
 
 #[test]
 fn three_parts_are_the_whole_batch() {
-    are_the_whole_batch(0.0);
-    are_the_whole_batch(3.0);
+    are_the_whole_batch(None);
+    are_the_whole_batch(Some(3.0));
 }
 
-fn are_the_whole_batch(null_pressure: f64) {
+fn are_the_whole_batch(null_pressure: Option<f64>) {
     let dataset = data().load().unwrap();
     let one_step = |accumulate| {
         // 13 images: parts of 5, 5 and 3

@@ -263,7 +263,7 @@ fn pressure_on_the_null_branch_reaches_no_tailor_and_no_null_row() {
         train(folder.path(), &config, model, &dataset).unwrap();
         (State::read(folder.path(), 1).moments, config.model)
     };
-    let ((free, model), (pressed, _)) = (one_step(0.0), one_step(1.0));
+    let ((free, model), (pressed, _)) = (one_step(None), one_step(Some(1.0)));
     for (name, moment) in free.iter().filter(|(name, _)| name.ends_with("/m")) {
         let parameter = name.trim_end_matches("/m");
         if is_idle(parameter) {

@@ -41,7 +41,7 @@ fn with_superclasses_images_that_show_half_their_class_and_thin_steps() {
     let settings = TrainConfig {
         gate_dropout: 0.3,
         hide_label: 0.3,
-        null_pressure: 0.5,
+        null_pressure: Some(0.5),
         thin_learngene: 0.5,
         ..settings()
     };

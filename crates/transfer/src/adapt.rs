@@ -96,7 +96,7 @@ pub fn adapt(
     (train.steps, train.lr, train.seed) = (STEPS, method.rate(), seed);
     (train.warmup, train.ema) = (WARMUP, EMA);
     (train.gate_dropout, train.hide_label) = (0.0, 0.0);
-    (train.null_pressure, train.thin_learngene) = (0.0, 0.0);
+    (train.null_pressure, train.thin_learngene) = (None, 0.0);
 
     let start = Dit::init(&config.model, FactorInit::ZeroStart, seed, device)?;
     let known = params::layout(&config.model);

@@ -90,7 +90,7 @@ pub struct Eval {
     /// What to measure [default: fd,kid,prdc, and with --inception sfid,is].
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub metrics: Vec<Metric>,
-    /// Resamples of the 95 % bootstrap intervals; 0 for no intervals.
+    /// Resamples of the 95 % bootstrap intervals; 0 for none but those of shares, which need no resamples.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub resamples: usize,
     /// Seed of the resamples.

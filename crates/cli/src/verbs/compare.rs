@@ -31,6 +31,7 @@ pub fn compare(args: &args::Compare, device: &str) -> Result<()> {
         return Ok(());
     }
     for table in learngene_compare::tables(&findings) {
+        output::say(&table.caption);
         let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
         output::table(&columns, &table.rows);
         output::say("");
@@ -64,11 +65,25 @@ fn write(findings: &Findings, out: &Path) -> Result<()> {
 /// The program as the host of a comparison.
 struct Terminal {
     device: Device,
-    /// Networks are loaded when they are first needed: a finished comparison needs none.
+    /// Networks are loaded when they are first needed: a finished comparison needs no built-in one.
     lite0: Option<Extractor>,
     inception: Option<Extractor>,
     cache: Cache,
     progress: Option<Progress>,
+}
+
+impl Terminal {
+    /// The built-in network, or InceptionV3 with these weights.
+    fn extractor(&mut self, inception: Option<&Path>) -> Result<&Extractor> {
+        let place = match inception {
+            None => &mut self.lite0,
+            Some(_) => &mut self.inception,
+        };
+        Ok(match place {
+            Some(loaded) => loaded,
+            None => place.insert(Extractor::load(inception)?),
+        })
+    }
 }
 
 impl Host for Terminal {
@@ -88,15 +103,13 @@ impl Host for Terminal {
         images: &[Image],
         what: &str,
     ) -> Result<Extraction> {
-        let place = match inception {
-            None => &mut self.lite0,
-            Some(_) => &mut self.inception,
-        };
-        let extractor = match place {
-            Some(loaded) => loaded,
-            None => place.insert(Extractor::load(inception)?),
-        };
-        extractor.extract(&views(images), what, Some(&self.cache))
+        let cache = self.cache.clone();
+        let extractor = self.extractor(inception)?;
+        extractor.extract(&views(images), what, Some(&cache))
+    }
+
+    fn inception(&mut self, weights: &Path) -> Result<String> {
+        Ok(self.extractor(Some(weights))?.origin().weights)
     }
 
     fn stop(&self) -> &'static AtomicBool {

@@ -60,14 +60,13 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
     // Opened before anything is measured, so that a misfit costs no time.
     let others = args.beside.iter().map(|path| {
         let (other, model) = model::load(path, &device)?;
-        if other.model.input != config.model.input {
+        let (found, expected) = (other.task(), config.task());
+        if found != expected {
             return Err(Failure::Usage(format!(
-                "curve: {} takes inputs of {:?}, {} of {:?} (channels, height, width): put models of the same images beside \
-                 each other",
+                "curve: {} takes {found}, {} takes {expected}: losses of such models differ in meaning; put models beside \
+                 each other that are alike in this",
                 path.display(),
-                other.model.input,
                 args.model.display(),
-                config.model.input
             )));
         }
         Ok((path, assemble(&other, &model, &classes, None)?))

@@ -21,11 +21,18 @@ struct Findings {
     none: Evaluation,
     wrong: Evaluation,
     /// By how much the last two are above the first.
-    rises: [Rise; 2],
+    rises: Rises,
     /// The probe on real test images.
     real: Rates,
     verdicts: Vec<Verdict>,
     anatomy: Anatomy,
+}
+
+/// Of the v loss, above that with the right tailor.
+#[derive(Clone, Copy, Serialize)]
+struct Rises {
+    none: Rise,
+    wrong: Rise,
 }
 
 /// `inspect --diversion`. Everything is read and checked before the first image is drawn.
@@ -43,10 +50,10 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let right = losses(Gating::Right)?;
     let (none, wrong) = (losses(Gating::None)?, losses(Gating::Wrong)?);
     let found = Findings {
-        rises: [
-            quality::rise(&right, &none)?,
-            quality::rise(&right, &wrong)?,
-        ],
+        rises: Rises {
+            none: quality::rise(&right, &none)?,
+            wrong: quality::rise(&right, &wrong)?,
+        },
         right,
         none,
         wrong,
@@ -70,7 +77,7 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let table = by_class(&found);
     let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
     output::table(&columns, &table.rows);
-    let [none, wrong] = found.rises;
+    let Rises { none, wrong } = found.rises;
     output::say(&format!(
         "\nv loss without a tailor {none}, with a wrong one {wrong}; n = {} draws, 95 % over images",
         found.right.draws
@@ -88,7 +95,7 @@ fn page(found: &Findings, count: usize) -> Report {
         label: label.into(),
         note,
     };
-    let [none, wrong] = found.rises;
+    let Rises { none, wrong } = found.rises;
     let rise = |rise: Rise, label: &str, note: &str| {
         let interval = rise.interval.map_or_else(String::new, |i| {
             format!("{:+.1} to {:+.1} over images (95 %)", i.low, i.high)

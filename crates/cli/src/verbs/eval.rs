@@ -7,7 +7,7 @@ use crate::output;
 use crate::pictures::Pictures;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::EvalError;
-use learngene_eval::metrics::{self, Bootstrap, Extraction, Layer, Measure, Origin};
+use learngene_eval::metrics::{self, Bootstrap, Extraction, Measure, Origin};
 use learngene_train::DataConfig;
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
     let report = Report {
         real: &args.real,
         generated: &args.generated,
-        features: &judge.origin(),
+        features: &judge.extractor.origin(),
         resamples: args.resamples,
         seed: args.seed,
         measures,
@@ -126,13 +126,6 @@ struct Judge {
 }
 
 impl Judge {
-    fn origin(&self) -> Origin {
-        match &self.extractor {
-            Extractor::Lite0(lite0) => lite0.origin(learngene_eval::Lite0::INPUT),
-            Extractor::Inception(inception) => inception.origin(Layer::Pooled),
-        }
-    }
-
     fn measures(
         &self,
         metrics: &[Metric],
@@ -150,9 +143,12 @@ impl Judge {
         let mut measures = Vec::new();
         for metric in metrics {
             let of = |metric: metrics::Metric| {
-                let bar = output::bar(self.bootstrap.resamples as u64, "resamples");
-                let found = metric.of(&real, &drawn, &self.bootstrap, || bar.inc(1));
-                bar.finish_and_clear();
+                // Of the others, resamples take no time.
+                let slow = matches!(metric, metrics::Metric::Frechet | metrics::Metric::Spatial);
+                let bar = slow.then(|| output::bar(self.bootstrap.resamples as u64, "resamples"));
+                let step = || bar.iter().for_each(|bar| bar.inc(1));
+                let found = metric.of(&real, &drawn, &self.bootstrap, step);
+                bar.iter().for_each(|bar| bar.finish_and_clear());
                 found
             };
             measures.extend(match metric {

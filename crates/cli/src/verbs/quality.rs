@@ -4,19 +4,13 @@ use crate::failure::{Failure, Result};
 use crate::verbs::resolve;
 use learngene_data::{Dataset, Split};
 use learngene_diffusion::Schedule;
-use learngene_eval::metrics::{Bootstrap, Rise};
+use learngene_eval::metrics::Rise;
 use learngene_nn::Dit;
 use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
 use std::path::Path;
 
 /// Draws of each validation image.
 pub const REPEATS: usize = 8;
-/// Of the intervals of losses over images.
-const RESAMPLES: Bootstrap = Bootstrap {
-    seed: 0,
-    resamples: 1000,
-};
-
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
     let wanted = DataConfig {
@@ -68,9 +62,8 @@ pub fn compared(whole: &Evaluation, part: &Evaluation) -> Result<String> {
 
 /// By how much the v loss of `other` is above that of `base`, both of the same draws.
 pub fn rise(base: &Evaluation, other: &Evaluation) -> Result<Rise> {
-    let pairs = base.velocity_by_image.iter().zip(&other.velocity_by_image);
-    let pairs: Vec<(f64, f64)> = pairs.map(|(&a, &b)| (a, b)).collect();
-    Ok(Rise::of(&pairs, &RESAMPLES)?)
+    let [base, other] = [base, other].map(|e| &e.velocity_by_image[..]);
+    Ok(Rise::of(base, other, &Rise::BOOTSTRAP)?)
 }
 
 /// By how many per cent `value` is above `base`.

@@ -17,24 +17,36 @@ pub struct Rise {
 }
 
 impl Rise {
-    /// Of pairs (loss, the other loss), one an image.
+    /// For whoever has no reason to choose another: it costs next to nothing.
+    pub const BOOTSTRAP: Bootstrap = Bootstrap {
+        seed: 0,
+        resamples: 1000,
+    };
+
+    /// Of the losses of two models, one of each an image and in the same order. Of a single image there is no interval.
     ///
     /// # Errors
-    /// [`EvalError::TooFewImages`] for no image.
-    pub fn of(pairs: &[(f64, f64)], bootstrap: &Bootstrap) -> Result<Self, EvalError> {
-        super::features::at_least(1, pairs.len(), "measured")?;
+    /// [`EvalError::Unpaired`] for other numbers of images than one another, [`EvalError::TooFewImages`] for none.
+    pub fn of(base: &[f64], other: &[f64], bootstrap: &Bootstrap) -> Result<Self, EvalError> {
+        if base.len() != other.len() {
+            return Err(EvalError::Unpaired {
+                base: base.len(),
+                other: other.len(),
+            });
+        }
+        super::features::at_least(1, base.len(), "measured")?;
         let percent = |rows: &mut dyn Iterator<Item = usize>| {
-            let add = |(a, b): (f64, f64), row: usize| (a + pairs[row].0, b + pairs[row].1);
-            let (base, other) = rows.fold((0.0, 0.0), add);
-            100.0 * (other / base - 1.0)
+            let add = |(a, b): (f64, f64), row: usize| (a + base[row], b + other[row]);
+            let (a, b) = rows.fold((0.0, 0.0), add);
+            100.0 * (b / a - 1.0)
         };
         let drawn = bootstrap.draws(|stream| {
-            let rows = resample(stream, pairs.len());
+            let rows = resample(stream, base.len());
             Ok(percent(&mut rows.into_iter()))
         })?;
         Ok(Self {
-            percent: percent(&mut (0..pairs.len())),
-            interval: percentiles(drawn),
+            percent: percent(&mut (0..base.len())),
+            interval: percentiles(drawn).filter(|_| base.len() > 1),
         })
     }
 }
@@ -62,11 +74,9 @@ mod tests {
     /// far apart the images are.
     #[test]
     fn what_images_have_in_common_is_in_no_interval() {
-        let pairs: Vec<(f64, f64)> = (0..12)
-            .map(|i| f64::from(1 << i))
-            .map(|x| (x, 1.1 * x))
-            .collect();
-        let found = Rise::of(&pairs, &BOOTSTRAP).unwrap();
+        let base: Vec<f64> = (0..12).map(|i| f64::from(1 << i)).collect();
+        let other: Vec<f64> = base.iter().map(|x| 1.1 * x).collect();
+        let found = Rise::of(&base, &other, &BOOTSTRAP).unwrap();
         let Interval { low, high } = found.interval.unwrap();
         for value in [found.percent, low, high] {
             assert!((value - 10.0).abs() < 1e-9, "{found:?}");
@@ -77,10 +87,9 @@ mod tests {
     /// With equal losses of the first model, the rise is a mean, whose interval is that of the normal approximation.
     #[test]
     fn an_interval_is_that_of_the_mean_where_the_first_losses_are_equal() {
-        let pairs: Vec<(f64, f64)> = (0..400)
-            .map(|i| (2.0, 2.0 + f64::from(i % 20) / 100.0))
-            .collect();
-        let found = Rise::of(&pairs, &BOOTSTRAP).unwrap();
+        let base = [2.0; 400];
+        let other: Vec<f64> = (0..400).map(|i| 2.0 + f64::from(i % 20) / 100.0).collect();
+        let found = Rise::of(&base, &other, &BOOTSTRAP).unwrap();
         assert!((found.percent - 4.75).abs() < 1e-9);
         let half = 1.959_964 * (399.0_f64 / 12.0).sqrt() / 20.0 / 2.0;
         let Interval { low, high } = found.interval.unwrap();
@@ -90,7 +99,10 @@ mod tests {
             resamples: 0,
             ..BOOTSTRAP
         };
-        assert_eq!(Rise::of(&pairs, &none).unwrap().interval, None);
-        assert!(Rise::of(&[], &none).is_err());
+        assert_eq!(Rise::of(&base, &other, &none).unwrap().interval, None);
+        assert_eq!(Rise::of(&[1.0], &[2.0], &BOOTSTRAP).unwrap().interval, None);
+        assert!(Rise::of(&[], &[], &none).is_err());
+        let unpaired = Rise::of(&base, &other[1..], &none).unwrap_err().to_string();
+        assert!(unpaired.contains("400 and 399"), "{unpaired}");
     }
 }

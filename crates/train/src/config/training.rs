@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use learngene_data::BatchOrder;
 use learngene_diffusion::{Objective, ScheduleKind};
-use learngene_nn::{Mode, Precision, params::Part};
+use learngene_nn::{DitConfig, Mode, Precision, params::Part};
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate falls after the warm-up.
@@ -141,8 +141,9 @@ pub struct TrainConfig {
     /// Weight of a loss on what labels say without tailors: the mean squared distance between what the model predicts of an
     /// image under its label with no tailor and what it predicts under the null label, which is the goal and stays. What a
     /// class needs has then to be in its tailor, and the null branch knows no more than the learngene. A step takes about
-    /// twice as long.
-    pub null_pressure: f64,
+    /// twice as long. Absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_pressure: Option<f64>,
     /// Share of the steps in which only the first components of every learngene run, from an eighth of them to all but one,
     /// as many as falls (nested dropout, Rippel et al., arXiv 1402.0915). Components then come to stand in the order of
     /// their use, and `assemble` and `curve` leave out the last instead of those of least energy.
@@ -200,7 +201,7 @@ impl Default for TrainConfig {
             label_drop: 0.1,
             gate_dropout: 0.0,
             hide_label: 0.0,
-            null_pressure: 0.0,
+            null_pressure: None,
             thin_learngene: 0.0,
             accumulate: 1,
             recompute: false,
@@ -242,6 +243,23 @@ impl TrainConfig {
                 classes_per_step: self.classes_per_step,
             },
         }
+    }
+
+    /// Refuses settings with which no model of that shape could be trained.
+    ///
+    /// # Errors
+    /// The first such setting, and what would be right.
+    pub fn validate_for(&self, model: &DitConfig) -> Result<()> {
+        self.validate()?;
+        if self.null_pressure.is_some() && model.groups == 0 {
+            return Err(Error::Config {
+                path: None,
+                message: "`train.null_pressure` is set for a model without tailors, in which it would take all that labels \
+                          say: leave it out, or give the model tailors (--rank-split)"
+                    .into(),
+            });
+        }
+        Ok(())
     }
 
     /// Refuses settings nothing could be trained with.
@@ -307,10 +325,10 @@ impl TrainConfig {
                 "0 to 1",
             ),
             (
-                self.null_pressure >= 0.0 && self.null_pressure.is_finite(),
+                self.null_pressure.is_none_or(positive),
                 "null_pressure",
-                self.null_pressure,
-                "0 (none) or a positive weight such as 0.1",
+                self.null_pressure.unwrap_or_default(),
+                "a positive weight such as 0.1",
             ),
             (
                 (0.0..=1.0).contains(&self.thin_learngene),

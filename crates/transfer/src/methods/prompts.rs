@@ -22,7 +22,7 @@ pub(super) struct Prompts;
 const SETTINGS: &[Setting] = &[Setting {
     name: "gate",
     default: "no",
-    about: "whether weights by time, label and block stand before prompts: no or yes",
+    about: "whether weights by time, label and block stand before prompts: no or yes (with ten times the rate)",
 }];
 
 impl Method for Prompts {
