@@ -1,5 +1,7 @@
 //! A batch computed in parts gives the gradient of the whole; computing activations again changes nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{State, config, data, losses, models::filled, quick, small_kind, train};
