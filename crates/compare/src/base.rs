@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::host::Host;
 use learngene_formats::{Checkpoints, fingerprint};
 use learngene_nn::{Dit, cost, params};
-use learngene_train::{RunConfig, weights};
+use learngene_train::{RunConfig, TrainConfig, weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +16,24 @@ pub(crate) struct Base {
     pub model: Dit,
     /// BLAKE3 of every tensor.
     pub identity: String,
+}
+
+impl Base {
+    /// What decides what becomes of it, besides its weights.
+    pub fn inputs(&self) -> serde_json::Value {
+        deviations(&self.config)
+    }
+}
+
+/// A configuration without the settings of training that are at their defaults, so that a setting which is new in this
+/// program makes no cell anew.
+fn deviations(config: &RunConfig) -> serde_json::Value {
+    let mut config = serde_json::json!(config);
+    let defaults = serde_json::json!(TrainConfig::default());
+    if let Some(train) = config["train"].as_object_mut() {
+        train.retain(|key, value| defaults.get(key) != Some(value));
+    }
+    config
 }
 
 /// What a base cost.
@@ -139,4 +157,33 @@ pub(crate) fn pretraining(wanted: &Comparison, bases: &Bases) -> (Vec<Pretrainin
         }
     }
     (found, caveats)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use learngene_nn::{DitConfig, FactorInit};
+    use learngene_train::DataConfig;
+
+    #[test]
+    fn settings_at_their_defaults_decide_nothing_and_others_do() {
+        let of = |train: TrainConfig| {
+            deviations(&RunConfig {
+                data: DataConfig::of("builtin:emoji"),
+                train,
+                model: DitConfig::from_size("dit-micro/4", [3, 32, 32], 2).unwrap(),
+                init: FactorInit::Orthogonal,
+                classes: vec!["a".into(), "b".into()],
+                method: None,
+            })
+        };
+        let plain = of(TrainConfig::default());
+        assert_eq!(plain["train"], serde_json::json!({}));
+        assert_eq!(plain["model"]["hidden"], 96);
+        let other = of(TrainConfig {
+            weight_decay: 0.25,
+            ..TrainConfig::default()
+        });
+        assert_eq!(other["train"], serde_json::json!({ "weight_decay": 0.25 }));
+    }
 }

@@ -105,7 +105,7 @@ impl Cell {
         let inputs = serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "base": base.identity,
-            "base_config": base.config,
+            "base_config": base.inputs(),
             "data": fingerprint,
             "method": row.method,
             "settings": settings.map(|s| s.values().clone()),

@@ -74,7 +74,7 @@ impl<H: Host> Bench<'_, H> {
         for &seed in &self.wanted.seeds {
             let base = &bases[&(name.to_owned(), seed)];
             let what = format!("start-{}-seed{seed}", slug(name));
-            let inputs = json!({ "version": env!("CARGO_PKG_VERSION"), "base": base.identity, "base_config": base.config });
+            let inputs = json!({ "version": env!("CARGO_PKG_VERSION"), "base": base.identity, "base_config": base.inputs() });
             let place = Place::new(self.out, &what, &inputs);
             let inputs = self.judging_inputs(&place);
             self.number += 1;

@@ -49,8 +49,8 @@ The file names base models, data, and rows of methods; all but [data], [base] an
   sampler = \"ddpm\"
   steps = 25                 # of the sampler
   shown = 2                  # images of each class on the page
-  resamples = 0              # of the intervals of what is measured on images; those of shares need none
-  # inception = \"inception.safetensors\"  for FID, sFID, KID and inception score too, as in `learngene eval --help`
+  resamples = 0              # of 95 % intervals on images; those of shares need none
+  # inception = \"inception.safetensors\"  # for FID and its like: see `learngene eval --help`
 
   [train]                    # settings of training for all rows, as in a run's config.toml
 
