@@ -248,7 +248,7 @@ fn a_comparison_is_the_same_whole_killed_or_called_again() {
         "caveat: every row: FD-Lite0",
         "12 by KIND, 18 by LoRA, rank 2",
         "column by column",
-        "above that of KIND, with 95 % over test images",
+        "above that of KIND, with 95 % over the images",
         "data:image/png",
         "<svg",
     ] {
