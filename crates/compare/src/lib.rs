@@ -16,12 +16,16 @@ mod base;
 mod bench;
 mod cell;
 mod config;
+mod csv;
+mod drawn;
 mod error;
 mod findings;
 mod host;
 mod judge;
 mod lab;
+mod latex;
 mod measure;
+mod notes;
 mod page;
 mod record;
 mod run;
@@ -33,6 +37,7 @@ pub use against::{Against, RiseOfSeed};
 pub use aggregate::Stat;
 pub use base::Pretraining;
 pub use config::{Comparison, Judging, Row, Sweep, SweepSeeds};
+pub use csv::{classes_csv, csv, seeds_csv};
 pub use error::{Error, Result};
 pub use findings::{
     CostSummary, DrawnOfSeed, DrawnSummary, Findings, MeasureOfSeed, MeasureSummary, OfSeed,
@@ -41,6 +46,8 @@ pub use findings::{
 pub use host::{Doing, Host, Notice};
 pub use judge::Judge;
 pub use lab::{Lab, Tailor};
+pub use latex::latex;
+pub use notes::notes;
 pub use page::report;
 pub use run::run;
-pub use table::{classes_csv, csv, latex, notes, seeds_csv, tables};
+pub use table::tables;

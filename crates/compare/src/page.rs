@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::findings::{Findings, Show, Summary};
-use crate::table::{bases, caveats, tables};
+use crate::notes::{bases, caveats};
+use crate::table::tables;
 use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
