@@ -3,7 +3,7 @@
 use crate::aggregate::Stat;
 use crate::drawn::{PROBE, REAL, interval_of, measures};
 use crate::findings::Findings;
-use learngene_eval::metrics::Interval;
+use learngene_eval::metrics::{Interval, Rise};
 
 /// A line a row with every digit; empty where there is no number.
 pub fn csv(findings: &Findings) -> String {
@@ -125,54 +125,50 @@ pub fn seeds_csv(findings: &Findings) -> String {
         "high",
     ];
     let mut text = record(&head.map(String::from));
+    let mut line = |of: &[String; 3],
+                    quantity: &str,
+                    guidance: &str,
+                    value: Option<f64>,
+                    interval: Option<Interval>| {
+        let Some(value) = value else { return };
+        let end = |end: Option<f64>| end.map_or(String::new(), |x| x.to_string());
+        let cells = [
+            quantity.into(),
+            guidance.into(),
+            value.to_string(),
+            end(interval.map(|i| i.low)),
+            end(interval.map(|i| i.high)),
+        ];
+        text += &record(&[&of[..], &cells[..]].concat());
+    };
     for row in &findings.rows {
         for of_seed in &row.by_seed {
-            let mut line =
-                |quantity: &str, guidance: &str, value: Option<f64>, interval: Option<Interval>| {
-                    let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-                    if value.is_some() {
-                        text += &record(&[
-                            row.name.clone(),
-                            row.images_per_class.to_string(),
-                            of_seed.seed.to_string(),
-                            quantity.into(),
-                            guidance.into(),
-                            number(value),
-                            number(interval.map(|i| i.low)),
-                            number(interval.map(|i| i.high)),
-                        ]);
-                    }
-                };
-            line("v_loss_validation", "", of_seed.validation, None);
-            line("v_loss", "", Some(of_seed.velocity), None);
-            line("epsilon_loss", "", Some(of_seed.epsilon), None);
-            let beside = row.against.iter().flat_map(|against| &against.by_seed);
-            if let Some(found) = beside.into_iter().find(|s| s.seed == of_seed.seed) {
-                let rise = found.rise;
-                line("v_loss_rise_percent", "", Some(rise.percent), rise.interval);
+            let images = row.images_per_class.to_string();
+            let of = [row.name.clone(), images, of_seed.seed.to_string()];
+            line(&of, "v_loss_validation", "", of_seed.validation, None);
+            line(&of, "v_loss", "", Some(of_seed.velocity), None);
+            line(&of, "epsilon_loss", "", Some(of_seed.epsilon), None);
+            let mut beside = row.against.iter().flat_map(|against| &against.by_seed);
+            if let Some(found) = beside.find(|s| s.seed == of_seed.seed) {
+                let Rise { percent, interval } = found.rise;
+                line(&of, "v_loss_rise_percent", "", Some(percent), interval);
             }
             for drawn in &of_seed.drawn {
                 let guidance = drawn.guidance.to_string();
                 let interval = Some(interval_of(&drawn.probe));
-                line(PROBE, &guidance, drawn.probe.rate, interval);
+                line(&of, PROBE, &guidance, drawn.probe.rate, interval);
                 for m in &drawn.measures {
-                    line(&key(&m.name), &guidance, Some(m.value), m.interval);
+                    line(&of, &key(&m.name), &guidance, Some(m.value), m.interval);
                 }
             }
         }
     }
     let real = &findings.real;
+    let of = [REAL, "", ""].map(String::from);
     let probe = &real.probe.overall;
-    let mut line = |quantity: &str, value: Option<f64>, interval: Option<Interval>| {
-        let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
-        let [low, high] = [interval.map(|i| i.low), interval.map(|i| i.high)].map(number);
-        let ends = [number(value), low, high];
-        let before = [REAL, "", "", quantity, ""].map(String::from);
-        text += &record(&[&before[..], &ends[..]].concat());
-    };
-    line(PROBE, probe.rate, Some(interval_of(probe)));
+    line(&of, PROBE, "", probe.rate, Some(interval_of(probe)));
     for m in &real.measures {
-        line(&key(&m.name), Some(m.value), m.interval);
+        line(&of, &key(&m.name), "", Some(m.value), m.interval);
     }
     text
 }
