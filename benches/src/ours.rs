@@ -96,6 +96,7 @@ fn sample(ready: &Ready, config: &DitConfig, images: usize, precision: Precision
         guidance: GUIDANCE,
         interval: None,
         seed: 0,
+        watch: learngene_train::Watch::default(),
     };
     let request = |i| Request::of_class(i % config.num_classes, i as u64);
     let mut requests: Vec<Request> = (0..images).map(request).collect();

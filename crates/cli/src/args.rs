@@ -8,6 +8,7 @@ mod judging;
 mod models;
 mod training;
 
+use crate::progress;
 use clap::{Parser, Subcommand};
 pub use data::{Data, DataVerb, Reading};
 pub use exchange::{Autoencoder, AutoencoderVerb, Encode, Export, Format, Import};
@@ -15,6 +16,7 @@ pub use exchange::{Autoencoder, AutoencoderVerb, Encode, Export, Format, Import}
 pub use hub::{Hub, HubVerb};
 pub use judging::{Compare, Eval, Metric};
 pub use models::{Assemble, Card, Curve, Inspect, Merge, Plan, Sample};
+use std::num::NonZeroUsize;
 pub use training::{Factorise, Precision, Pretrain, Quickstart, Resume, Transfer};
 
 const ABOUT_MODELS_AND_CODES: &str = "\
@@ -46,9 +48,29 @@ pub struct Args {
         default_value = "cpu"
     )]
     pub device: String,
+    /// Print one JSON document on standard output and nothing else there: `verb`, `wrote` (a list of the paths of what was
+    /// written), and the numbers that the verb has to say.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// Seconds between the lines on standard error that say how far things are, where it is no terminal; on one, there is a
+    /// bar. 0 for neither.
+    #[arg(long, global = true, value_name = "SECONDS", help_heading = "Output", default_value_t = progress::EVERY, value_parser = seconds)]
+    pub progress_every: f64,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// A number of seconds.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|s| (0.0..=1e6).contains(s));
+    seconds.ok_or_else(|| "expected a number of seconds from 0 to 1000000".into())
+}
+
+/// A number of things of which there has to be one.
+pub fn at_least_one(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number of at least 1".into())
 }
 
 /// What to do.
@@ -83,6 +105,14 @@ pub enum Verb {
     /// Bring a model folder from the Hugging Face Hub, or take one there.
     #[cfg(feature = "hub")]
     Hub(Hub),
+    /// Bring a model folder from the Hugging Face Hub, or take one there, in a program that is built for it.
+    #[cfg(not(feature = "hub"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Hub {
+        /// Whatever comes after it.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        _rest: Vec<String>,
+    },
     /// Train a small autoencoder of your own.
     Autoencoder(Autoencoder),
     /// Make latents of a data set's images, to train on instead of them.

@@ -18,6 +18,21 @@ pub enum Failure {
     /// It ran to its end, and something that must hold does not.
     #[error("a check failed: {0}; please report it")]
     Check(&'static str),
+    /// A training that came to less than nothing.
+    #[error(
+        "the training diverged: the {what} is {loss:.4}, and that of a model that predicts nothing {nothing:.4}; train again with \
+         a learning rate below {lr}"
+    )]
+    Diverged {
+        /// What was lost.
+        what: &'static str,
+        /// How much.
+        loss: f64,
+        /// How much is lost without a model.
+        nothing: f64,
+        /// The learning rate.
+        lr: f64,
+    },
     /// The command line asks for something impossible.
     #[error("{0}")]
     Usage(String),
@@ -147,7 +162,7 @@ impl From<learngene_compare::Error> for Failure {
 }
 
 /// Ran, but a check failed.
-const CHECK: u8 = 1;
+pub const CHECK: u8 = 1;
 /// Usage or configuration.
 const USAGE: u8 = 2;
 /// Data or file.
@@ -172,7 +187,7 @@ impl Failure {
             | Self::Stopped
             | Self::StoppedHere(_)
             | Self::Compare(Compare::Interrupted { .. }) => INTERRUPTED,
-            Self::Check(_) => CHECK,
+            Self::Check(_) | Self::Diverged { .. } => CHECK,
             Self::NotFinite { .. }
             | Self::Compare(Compare::NotFinite { .. })
             | Self::Train(Train::NotFinite { .. } | Train::Drawn { .. })

@@ -1,7 +1,8 @@
-//! Features of images: from the cache, or from a network with a progress bar.
+//! Features of images: from the cache, or from a network with what shows how far it is.
 
 use crate::failure::{Failure, Result};
 use crate::output;
+use crate::progress::Progress;
 use learngene_data::Image;
 use learngene_eval::metrics::{Extraction, Features, Layer, Origin};
 use learngene_eval::{ImageView, Inception, Lite0, RowMatrix};
@@ -51,9 +52,9 @@ impl Extractor {
         what: &str,
         cache: Option<&Cache>,
     ) -> Result<Extraction> {
-        let bar = output::bar(images.len() as u64, what);
-        let progress = |_: usize, _: usize| bar.inc(1);
-        let extraction = match self {
+        let shown = Progress::new(&format!("looking at {what}"), images.len() as u64, "images");
+        let progress = |_: usize, _: usize| shown.add();
+        Ok(match self {
             Self::Lite0(lite0) => {
                 let origin = lite0.origin(Lite0::INPUT);
                 let [rows] = cached(cache, [origin.key(images)], || {
@@ -80,9 +81,7 @@ impl Extractor {
                     logits: Some(Features::new(inception.origin(Layer::Logits), logits)?),
                 }
             }
-        };
-        bar.finish_and_clear();
-        Ok(extraction)
+        })
     }
 }
 

@@ -1,20 +1,88 @@
-//! The only place that writes to the terminal: results to stdout, everything else to stderr.
+//! The only place that writes to the terminal: results to stdout, everything else to stderr. A result is lines for a
+//! person, or one JSON document for a program: a verb tells both here, and what was asked for is written.
 
 use crate::failure::{Failure, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::progress;
 use learngene_formats::atomic::write_bytes_atomically;
 use miette::Diagnostic;
+use serde_json::{Map, Value};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-/// A line of a result. A reader that went away, as in `learngene ... | head`, is no failure.
+/// The document, if one was asked for.
+static DOCUMENT: Mutex<Option<Map<String, Value>>> = Mutex::new(None);
+
+/// Runs with the members of the document, if there is one.
+fn with_document<T>(run: impl FnOnce(&mut Map<String, Value>) -> T) -> Option<T> {
+    let mut document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    document.as_mut().map(run)
+}
+
+/// From now on results become a document.
+pub fn begin_document(verb: &str) {
+    let members = [("verb", verb.into()), ("wrote", Value::Array(Vec::new()))];
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    *DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(members.into_iter().collect());
+}
+
+/// Writes the document, if there is one.
+pub fn end_document() {
+    let mut document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(members) = document.take() {
+        write_line(&serde_json::to_string_pretty(&members).unwrap_or_default());
+    }
+}
+
+/// The members of a value in the document.
+pub fn json<T: serde::Serialize>(value: &T) {
+    with_document(|document| {
+        if let Ok(Value::Object(members)) = serde_json::to_value(value) {
+            document.extend(members);
+        }
+    });
+}
+
+/// Says what was written.
+pub fn wrote(path: &Path) {
+    say(&format!("wrote {}", path.display()));
+    keep(path);
+}
+
+/// Says what was written and what it is: `report: page.html`.
+pub fn wrote_as(what: &str, path: &Path) {
+    say(&format!("{what}: {}", path.display()));
+    keep(path);
+}
+
+/// A path among those under `wrote` in the document.
+pub fn keep(path: &Path) {
+    with_document(|document| {
+        if let Some(Value::Array(paths)) = document.get_mut("wrote") {
+            paths.push(path.display().to_string().into());
+        }
+    });
+}
+
+/// A line of a result for a person.
 pub fn say(text: &str) {
-    let _reader_gone = writeln!(std::io::stdout(), "{text}");
+    if with_document(|_| ()).is_none() {
+        write_line(text);
+    }
+}
+
+/// A reader that went away, as in `learngene ... | head`, is no failure.
+fn write_line(text: &str) {
+    progress::above(|| {
+        let _reader_gone = writeln!(std::io::stdout(), "{text}");
+    });
 }
 
 /// A line about how things go.
 pub fn note(text: &str) {
-    let _reader_gone = writeln!(std::io::stderr(), "{text}");
+    progress::above(|| {
+        let _reader_gone = writeln!(std::io::stderr(), "{text}");
+    });
 }
 
 /// Says that a newer checkpoint than the one in use is damaged.
@@ -86,11 +154,6 @@ fn rendered(failure: &dyn Diagnostic, colour: bool) -> String {
     text
 }
 
-/// One JSON document.
-pub fn json<T: serde::Serialize>(value: &T) {
-    say(&serde_json::to_string_pretty(value).unwrap_or_default());
-}
-
 /// A table with aligned columns; the first is text, the others numbers.
 pub fn table(columns: &[&str], rows: &[Vec<String>]) {
     let width = |i: usize| {
@@ -107,17 +170,6 @@ pub fn table(columns: &[&str], rows: &[Vec<String>]) {
     line(columns.to_vec());
     rows.iter()
         .for_each(|r| line(r.iter().map(String::as_str).collect()));
-}
-
-/// A progress bar on stderr, which is not there when stderr is no terminal.
-pub fn bar(length: u64, name: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    let style = "{prefix} {wide_bar} {pos}/{len} {msg} {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
-    bar.set_prefix(name.to_owned());
-    bar
 }
 
 /// Makes the folder that a file is to lie in.

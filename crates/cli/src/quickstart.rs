@@ -7,7 +7,7 @@ mod transferred;
 
 use crate::args;
 use crate::failure::{Failure, Result};
-use crate::{model, output, training, verbs};
+use crate::{model, output, progress, training, verbs};
 pub use judge::{Judge, Verdict};
 use learngene_compare::{Lab, Tailor};
 use learngene_data::{Dataset, Image, Split};
@@ -138,8 +138,8 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let (novel_data, novel) = load("novel")?;
     let mut clock = Clock::start(if args.control { 6 } else { 5 });
 
-    let start = |split, folder: &str| -> Result<Pretrained> {
-        let mut config = verbs::start(base_data.clone(), &base, verbs::SIZE, split)?;
+    let start = |matrices, folder: &str| -> Result<Pretrained> {
+        let mut config = verbs::start(base_data.clone(), &base, verbs::SIZE, &matrices)?;
         config.train = TrainConfig {
             steps: steps[0],
             seed: args.seed,
@@ -173,7 +173,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         "pre-training",
         &format!("{} steps on {} classes", steps[0], base.classes().len()),
     )?;
-    let trained = start(Some(verbs::RANK_SPLIT), "base")?;
+    let trained = start(verbs::Matrices::Factors(None), "base")?;
     let config = &trained.config;
     let sampling = Sampling {
         steps: DRAWING,
@@ -181,6 +181,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     };
     let lab = Lab {
         precision,
+        watch: progress::watch(),
         ..Lab::of(config, sampling, args.seed, effort.repeats)?
     };
 
@@ -208,7 +209,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
 
     let control = if args.control {
         clock.next("control", "a dense model, and class-gated tailors on it")?;
-        let dense = start(None, "dense")?;
+        let dense = start(verbs::Matrices::Dense, "dense")?;
         Some(Control {
             base: lab.losses(&dense.model, &base, Split::Val, Gating::Right)?,
             verdicts: judge.own(&lab, effort.judged, &dense.model, base.classes().len())?,
@@ -233,14 +234,12 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
     let results = results::of(&findings);
     let text = serde_json::to_vec_pretty(&results).unwrap_or_default();
     output::write(&out.join("results.json"), &text)?;
-    if args.json {
-        output::json(&results);
-    } else {
-        results::summary(&findings)
-            .iter()
-            .for_each(|line| output::say(line));
-        output::say(&format!("report: {}", path.display()));
-    }
+    output::json(&results);
+    results::summary(&findings)
+        .iter()
+        .for_each(|line| output::say(line));
+    output::wrote_as("report", &path);
+    output::keep(out);
     let kept = findings.control.iter().map(|c| &c.novel);
     if !findings.assembly.equal {
         return Err(Failure::Check(

@@ -1,5 +1,6 @@
 //! The verbs: each turns what was typed into one call, and its result into text.
 
+mod advise;
 mod assemble;
 mod autoencoder;
 mod card;
@@ -37,7 +38,8 @@ pub use hub::hub;
 pub use import::import;
 pub use inspect::inspect;
 pub use merge::merge;
-pub use plan::plan;
-pub use resolve::{RANK_SPLIT, SIZE, load, start};
+pub use plan::{plan, rows as cost_rows};
+pub use quality::machine;
+pub use resolve::{Matrices, SIZE, load, start};
 pub use runs::{pretrain, resume, transfer};
 pub use sample::sample;

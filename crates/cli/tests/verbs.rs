@@ -171,7 +171,8 @@ fn a_card_is_a_folder_with_the_model_and_what_to_know_about_it() {
 #[test]
 fn plan_prints_one_document_with_the_published_size_of_dit_l_2() {
     let folder = tempfile::tempdir().unwrap();
-    let line = "plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma --json";
+    let line =
+        "plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma --dense --json";
     let plan = json(folder.path(), &line.split(' ').collect::<Vec<_>>());
     // DiT, arXiv 2212.09748, table 4 and its released models: DiT-L/2 has 458 M parameters and 80.7 GMAC.
     let parameters = plan["cost"]["total"]["parameters"].as_f64().unwrap();

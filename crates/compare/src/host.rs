@@ -3,7 +3,7 @@
 use learngene_data::{Dataset, Image};
 use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Event, RunConfig};
+use learngene_train::{DataConfig, Event, RunConfig, Watch};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -44,6 +44,11 @@ pub trait Host {
 
     /// Set when the comparison is to stop.
     fn stop(&self) -> &'static AtomicBool;
+
+    /// Who is told how far losses and images are.
+    fn watch(&self) -> Watch {
+        Watch::default()
+    }
 
     /// Shows it.
     fn notice(&mut self, notice: &Notice<'_>);

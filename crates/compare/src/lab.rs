@@ -4,7 +4,9 @@ use crate::error::Result;
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Objective, Sampling, Schedule};
 use learngene_nn::{Dit, Mode, Precision};
-use learngene_train::{Evaluation, Gating, Generation, Request, RunConfig, evaluate, generate};
+use learngene_train::{
+    Evaluation, Gating, Generation, Measuring, Request, RunConfig, Watch, evaluate, generate,
+};
 
 /// The tailor, if any, that runs for images of a class.
 pub type Tailor<'a> = dyn Fn(usize) -> Option<usize> + 'a;
@@ -24,6 +26,8 @@ pub struct Lab {
     pub seed: u64,
     /// (time, noise) draws of each image.
     pub repeats: usize,
+    /// Is told how far losses and images are.
+    pub watch: Watch,
 }
 
 impl Lab {
@@ -40,6 +44,7 @@ impl Lab {
             precision: Precision::F32,
             seed,
             repeats,
+            watch: Watch::default(),
         })
     }
 
@@ -54,16 +59,13 @@ impl Lab {
         split: Split,
         gating: Gating,
     ) -> Result<Evaluation> {
-        let (schedule, objective) = (&self.schedule, &self.objective);
-        Ok(evaluate(
-            model,
-            schedule,
-            objective,
-            dataset,
-            split,
-            gating,
-            self.repeats,
-        )?)
+        let how = Measuring {
+            schedule: &self.schedule,
+            objective: &self.objective,
+            repeats: self.repeats,
+            watch: self.watch.clone(),
+        };
+        Ok(evaluate(model, dataset, split, gating, &how)?)
     }
 
     /// `count` images of each class, class after class, with the tailor that `tailor` names for it. The noise of image
@@ -93,6 +95,7 @@ impl Lab {
             guidance,
             interval: None,
             seed: self.seed,
+            watch: self.watch.clone(),
         };
         let target = self.objective.target;
         let model = model.clone().in_mode(Mode {

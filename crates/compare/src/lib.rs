@@ -49,5 +49,6 @@ pub use lab::{Lab, Tailor};
 pub use latex::latex;
 pub use notes::notes;
 pub use page::report;
+pub use record::{Course, read as course};
 pub use run::run;
 pub use table::tables;

@@ -11,7 +11,7 @@ use learngene_eval::EvalError;
 use learngene_eval::metrics::{Extraction, Metric};
 use learngene_formats::ImageArchive;
 use learngene_nn::Dit;
-use learngene_train::{self as train, Gating, RunConfig};
+use learngene_train::{self as train, Gating, RunConfig, Watch};
 use std::path::{Path, PathBuf};
 
 /// Seed of the noise of all samples: rows and seeds differ in their models alone.
@@ -109,8 +109,11 @@ impl Jury {
 }
 
 /// The lab of a run.
-pub(crate) fn lab(config: &RunConfig, judging: &Judging) -> Result<Lab> {
-    Lab::of(config, judging.sampling(), NOISE, judging.repeats)
+pub(crate) fn lab(config: &RunConfig, judging: &Judging, watch: Watch) -> Result<Lab> {
+    Ok(Lab {
+        watch,
+        ..Lab::of(config, judging.sampling(), NOISE, judging.repeats)?
+    })
 }
 
 /// Losses on the test images alone.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// The course of a training.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Course {
+pub struct Course {
     /// (step, v loss of the batch).
     pub training: Vec<(f64, f64)>,
     /// (step, v loss on validation images).
@@ -24,7 +24,10 @@ struct Line {
 }
 
 /// Reads it; a step has `batch` images.
-pub(crate) fn read(run: &Path, batch: u64) -> Result<Course> {
+///
+/// # Errors
+/// No such file, or lines that are no events.
+pub fn read(run: &Path, batch: u64) -> Result<Course> {
     let path = run.join("events.jsonl");
     let text = std::fs::read_to_string(&path).map_err(|e| Error::file("read", &path, e))?;
     course(&text, batch).map_err(|e| Error::file("read", &path, e))

@@ -33,7 +33,7 @@ impl<H: Host> Bench<'_, H> {
         let (config, model) = self.host.model(&place.folder)?;
         let jury = self.jury()?;
         let (judging, all) = (&self.wanted.judge, &self.data.all);
-        let lab = measure::lab(&config, judging)?;
+        let lab = measure::lab(&config, judging, self.host.watch())?;
         let judged =
             measure::everything(&lab, &model, all, judging, &jury, &place.folder, self.host)?;
         self.jury = Some(jury);
@@ -68,7 +68,7 @@ impl<H: Host> Bench<'_, H> {
 
     /// A base with label rows at their mean and nothing trained: losses alone.
     pub fn not_adapted(&mut self, name: &str) -> std::result::Result<Summary, H::Failure> {
-        let (bases, all) = (self.bases, &self.data.all);
+        let (bases, all, watch) = (self.bases, &self.data.all, self.host.watch());
         let mut judged = Vec::new();
         let mut macs = 0;
         for &seed in &self.wanted.seeds {
@@ -94,7 +94,7 @@ impl<H: Host> Bench<'_, H> {
                     seed,
                     &self.device,
                 )?;
-                let lab = measure::lab(&config, &self.wanted.judge)?;
+                let lab = measure::lab(&config, &self.wanted.judge, watch.clone())?;
                 let found = measure::losses(&lab, &start.valid(), all)?;
                 place.write(RESULT, &inputs, &found)
             };

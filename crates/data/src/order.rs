@@ -65,6 +65,27 @@ impl BatchOrder {
             Self::Plain { batch, .. } => batch,
         }
     }
+
+    /// How these come together, if there are so many classes, for a person.
+    pub fn made_of(&self, classes: usize) -> String {
+        match *self {
+            Self::Stratified {
+                per_class,
+                null,
+                classes_per_step,
+            } => {
+                let each = match classes_per_step {
+                    Some(some) if some < classes => format!("{some} of {classes} classes in turn"),
+                    _ => format!("{classes} classes"),
+                };
+                format!("{per_class} of each of {each} and {null} without a label")
+            }
+            Self::Plain { label_drop, .. } => format!(
+                "of all classes shuffled, {} % of them without a label",
+                100.0 * label_drop
+            ),
+        }
+    }
 }
 
 /// The batches of a training run.

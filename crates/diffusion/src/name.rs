@@ -17,7 +17,7 @@ pub(crate) fn parse<T: Copy>(
     }
     let nearest = known
         .iter()
-        .map(|(name, _)| (strsim::jaro_winkler(name, &lower), *name))
+        .map(|(name, _)| (strsim::jaro_winkler(&spoken(name), &spoken(&lower)), *name))
         .filter(|(likeness, _)| *likeness >= SLIP)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name);
@@ -28,6 +28,12 @@ pub(crate) fn parse<T: Copy>(
         known: names.join(", "),
         nearest,
     })
+}
+
+/// A name as one says it: programs write `dpm++2m` as `dpmpp_2m` too.
+fn spoken(name: &str) -> String {
+    let letters = name.chars().filter(|c| c.is_alphanumeric() || *c == '+');
+    letters.map(|c| if c == '+' { 'p' } else { c }).collect()
 }
 
 /// Implements `Display`, `FromStr` and serde as the names in the variant table `NAMES`.

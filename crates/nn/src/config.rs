@@ -76,6 +76,16 @@ pub struct RankSplit {
     pub tailor: usize,
 }
 
+impl RankSplit {
+    /// That of a width if nothing else is said: half of it for the learngene, a 24th for a tailor; 96,8 for 192.
+    pub fn of_width(hidden: usize) -> Self {
+        Self {
+            learngene: (hidden / 2).max(1),
+            tailor: (hidden / 24).max(1),
+        }
+    }
+}
+
 impl std::str::FromStr for RankSplit {
     type Err = Error;
 
@@ -476,6 +486,19 @@ mod tests {
             text.contains("depth") && text.contains("at most 1024"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn every_size_has_a_rank_split_that_fits() {
+        for (name, hidden, ..) in SIZES {
+            let split = RankSplit::of_width(*hidden);
+            let size = format!("{name}/4");
+            let config = DitConfig::from_size(&size, [3, 32, 32], 12).unwrap();
+            assert!(config.with_rank_split(split).is_ok(), "{size} {split}");
+        }
+        for (hidden, split) in [(96, "48,4"), (192, "96,8"), (1152, "576,48")] {
+            assert_eq!(RankSplit::of_width(hidden).to_string(), split);
+        }
     }
 
     #[test]

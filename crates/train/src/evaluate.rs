@@ -3,6 +3,7 @@
 use crate::{
     batch::{Images, Item, Keys, losses},
     error::Result,
+    watch::Watch,
 };
 use learngene_data::{Dataset, Purpose, Split, Stream};
 use learngene_diffusion::{Objective, Schedule};
@@ -42,16 +43,37 @@ pub struct Evaluation {
     pub velocity_by_image: Vec<f64>,
 }
 
-/// Evaluates `repeats` fixed (time, noise) draws of every image, and of a latent as many fixed draws of its distribution; times are stratified over all draws.
+/// How losses are measured.
+#[derive(Clone, Debug)]
+pub struct Measuring<'a> {
+    /// How noise is added.
+    pub schedule: &'a Schedule,
+    /// What the model predicts.
+    pub objective: &'a Objective,
+    /// (time, noise) draws of each image.
+    pub repeats: usize,
+    /// Is told of `draws`.
+    pub watch: Watch,
+}
+
+/// Evaluates fixed (time, noise) draws of every image, and of a latent as many fixed draws of its distribution; times are
+/// stratified over all draws.
+///
+/// # Errors
+/// Images that are not those of the model.
 pub fn evaluate(
     model: &Dit,
-    schedule: &Schedule,
-    objective: &Objective,
     dataset: &Dataset,
     split: Split,
     gating: Gating,
-    repeats: usize,
+    how: &Measuring<'_>,
 ) -> Result<Evaluation> {
+    let Measuring {
+        schedule,
+        objective,
+        repeats,
+        ref watch,
+    } = *how;
     let classes = dataset.classes().len();
     // sorted by class, so that the tailors run as few large products
     let of_class = |class| {
@@ -103,6 +125,7 @@ pub fn evaluate(
             epsilon[class] += f64::from(e[k]);
             counts[class] += 1;
         }
+        watch.see("draws", (start + part.len()) as f64, draws.len());
     }
     let total = draws.len().max(1) as f64;
     Ok(Evaluation {
@@ -114,6 +137,25 @@ pub fn evaluate(
             .collect(),
         velocity_by_image,
     })
+}
+
+/// What a model loses that predicts nothing, as one does before its first step, when its output is zero.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn untrained(
+    model: &Dit,
+    dataset: &Dataset,
+    split: Split,
+    how: &Measuring<'_>,
+) -> Result<Evaluation> {
+    let mut values = params::values(model);
+    values.retain(|name, _| name.starts_with("output."));
+    for value in values.values_mut() {
+        value.values.fill(0.0);
+    }
+    let silent = params::replace(model.clone(), &values)?;
+    evaluate(&silent, dataset, split, Gating::Right, how)
 }
 
 #[cfg(test)]
@@ -142,16 +184,13 @@ mod tests {
         let train = TrainConfig::default();
         let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
         let of = |repeats| {
-            let objective = &train.objective;
-            evaluate(
-                &model,
-                &schedule,
-                objective,
-                &dataset,
-                Split::Test,
-                Gating::Right,
+            let how = Measuring {
+                schedule: &schedule,
+                objective: &train.objective,
                 repeats,
-            )
+                watch: Watch::default(),
+            };
+            evaluate(&model, &dataset, Split::Test, Gating::Right, &how)
         };
         let found = of(3).unwrap();
         let counts = [0, 1].map(|class| dataset.of_class(Split::Test, class).len());
@@ -168,5 +207,16 @@ mod tests {
         let mut distinct = single.velocity_by_image.clone();
         distinct.dedup();
         assert_eq!(distinct.len(), single.draws);
+        // The model starts with an output of zero: to the bit what one that predicts nothing loses. Of noise that is its
+        // variance, 1; of v no more, as images lie between -1 and 1.
+        let how = Measuring {
+            schedule: &schedule,
+            objective: &train.objective,
+            repeats: 3,
+            watch: Watch::default(),
+        };
+        let nothing = untrained(&model, &dataset, Split::Test, &how).unwrap();
+        assert_eq!(nothing, found);
+        assert!((0.5..1.05).contains(&nothing.velocity), "{nothing:?}");
     }
 }

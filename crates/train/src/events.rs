@@ -28,6 +28,15 @@ pub enum Event {
         /// Images per second since the last event.
         images_per_second: f64,
     },
+    /// A step was done. It is shown and not written: a run has as many as steps.
+    Underway {
+        /// Steps done.
+        step: u64,
+        /// Mean squared error of v in that step's batch.
+        velocity: f64,
+        /// Images per second since training began or went on.
+        images_per_second: f64,
+    },
     /// A validation of the averaged weights.
     Validation {
         /// Steps done.
@@ -63,6 +72,7 @@ impl Event {
     pub fn step(&self) -> u64 {
         match self {
             Self::Step { step, .. }
+            | Self::Underway { step, .. }
             | Self::Validation { step, .. }
             | Self::Checkpoint { step }
             | Self::Samples { step, .. }

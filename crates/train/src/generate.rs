@@ -1,6 +1,7 @@
 //! Images from a trained model: the place where labels and gates meet the samplers, which know neither.
 
 use crate::error::{Error, Result};
+use crate::watch::Watch;
 use burn::tensor::{Tensor, TensorData};
 use learngene_data::{Image, Purpose, Stream, picture::Grid};
 use learngene_diffusion::{Conditional, Guided, Sampling, Schedule, Target, sample};
@@ -43,6 +44,8 @@ pub struct Generation {
     pub interval: Option<(f64, f64)>,
     /// Seed of all noise.
     pub seed: u64,
+    /// Is told of `images`; one counts as the share of its steps that are done.
+    pub watch: Watch,
 }
 
 /// A model under given labels and tailors; without them it is the learngene with the null label.
@@ -184,7 +187,11 @@ fn draw(
             &how.sampling,
             start,
             &mut noise,
-            &mut |_, _| {},
+            &mut |step, _| {
+                let share = (step + 1) as f64 / how.sampling.steps.max(1) as f64;
+                let done = images.len() as f64 + share.min(1.0) * part.len() as f64;
+                how.watch.see("images", done, requests.len());
+            },
         )?;
         if let Some(error) = fault.into_inner() {
             return Err(error.into());
@@ -222,6 +229,7 @@ pub(crate) fn class_grid(
         guidance: 2.0,
         interval: None,
         seed,
+        watch: Watch::default(),
     };
     let request = |i: usize| Request::of_class(i / COLUMNS, i as u64);
     let requests: Vec<_> = (0..classes.len() * COLUMNS).map(request).collect();
@@ -264,6 +272,7 @@ mod tests {
             guidance: 1.0,
             interval: None,
             seed: 0,
+            watch: Watch::default(),
         };
         let of = |class| [Request::of_class(class, 7)];
         let draw = |class| generate(&model, &schedule, Target::Velocity, &how, &of(class));

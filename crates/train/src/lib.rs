@@ -22,15 +22,17 @@ pub mod run;
 mod step;
 pub mod tensorboard;
 mod trainer;
+mod watch;
 pub mod weights;
 
 pub use autoencoder::{AutoencoderTraining, Fitted, fit_autoencoder};
 pub use config::{DataConfig, Decay, Method, RunConfig, TrainConfig, Trainable, require_precision};
 pub use encode::{Encoded, encode, latent_space};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, Gating, evaluate};
+pub use evaluate::{Evaluation, Gating, Measuring, evaluate, untrained};
 pub use events::Event;
 pub use generate::{Generation, Request, generate, generate_decoded};
 pub use run::{Outcome, Run};
 pub use step::StepLosses;
 pub use trainer::Trainer;
+pub use watch::Watch;

@@ -44,6 +44,11 @@ impl<'a> Record<'a> {
         Ok(())
     }
 
+    /// Shows the event and writes it nowhere.
+    pub fn show(&mut self, event: &Event) {
+        (self.observe)(event);
+    }
+
     /// [`Record::add`] for an event with a picture.
     pub fn add_picture(&mut self, event: &Event, picture: &Picture) -> Result<()> {
         let Picture { width, height, png } = picture;

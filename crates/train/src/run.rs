@@ -118,6 +118,11 @@ impl Run {
         ))
     }
 
+    /// The run folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The configuration.
     pub fn config(&self) -> &RunConfig {
         &self.config
@@ -160,11 +165,18 @@ impl Run {
         }
         let mut saved = trainer.done();
         let mut validation = None;
-        let (mut since, mut at) = (Instant::now(), trainer.done());
+        let (begun, before) = (Instant::now(), trainer.done());
+        let (mut since, mut at) = (begun, before);
         while trainer.done() < train.steps && !stop.load(Ordering::Relaxed) {
             let losses = trainer.step().map_err(|e| at_checkpoint(e, Some(saved)))?;
             let step = trainer.done();
             let end = step == train.steps;
+            record.show(&Event::Underway {
+                step,
+                velocity: losses.velocity,
+                images_per_second: ((step - before) * trainer.batch_size() as u64) as f64
+                    / begun.elapsed().as_secs_f64(),
+            });
             let due = |every: u64| end || (every > 0 && step.is_multiple_of(every));
             if due(train.log_every) {
                 let images = (step - at) * trainer.batch_size() as u64;

@@ -4,9 +4,10 @@ use crate::{
     batch::Images,
     config::{TrainConfig, require_precision},
     error::Result,
-    evaluate::{Evaluation, Gating, evaluate},
+    evaluate::{Evaluation, Gating, Measuring, evaluate},
     optimiser::AdamW,
     step::{StepLosses, images, step},
+    watch::Watch,
 };
 use burn::module::Module;
 use learngene_data::{Batches, Dataset, Split};
@@ -153,16 +154,14 @@ impl<'a> Trainer<'a> {
         if self.dataset.is_empty(Split::Val) {
             return Ok(None);
         }
-        evaluate(
-            &self.averaged()?,
-            &self.schedule,
-            &self.config.objective,
-            self.dataset,
-            Split::Val,
-            Gating::Right,
-            VALIDATION_REPEATS,
-        )
-        .map(Some)
+        let how = Measuring {
+            schedule: &self.schedule,
+            objective: &self.config.objective,
+            repeats: VALIDATION_REPEATS,
+            watch: Watch::default(),
+        };
+        let model = self.averaged()?;
+        evaluate(&model, self.dataset, Split::Val, Gating::Right, &how).map(Some)
     }
 
     pub(crate) fn schedule(&self) -> &Schedule {

@@ -22,7 +22,7 @@ pub struct Data {
 pub enum DataVerb {
     /// Print counts, sizes and statistics of a data set, and draw some images of each class.
     #[command(
-        after_help = "Examples:\n  learngene data inspect builtin:emoji --contact-sheet sheet.png\n  learngene data inspect photos/ --json"
+        after_help = "Examples:\n  learngene data inspect builtin:emoji --contact-sheet sheet.png\n  learngene data inspect photos/ --json\n  learngene data inspect photos/ --advise"
     )]
     Inspect {
         /// builtin:emoji, builtin:emoji-fluent3d, a folder of class folders, or an idx or CIFAR path.
@@ -33,9 +33,13 @@ pub enum DataVerb {
         /// Write a picture with the first images of each class.
         #[arg(long, value_name = "FILE.png")]
         contact_sheet: Option<PathBuf>,
-        /// Print one JSON document instead of tables.
+        /// Say how to train on these images - patch, size, steps - and how long it takes on this machine, by a trial of a few
+        /// steps, which takes some seconds.
         #[arg(long)]
-        json: bool,
+        advise: bool,
+        /// The side to advise for; by default that of the images if they share a small one, else 32.
+        #[arg(long, value_name = "PIXELS", requires = "advise")]
+        image_size: Option<usize>,
     },
     /// Write a class tree of classes named like ImageNet's (n02084071): superclasses by what WordNet says they are.
     #[command(after_help = ABOUT_TREE)]

@@ -99,9 +99,6 @@ pub struct Eval {
     /// Folder in which features are kept for the next time.
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `compare`.
@@ -114,9 +111,6 @@ pub struct Compare {
     /// Folder for cells, tables and page. What is finished in it is not done again.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Print all results as one JSON document, which also lies in the folder as results.json.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What can be measured.

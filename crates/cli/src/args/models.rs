@@ -1,7 +1,7 @@
 //! What can be typed about a model there is: `inspect`, `assemble`, `curve`, `merge`, `sample`, `card`, and `plan` of one that
 //! could be.
 
-use super::Precision;
+use super::{Precision, at_least_one};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -32,9 +32,6 @@ pub struct Inspect {
     /// Page to write, with heat maps.
     #[arg(long, value_name = "FILE.html", requires = "diversion")]
     pub out: Option<PathBuf>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `assemble`.
@@ -100,17 +97,14 @@ pub struct Curve {
     #[arg(long, value_delimiter = ',')]
     pub classes: Vec<String>,
     /// Sizes to measure, evenly spaced up to the whole.
-    #[arg(long, value_name = "N", default_value = "8")]
-    pub points: std::num::NonZeroUsize,
+    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
+    pub points: NonZeroUsize,
     /// Another model of the same classes to measure on the same draws, such as a dense one of another width; may be repeated.
     #[arg(long, value_name = "MODEL")]
     pub beside: Vec<PathBuf>,
     /// Page to write.
     #[arg(long, value_name = "FILE.html")]
     pub out: Option<PathBuf>,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Options of `merge`.
@@ -149,7 +143,7 @@ pub struct Sample {
     )]
     pub blend: Vec<String>,
     /// Images of each class or blend.
-    #[arg(long, default_value = "8")]
+    #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
     pub count: NonZeroUsize,
     /// The autoencoder that makes images of latents, as in `encode`; in tiles where they are larger than those it was
     /// trained on.
@@ -213,20 +207,23 @@ pub struct Card {
 /// Options of `plan`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma\n  learngene plan --size dit-nano/4 --rank-split 96,8 --num-classes 12 --json"
+    after_help = "Examples:\n  learngene plan --size dit-l/2 --num-classes 1000 --input 4x32x32 --learn-sigma --dense\n  learngene plan --size dit-nano/4 --num-classes 12 --json"
 )]
 pub struct Plan {
     /// Size of the model: dit-micro, dit-nano, dit-s, dit-b, dit-l or dit-xl with the side of a patch.
     #[arg(long, value_name = "NAME/PATCH")]
     pub size: String,
-    /// Components of the learngene and of a tailor; dense without it.
+    /// Components of the learngene and of a tailor [default: half of the width and a 24th, 96,8 for dit-nano].
     #[arg(long, value_name = "N_G,N_T")]
     pub rank_split: Option<String>,
+    /// Ordinary weight matrices instead of factors.
+    #[arg(long, conflicts_with = "rank_split")]
+    pub dense: bool,
     /// Classes.
     #[arg(long, default_value_t = 1000, conflicts_with = "class_tree")]
     pub num_classes: usize,
     /// A class tree as in `pretrain`: count its classes and superclasses.
-    #[arg(long, value_name = "FILE", requires = "rank_split")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dense")]
     pub class_tree: Option<PathBuf>,
     /// Channels, height and width of the input.
     #[arg(long, value_name = "CxHxW", default_value = "3x32x32")]
@@ -237,7 +234,4 @@ pub struct Plan {
     /// Count an output of twice the channels, as DiT has for its variance.
     #[arg(long)]
     pub learn_sigma: bool,
-    /// Print one JSON document.
-    #[arg(long)]
-    pub json: bool,
 }

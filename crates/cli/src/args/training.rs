@@ -67,9 +67,6 @@ pub struct Quickstart {
     /// Also train the control: a dense model, and class-gated tailors on it (doubles the time).
     #[arg(long)]
     pub control: bool,
-    /// Print all results as one JSON document, which also lies in the folder as results.json.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What the factors of products are rounded to.
@@ -111,7 +108,7 @@ pub struct Pretrain {
     /// Size of the model [default: dit-nano/4].
     #[arg(long, value_name = "NAME/PATCH")]
     pub size: Option<String>,
-    /// Components of the learngene and of a tailor in every matrix [default: 96,8].
+    /// Components of the learngene and of a tailor in every matrix [default: half of the width and a 24th, 96,8 for dit-nano].
     #[arg(long, value_name = "N_G,N_T")]
     pub rank_split: Option<String>,
     /// Ordinary weight matrices instead of factors.
@@ -148,6 +145,9 @@ pub struct Pretrain {
     /// A single deviation, such as train.ema=0.99; may be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
+    /// Leave no report.html in the run folder.
+    #[arg(long)]
+    pub no_report: bool,
     /// Folder of the run, which must not hold one yet.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -159,6 +159,9 @@ pub struct Pretrain {
 pub struct Resume {
     /// Folder of the run.
     pub run: PathBuf,
+    /// Leave no report.html in the run folder.
+    #[arg(long)]
+    pub no_report: bool,
 }
 
 /// Options of `transfer`.
@@ -206,6 +209,9 @@ pub struct Transfer {
     /// A single deviation, such as method.alpha=16 or train.trainable.learngene=0.3; may be repeated.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
+    /// Leave no report.html in the run folder.
+    #[arg(long)]
+    pub no_report: bool,
     /// Folder of the run, which must not hold one yet.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -229,10 +235,10 @@ pub struct Factorise {
     /// Peak learning rate of fine-tuning; that of the model's own training by default.
     #[arg(long, requires = "fine_tune")]
     pub lr: Option<f64>,
+    /// Leave no report.html in the run folder.
+    #[arg(long, requires = "fine_tune")]
+    pub no_report: bool,
     /// File to write; one that is there is replaced.
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
-    /// Print energy and differences as one JSON document.
-    #[arg(long, conflicts_with = "fine_tune")]
-    pub json: bool,
 }

@@ -4,11 +4,12 @@ use super::results::{above, share};
 use super::transferred::Transferred;
 use super::{Control, DRAWING, Findings, STRIP, Verdict};
 use crate::failure::Result;
-use learngene_data::{Image, image::encode_png};
-use learngene_eval::report::{Block, Curve, Figure, Gallery, Png, Section, Series, Table};
+use crate::page::{curve, figure, gallery, pngs, section, settings_of, strings};
+use learngene_compare::Course;
+use learngene_data::Image;
+use learngene_eval::report::{Block, Gallery, Table};
 use learngene_eval::{Rate, Rates, Report};
-use learngene_nn::Precision;
-use learngene_train::{Evaluation, Event, TrainConfig};
+use learngene_train::{Evaluation, Event};
 
 /// The whole page.
 pub fn report(f: &Findings) -> Result<Report> {
@@ -18,7 +19,7 @@ pub fn report(f: &Findings) -> Result<Report> {
     let [before, after] = &novel.losses;
     let seconds: f64 = f.stages.iter().map(|s| s.1).sum();
     let mut sections = vec![
-        section("Loss", vec![Block::Curve(curve(&f.base.events))]),
+        section("Loss", vec![Block::Curve(curve(&course(&f.base.events)))]),
         section(
             "Samples of each class",
             vec![
@@ -69,7 +70,7 @@ pub fn report(f: &Findings) -> Result<Report> {
                     &novel.verdicts,
                     "as trained",
                 )),
-                Block::Curve(curve(&novel.events)),
+                Block::Curve(curve(&course(&novel.events))),
             ],
         ),
         section("Sizes", vec![Block::Table(sizes(f))]),
@@ -105,46 +106,9 @@ pub fn report(f: &Findings) -> Result<Report> {
             "The v loss is the mean squared error of the velocity target on held-out drawings with fixed times and noise; lower is better. The probe is a small classifier (ridge regression on EfficientNet-Lite0 features, trained on real images), not a person: its rate on real images is its ceiling.".into(),
             "With guidance above 1 the null branch is the model without tailor, so guidance amplifies the whole tailor; numbers at guidance 1 are printed beside those at 2. One seed; differences of a few per cent between runs are noise.".into(),
         ],
-        settings: settings(f),
+        settings: settings_of(&f.base.config),
         machine: format!("learngene {}, {} on {}, {} threads, {seconds:.0} s in all", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH, rayon::current_num_threads()),
     })
-}
-
-fn settings(f: &Findings) -> Vec<(String, String)> {
-    let config = &f.base.config;
-    let (train, model) = (&config.train, &config.model);
-    [
-        (
-            "width, depth, heads",
-            format!("{}, {}, {}", model.hidden, model.depth, model.heads),
-        ),
-        (
-            "rank split",
-            format!(
-                "{},{}",
-                model.learngene_rank().unwrap_or(0),
-                model.tailor_rank
-            ),
-        ),
-        ("steps", train.steps.to_string()),
-        (
-            "images per step",
-            train.order().images(config.classes.len()).to_string(),
-        ),
-        ("learning rate", train.lr.to_string()),
-        ("schedule", train.schedule.to_string()),
-        ("precision of products", precision(train).into()),
-        ("seed", train.seed.to_string()),
-    ]
-    .map(|(k, v)| (k.to_owned(), v))
-    .to_vec()
-}
-
-fn precision(train: &TrainConfig) -> &'static str {
-    match train.precision {
-        Precision::F32 => "f32",
-        Precision::Bf16 => "bf16; losses in f32",
-    }
 }
 
 fn sizes(f: &Findings) -> Table {
@@ -317,70 +281,16 @@ fn swap_gallery(classes: &[String], strips: &[Vec<Image>; 3], shown: usize) -> R
     })
 }
 
-fn strings<const N: usize>(texts: [&str; N]) -> Vec<String> {
-    texts.map(String::from).to_vec()
-}
-
-fn curve(events: &[Event]) -> Curve {
-    let (mut train, mut validation) = (Vec::new(), Vec::new());
+fn course(events: &[Event]) -> Course {
+    let mut course = Course::default();
     for event in events {
         match event {
-            Event::Step { step, velocity, .. } => train.push((*step as f64, *velocity)),
-            Event::Validation { step, velocity, .. } => validation.push((*step as f64, *velocity)),
+            Event::Step { step, velocity, .. } => course.training.push((*step as f64, *velocity)),
+            Event::Validation { step, velocity, .. } => {
+                course.validation.push((*step as f64, *velocity));
+            }
             _ => {}
         }
     }
-    let series = |name: &str, points, smooth| Series {
-        name: name.into(),
-        points,
-        smooth,
-    };
-    Curve {
-        caption: "v loss of each logged step, and of the averaged weights on validation images"
-            .into(),
-        x_label: "step".into(),
-        y_label: "v loss".into(),
-        scale: learngene_eval::report::Scale::Log,
-        series: vec![
-            series("training", train, true),
-            series("validation", validation, false),
-        ],
-    }
-}
-
-fn gallery(classes: &[String], images: &[Image], shown: usize, caption: &str) -> Result<Gallery> {
-    let row = |(name, part): (&String, &[Image])| Ok((name.clone(), pngs(part)?));
-    let rows = classes
-        .iter()
-        .zip(images.chunks(shown))
-        .map(row)
-        .collect::<Result<_>>()?;
-    Ok(Gallery {
-        caption: caption.into(),
-        columns: Vec::new(),
-        rows,
-    })
-}
-
-fn pngs(images: &[Image]) -> Result<Vec<Png>> {
-    images
-        .iter()
-        .map(|i| Ok(Png::new(encode_png(i)?)?))
-        .collect()
-}
-
-fn section(heading: &str, blocks: Vec<Block>) -> Section {
-    Section {
-        heading: heading.into(),
-        paragraphs: Vec::new(),
-        blocks,
-    }
-}
-
-fn figure(value: String, label: &str, note: String) -> Figure {
-    Figure {
-        value,
-        label: label.into(),
-        note,
-    }
+    course
 }

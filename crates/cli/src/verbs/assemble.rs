@@ -7,6 +7,7 @@ use learngene_formats::Kind;
 use learngene_nn::{cost, params};
 use learngene_train::{Gating, RunConfig, weights};
 use learngene_transfer::{Budget, Fit, TailorSet, assemble_with};
+use serde_json::json;
 use std::path::Path;
 
 /// `assemble`: nothing is written before everything has been checked.
@@ -66,13 +67,19 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     };
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&part)).write(&args.out)?;
-    output::say(&format!("wrote {}", args.out.display()));
+    output::wrote(&args.out);
     if let Some(fit) = &fit {
         output::say(&kept(fit, &whole_config));
+        output::json(&json!({ "energy": fit.energy }));
     }
     if let Some((before, after)) = checked {
         output::say(&quality::compared(&before, &after)?);
+        output::json(
+            &json!({ "whole": before, "assembly": after, "rise": quality::rise(&before, &after)? }),
+        );
     }
+    let components = config.model.learngene_rank();
+    output::json(&json!({ "classes": config.classes, "components": components }));
     plan::print(&cost::plan(&config.model));
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use crate::args::{self, AutoencoderVerb};
 use crate::failure::{Failure, Result};
-use crate::training::stop;
+use crate::progress::Progress;
+use crate::training::{About, DIVERGED, NOTHING, stop};
 use crate::verbs::export::require_empty;
 use crate::verbs::resolve;
 use crate::{model, output};
-use learngene_nn::AutoencoderConfig;
+use learngene_nn::{Autoencoder, AutoencoderConfig, params};
 use learngene_train::{AutoencoderTraining, DataConfig, fit_autoencoder};
 use learngene_transfer::interop::autoencoder as files;
 
@@ -37,20 +38,26 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         lr: *lr,
         seed: *seed,
     };
-    let bar = output::bar(how.steps, "training");
     let device = model::device(device)?;
-    let mut observe = |step, error: f64| {
-        bar.set_position(step);
-        bar.set_message(format!("mean absolute error {error:.4},"));
+    let shapes = params::shapes(&Autoencoder::init(&config, how.seed, &device)?);
+    let numbers = shapes.values().map(|shape| shape.iter().product::<usize>());
+    let about = About::autoencoder(out, &dataset, how.batch, numbers.sum::<usize>() as u64);
+    about.announce();
+    let shown = Progress::new("training", how.steps, "steps");
+    let mut last = 0.0;
+    let mut observe = |step: u64, error: f64| {
+        shown.set(step as f64);
+        shown.note(format!("mean absolute error {error:.4}"));
+        last = error;
     };
     let fitted = fit_autoencoder(&config, &dataset, &how, &device, stop(), &mut observe)?;
-    bar.finish_and_clear();
+    drop(shown);
     if dataset.streams() {
         output::broken(&dataset.broken());
     }
     let fitted = fitted.ok_or(Failure::StoppedHere("nothing is written"))?;
     files::write(&fitted.autoencoder, out)?;
-    output::say(&format!("wrote {}", out.display()));
+    output::wrote(out);
     if let Some((psnr, images)) = fitted.psnr {
         output::say(&format!(
             "validation images given back: {psnr:.1} dB (peak signal-to-noise ratio, n = {images})"
@@ -58,12 +65,24 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
     }
     let config = fitted.autoencoder.config();
     let (scale, shift) = (config.scaling_factor, config.shift_factor);
+    let latent = config.latent_shape(dataset.shape())?;
     output::say(&format!(
         "latents of {channels}x{height}x{width}: {}, scaling factor {scale:.4}, shift factor {shift:.4}",
-        config
-            .latent_shape(dataset.shape())?
-            .map(|side| side.to_string())
-            .join("x")
+        latent.map(|side| side.to_string()).join("x")
     ));
+    output::json(&about);
+    output::json(&serde_json::json!({
+        "steps": how.steps, "mean_absolute_error": last, "psnr": fitted.psnr.map(|(psnr, _)| psnr),
+        "latent": latent, "scaling_factor": scale, "shift_factor": shift,
+    }));
+    // One grey for all pictures is never further off than that.
+    if last > DIVERGED * NOTHING {
+        return Err(Failure::Diverged {
+            what: "mean absolute error",
+            loss: last,
+            nothing: NOTHING,
+            lr: how.lr,
+        });
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::verbs::export::require_empty;
 use crate::verbs::{plan, quality};
-use crate::{args, model, output, quickstart};
+use crate::{args, model, output, progress, quickstart};
 use learngene_compare::Lab;
 use learngene_data::picture::Grid;
 use learngene_formats::Kind;
@@ -55,7 +55,15 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
         write(SAMPLES, &png)?;
     }
     write(CARD, about.text().as_bytes())?;
-    output::say(&format!("wrote {}", args.out.display()));
+    output::wrote(&args.out);
+    let losses = losses.as_ref();
+    output::json(&serde_json::json!({
+        "name": name,
+        "classes": config.classes,
+        "validation": losses.map(|found| &found.right),
+        "without_tailors": losses.and_then(|found| found.none.as_ref()),
+        "cost": cost::plan(&config.model),
+    }));
     Ok(())
 }
 
@@ -97,7 +105,10 @@ impl Losses {
 }
 
 fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Vec<u8>> {
-    let lab = Lab::of(config, quickstart::sampling(), SEED, quality::REPEATS)?;
+    let lab = Lab {
+        watch: progress::watch(),
+        ..Lab::of(config, quickstart::sampling(), SEED, quality::REPEATS)?
+    };
     let tailor = |class| (config.model.groups > 0).then_some(class);
     let classes = config.classes.len();
     let images = lab.images(model, classes, args.count, args.cfg, &tailor)?;

@@ -2,14 +2,14 @@
 
 use crate::failure::{Failure, Result};
 use crate::features::{Cache, Extractor, views};
-use crate::training::Progress;
+use crate::progress::{self, Progress};
 use crate::{args, model, output, training, verbs};
 use burn::tensor::Device;
 use learngene_compare::{Comparison, Doing, Findings, Host, Notice};
 use learngene_data::{Dataset, Image};
 use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, RunConfig};
+use learngene_train::{DataConfig, RunConfig, Watch};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -26,10 +26,7 @@ pub fn compare(args: &args::Compare, device: &str) -> Result<()> {
     };
     let findings = learngene_compare::run(&wanted, &args.out, &device, &mut terminal)?;
     write(&findings, &args.out)?;
-    if args.json {
-        output::json(&findings);
-        return Ok(());
-    }
+    output::json(&findings);
     for table in learngene_compare::tables(&findings) {
         output::say(&table.caption);
         let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
@@ -58,6 +55,7 @@ fn write(findings: &Findings, out: &Path) -> Result<()> {
         ("report.html", page),
     ] {
         output::write(&out.join(name), text.as_bytes())?;
+        output::keep(&out.join(name));
     }
     Ok(())
 }
@@ -116,6 +114,10 @@ impl Host for Terminal {
         training::stop()
     }
 
+    fn watch(&self) -> Watch {
+        progress::watch()
+    }
+
     fn notice(&mut self, notice: &Notice<'_>) {
         match notice {
             Notice::Cell {
@@ -131,10 +133,10 @@ impl Host for Terminal {
                 output::note(&format!("{number}/{count} {doing} {name}"));
             }
             Notice::Training { done, steps } => {
-                self.progress = Some(Progress::new(*steps, *done, "training"));
+                self.progress = Some(training::progress("training", *steps, *done));
             }
-            Notice::Event(event) => self.progress.iter().for_each(|p| p.see(event)),
-            Notice::Trained => self.progress.take().into_iter().for_each(Progress::end),
+            Notice::Event(event) => self.progress.iter().for_each(|p| training::see(p, event)),
+            Notice::Trained => self.progress = None,
             Notice::Warning(text) => output::note(&format!("warning: {text}")),
         }
     }

@@ -1,6 +1,7 @@
 //! `curve`: quality against size, from one pre-trained model.
 
 use crate::failure::{Failure, Result};
+use crate::progress::Progress;
 use crate::verbs::quality;
 use crate::{args, model, output};
 use learngene_eval::Report;
@@ -75,7 +76,8 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
     let data = quality::load(&config, &args.data, args.class_map.as_deref())?;
     let base = quality::losses(&config, &whole, &data, Gating::Right)?;
     let rungs = rungs(rank, args.points.get());
-    let bar = output::bar((rungs.len() + others.len()) as u64, "measuring");
+    let models = (rungs.len() + others.len()) as u64;
+    let measured = Progress::new("measuring", models, "models");
     let mut points = Vec::new();
     for components in rungs {
         let (smaller, part) = assemble(&config, &whole, &classes, Some(components))?;
@@ -87,7 +89,7 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
             components: Some(components),
             ..Point::new(&smaller, &found, &base)?
         });
-        bar.inc(1);
+        measured.add();
     }
     let mut beside = Vec::new();
     for (path, (other, model)) in others {
@@ -96,26 +98,21 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
             model: Some(path.clone()),
             ..Point::new(&other, &found, &base)?
         });
-        bar.inc(1);
+        measured.add();
     }
-    bar.finish_and_clear();
+    drop(measured);
     if let Some(out) = &args.out {
         let page = page(&config, &args.model, &points, &beside);
         output::write(out, page.to_html().as_bytes())?;
     }
-    if args.json {
-        output::json(
-            &serde_json::json!({ "classes": classes, "points": points, "beside": beside }),
-        );
-        return Ok(());
-    }
+    output::json(&serde_json::json!({ "classes": classes, "points": points, "beside": beside }));
     output::table(&COLUMNS, &rows(points.iter().chain(&beside)));
     output::say(&format!(
         "\nn = {} draws of the same images, times and noise; 95 % over images",
         base.draws
     ));
     if let Some(out) = &args.out {
-        output::say(&format!("report: {}", out.display()));
+        output::wrote_as("report", out);
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use crate::args::{self, DataVerb};
 use crate::failure::{Failure, Result};
 use crate::output::{self, shortened};
+use crate::progress::Progress;
+use crate::verbs::advise::advise;
 use learngene_data::picture::ContactSheet;
 use learngene_data::{ClassSelection, Statistics, WordNet, source};
 use std::path::Path;
@@ -13,19 +15,21 @@ const TILES: usize = 10;
 const LARGEST_TILE: u32 = 64;
 
 /// `data`.
-pub fn data(args: &args::Data) -> Result<()> {
+pub fn data(args: &args::Data, device: &str) -> Result<()> {
     match &args.verb {
         DataVerb::Inspect {
             source,
             class_map,
             contact_sheet,
-            json,
-        } => inspect(
-            source,
-            class_map.as_deref(),
-            contact_sheet.as_deref(),
-            *json,
-        ),
+            image_size,
+            advise,
+        } => {
+            inspect(source, class_map.as_deref(), contact_sheet.as_deref())?;
+            match advise {
+                true => self::advise(source, *image_size, device),
+                false => Ok(()),
+            }
+        }
         DataVerb::Tree {
             source,
             classes,
@@ -41,18 +45,14 @@ pub fn data(args: &args::Data) -> Result<()> {
             let rows = tree.superclasses().iter();
             let rows = rows.map(|(name, of)| vec![name.clone(), of.len().to_string()]);
             output::table(&["superclass", "classes"], &rows.collect::<Vec<_>>());
-            output::say(&format!("wrote {}", out.display()));
+            output::wrote(out);
+            output::json(&serde_json::json!({ "superclasses": tree.superclasses() }));
             Ok(())
         }
     }
 }
 
-fn inspect(
-    spec: &str,
-    class_map: Option<&Path>,
-    contact_sheet: Option<&Path>,
-    json: bool,
-) -> Result<()> {
+fn inspect(spec: &str, class_map: Option<&Path>, contact_sheet: Option<&Path>) -> Result<()> {
     let source = source::open(spec, class_map)?;
     if contact_sheet.is_some() && source.latent_space().is_some() {
         return Err(Failure::Usage(format!(
@@ -60,17 +60,20 @@ fn inspect(
         )));
     }
     let mut sheet = ContactSheet::new(source.class_names(), TILES, LARGEST_TILE);
-    let statistics = Statistics::gather_with(&*source, |sample| sheet.add(sample))?;
+    let length = source.known_len().unwrap_or_default() as u64;
+    let reading = Progress::new("reading", length, "images");
+    let statistics = Statistics::gather_with(&*source, |sample| {
+        reading.add();
+        sheet.add(sample);
+    })?;
+    drop(reading);
     if let Some(path) = contact_sheet {
         output::write(path, &sheet.into_grid(1).encode_png()?)?;
     }
-    if json {
-        output::json(&statistics);
-        return Ok(());
-    }
+    output::json(&statistics);
     print(&statistics);
     match contact_sheet {
-        Some(path) => output::say(&format!("contact sheet: {}", path.display())),
+        Some(path) => output::wrote_as("contact sheet", path),
         None if statistics.latents.is_some() => {}
         None => output::note("add --contact-sheet FILE.png for a picture of each class"),
     }

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::quickstart::{self, Judge, Verdict};
 use crate::verbs::quality;
-use crate::{args, model, output};
+use crate::{args, model, output, progress};
 use learngene_compare::Lab;
 use learngene_eval::metrics::Rise;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
@@ -45,7 +45,10 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let data = quality::load(&config, source, args.class_map.as_deref())?;
     let classes = config.classes.len();
     let judge = Judge::train(&data)?;
-    let lab = Lab::of(&config, quickstart::sampling(), args.seed, quality::REPEATS)?;
+    let lab = Lab {
+        watch: progress::watch(),
+        ..Lab::of(&config, quickstart::sampling(), args.seed, quality::REPEATS)?
+    };
     let losses = |gating| quality::losses(&config, &model, &data, gating);
     let right = losses(Gating::Right)?;
     let (none, wrong) = (losses(Gating::None)?, losses(Gating::Wrong)?);
@@ -70,10 +73,7 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
         ];
         output::write(out, page.to_html().as_bytes())?;
     }
-    if args.json {
-        output::json(&found);
-        return Ok(());
-    }
+    output::json(&found);
     let table = by_class(&found);
     let columns: Vec<&str> = table.columns.iter().map(String::as_str).collect();
     output::table(&columns, &table.rows);
@@ -83,7 +83,7 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
         found.right.draws
     ));
     if let Some(out) = &args.out {
-        output::say(&format!("report: {}", out.display()));
+        output::wrote_as("report", out);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `encode`.
 
 use crate::failure::{Failure, Result};
+use crate::progress::Progress;
 use crate::training::stop;
 use crate::{args, model, output};
 use learngene_data::{LoadOptions, source};
@@ -12,7 +13,8 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
     let source = source::open(&args.data, None)?;
     output::left_out(source.skipped());
     let vae = autoencoder::read(&args.vae, &model::device(device)?)?;
-    let bar = output::bar(source.known_len().unwrap_or_default() as u64, "encoding");
+    let length = source.known_len().unwrap_or_default() as u64;
+    let encoding = Progress::new("encoding", length, "images");
     let done = encode_source(
         &*source,
         &vae,
@@ -23,11 +25,9 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
         },
         &args.out,
         stop(),
-        &mut |done| {
-            bar.set_position(done);
-        },
+        &mut |done| encoding.set(done as f64),
     )?;
-    bar.finish_and_clear();
+    drop(encoding);
     let Some(encoded) = done else {
         return Err(Failure::StoppedHere(
             "what is encoded stays, and the same command goes on where it was",
@@ -39,5 +39,7 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
         args.out.display(),
         encoded.images
     ));
+    output::keep(&args.out);
+    output::json(&serde_json::json!({ "images": encoded.images, "broken": encoded.broken }));
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::failure::{Failure, Result};
 use crate::features::{Cache, Extractor, views};
 use crate::output;
 use crate::pictures::Pictures;
+use crate::progress::Progress;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::EvalError;
 use learngene_eval::metrics::{self, Bootstrap, Extraction, Measure, Origin};
@@ -72,11 +73,8 @@ pub fn eval(args: &args::Eval) -> Result<()> {
         seed: args.seed,
         measures,
     };
-    if args.json {
-        output::json(&report);
-    } else {
-        print(&report);
-    }
+    output::json(&report);
+    print(&report);
     Ok(())
 }
 
@@ -145,11 +143,11 @@ impl Judge {
             let of = |metric: metrics::Metric| {
                 // Of the others, resamples take no time.
                 let slow = matches!(metric, metrics::Metric::Frechet | metrics::Metric::Spatial);
-                let bar = slow.then(|| output::bar(self.bootstrap.resamples as u64, "resamples"));
-                let step = || bar.iter().for_each(|bar| bar.inc(1));
-                let found = metric.of(&real, &drawn, &self.bootstrap, step);
-                bar.iter().for_each(|bar| bar.finish_and_clear());
-                found
+                let resamples = self.bootstrap.resamples as u64;
+                let shown = slow.then(|| Progress::new("intervals", resamples, "resamples"));
+                metric.of(&real, &drawn, &self.bootstrap, || {
+                    shown.iter().for_each(Progress::add);
+                })
             };
             measures.extend(match metric {
                 Metric::Fd => of(metrics::Metric::Frechet)?,

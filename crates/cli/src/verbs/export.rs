@@ -14,6 +14,7 @@ const TAILORS: &str = "tailors";
 /// `export`.
 pub fn export(args: &args::Export, device: &str) -> Result<()> {
     let (config, whole) = model::load(&args.model, &model::device(device)?)?;
+    output::json(&serde_json::json!({ "classes": config.classes }));
     match args.format {
         args::Format::Diffusers => to_diffusers(&config, &whole, &args.out),
         args::Format::Dit => to_dit(&config, &whole, args),
@@ -24,7 +25,7 @@ fn to_dit(config: &RunConfig, whole: &Dit, args: &args::Export) -> Result<()> {
     require_other_file(&args.out, &model::find(&args.model)?)?;
     output::make_folder_of(&args.out)?;
     checkpoint::write(config, whole, &args.out)?;
-    output::say(&format!("wrote {}", args.out.display()));
+    output::wrote(&args.out);
     if config.model.groups > 0 {
         output::note("note: without its tailors, for which the format dit has no place");
     }
@@ -34,14 +35,11 @@ fn to_dit(config: &RunConfig, whole: &Dit, args: &args::Export) -> Result<()> {
 fn to_diffusers(config: &RunConfig, whole: &Dit, out: &Path) -> Result<()> {
     require_empty(out)?;
     let needs_telling = diffusers::write(config, whole, out)?;
-    output::say(&format!(
-        "wrote {}",
-        out.join(diffusers::TRANSFORMER).display()
-    ));
+    output::wrote(&out.join(diffusers::TRANSFORMER));
     for (i, (class, tailor)) in lora::of_model(config, whole).into_iter().enumerate() {
         let folder = out.join(TAILORS).join(folder_name(i, class.as_deref()));
         tailor.write(&folder, &config.model)?;
-        output::say(&format!("wrote {}", folder.display()));
+        output::wrote(&folder);
     }
     if needs_telling {
         output::note(

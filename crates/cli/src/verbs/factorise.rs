@@ -29,23 +29,20 @@ pub fn factorise(args: &args::Factorise, device: &str) -> Result<()> {
     require_other_file(&args.out, &file)?;
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&factorised)).write(&args.out)?;
-    if args.json {
-        let energy: Vec<_> = (kept.energy.iter())
-            .map(|e| serde_json::json!({ "matrix": e.matrix, "learngene": e.learngene, "with_tailor": e.with_tailor }))
-            .collect();
-        output::json(&serde_json::json!({
-            "file": args.out, "energy": energy, "difference": { "labelled": kept.labelled, "unlabelled": kept.unlabelled },
-            "cost": cost::plan(&config.model),
-        }));
-        return Ok(());
-    }
     print(&kept);
-    output::say(&format!("wrote {}", args.out.display()));
+    output::json(&serde_json::json!({ "file": args.out }));
+    output::wrote(&args.out);
     plan::print(&cost::plan(&config.model));
     Ok(())
 }
 
 fn print(kept: &Kept) {
+    let energy: Vec<_> = (kept.energy.iter())
+        .map(|e| serde_json::json!({ "matrix": e.matrix, "learngene": e.learngene, "with_tailor": e.with_tailor }))
+        .collect();
+    output::json(&serde_json::json!({
+        "energy": energy, "difference": { "labelled": kept.labelled, "unlabelled": kept.unlabelled },
+    }));
     let share = |part: f64| format!("{part:.4}");
     let row = |e: &learngene_transfer::Energy| {
         vec![e.matrix.into(), share(e.learngene), share(e.with_tailor)]

@@ -2,8 +2,9 @@
 
 use crate::args::HubVerb;
 use crate::failure::Result;
+use crate::progress::Progress;
 use crate::{args, output};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use indicatif::HumanBytes;
 use learngene_hub::{Hub, ModelFolder, Push, RepoId, Step, Watch};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,10 +40,11 @@ pub fn hub(args: &args::Hub) -> Result<()> {
 }
 
 fn pull(repo: &RepoId, revision: &str, out: &Path) -> Result<()> {
-    let bar = bar("pull");
-    let pulled = Hub::from_environment()?.pull(repo, revision, out, &watch(&bar));
-    bar.finish_and_clear();
-    let pulled = pulled?;
+    let pulled = Hub::from_environment()?.pull(repo, revision, out, &watch("pull"))?;
+    output::keep(out);
+    output::json(&serde_json::json!({
+        "files": pulled.files, "bytes": pulled.bytes, "commit": pulled.commit,
+    }));
     output::say(&format!(
         "wrote {}: {} files, {}, commit {}",
         out.display(),
@@ -54,10 +56,10 @@ fn pull(repo: &RepoId, revision: &str, out: &Path) -> Result<()> {
 }
 
 fn push(folder: &ModelFolder, repo: &RepoId, how: &Push) -> Result<()> {
-    let bar = bar("push");
-    let pushed = Hub::from_environment()?.push(folder, repo, how, &watch(&bar));
-    bar.finish_and_clear();
-    let pushed = pushed?;
+    let pushed = Hub::from_environment()?.push(folder, repo, how, &watch("push"))?;
+    output::json(&serde_json::json!({
+        "address": pushed.address, "commit": pushed.commit, "made": pushed.made,
+    }));
     let made = if pushed.made {
         ", a new repository"
     } else {
@@ -79,35 +81,28 @@ fn list(folder: &ModelFolder, repo: &RepoId) {
     let mut rows: Vec<_> = files.map(|file| row(&file.name, file.bytes)).collect();
     rows.push(row("all", folder.bytes()));
     output::table(&[&format!("to {repo}"), "size"], &rows);
+    let names: Vec<&str> = folder.files().iter().map(|file| &*file.name).collect();
+    output::json(&serde_json::json!({ "files": names, "bytes": folder.bytes() }));
     if !folder.left_out().is_empty() {
         let names = folder.left_out().iter().cloned();
         output::note(&format!("left out: {}", output::shortened(names)));
     }
 }
 
-/// A bar of bytes, with a line for every file that is there.
-fn bar(name: &'static str) -> ProgressBar {
-    let bar = output::bar(0, name);
-    let style = "{prefix} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}";
-    if let Ok(style) = ProgressStyle::with_template(style) {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn watch(bar: &ProgressBar) -> Watch {
-    let bar = bar.clone();
+/// Shows how far bytes are, and a line for every file that is there.
+fn watch(name: &'static str) -> Watch {
+    let shown = Progress::of_bytes(name);
     Arc::new(move |step| match step {
         Step::Whole { files, bytes } => {
-            bar.set_length(bytes);
-            bar.suspend(|| output::note(&format!("{files} files, {}", HumanBytes(bytes))));
+            shown.set_length(bytes);
+            output::note(&format!("{files} files, {}", HumanBytes(bytes)));
         }
-        Step::Bytes(done) => bar.set_position(done),
+        Step::Bytes(done) => shown.set(done as f64),
         Step::Landed { name, bytes, kept } => {
             let size = HumanBytes(bytes);
             let there = if kept { ", was there" } else { "" };
-            bar.suspend(|| output::note(&format!("{}  {size}{there}", name.escape_debug())));
+            output::note(&format!("{}  {size}{there}", name.escape_debug()));
         }
-        Step::Committing => bar.set_message("making the commit"),
+        Step::Committing => shown.note("making the commit".into()),
     })
 }

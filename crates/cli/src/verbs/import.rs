@@ -52,7 +52,8 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
     }
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&whole)).write(&args.out)?;
-    output::say(&format!("wrote {}", args.out.display()));
+    output::wrote(&args.out);
+    output::json(&serde_json::json!({ "classes": config.classes }));
     plan::print(&cost::plan(&config.model));
     Ok(())
 }

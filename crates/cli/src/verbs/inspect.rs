@@ -27,13 +27,10 @@ pub fn inspect(args: &args::Inspect, device: &str) -> Result<()> {
     let config = weights::config_of(&header, &path)?;
     let cost = cost::plan(&config.model);
     let step = step_of(&path)?;
-    if args.json {
-        output::json(&serde_json::json!({
-            "file": path, "kind": header.kind, "classes": config.classes, "step": step,
-            "learngene_blake3": header.learngene, "method": config.method, "model": config.model, "train": config.train, "cost": cost,
-        }));
-        return Ok(());
-    }
+    output::json(&serde_json::json!({
+        "file": path, "kind": header.kind, "classes": config.classes, "step": step,
+        "learngene_blake3": header.learngene, "method": config.method, "model": config.model, "train": config.train, "cost": cost,
+    }));
     let line = |name: &str, value: &str| output::say(&format!("{name:<13}{value}"));
     line("file", &path.display().to_string());
     line("kind", &kind(header.kind));

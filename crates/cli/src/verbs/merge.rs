@@ -26,7 +26,8 @@ pub fn merge(args: &args::Merge, device: &str) -> Result<()> {
     }
     output::make_folder_of(&args.out)?;
     weights::file(Kind::Model, &config, &params::values(&merged)).write(&args.out)?;
-    output::say(&format!("wrote {}", args.out.display()));
+    output::wrote(&args.out);
+    output::json(&serde_json::json!({ "classes": config.classes }));
     plan::print(&cost::plan(&config.model));
     Ok(())
 }

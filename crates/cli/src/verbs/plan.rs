@@ -1,7 +1,7 @@
 //! `plan`, and the table of costs that other verbs print as well.
 
 use crate::failure::{Failure, Result};
-use crate::verbs::resolve::superclasses;
+use crate::verbs::resolve::{Matrices, superclasses};
 use crate::{args, output};
 use learngene_data::ClassTree;
 use learngene_nn::DitConfig;
@@ -29,36 +29,33 @@ pub fn plan(args: &args::Plan) -> Result<()> {
     let num_classes = classes.as_ref().map_or(args.num_classes, Vec::len);
     let mut config = DitConfig::from_size(&args.size, input, num_classes)?;
     config.learn_sigma = args.learn_sigma;
-    if let Some(split) = &args.rank_split {
-        config = config.with_rank_split(split.parse()?)?;
-    }
+    let matrices = match args.dense {
+        true => Matrices::Dense,
+        false => Matrices::Factors(args.rank_split.as_deref()),
+    };
+    config = matrices.shape(config)?;
     if let (Some(tree), Some(classes)) = (&tree, &classes) {
         config = config.with_superclasses(superclasses(tree, classes)?)?;
     }
     let plan = cost::plan(&config);
-    if args.json {
-        let bytes = |recompute| cost::step_bytes(&config, args.batch, recompute);
-        let step = serde_json::json!({
-            "batch": args.batch,
-            "bytes": bytes(false),
-            "bytes_recomputing": bytes(true),
-        });
-        output::json(&serde_json::json!({ "model": config, "cost": plan, "step": step }));
-    } else {
-        print(&plan);
-        let mebibytes = |recompute| cost::step_bytes(&config, args.batch, recompute) >> 20;
-        output::say(&format!(
-            "a training step with {} images on the CPU: about {} MiB at once, {} MiB with train.recompute=true",
-            args.batch,
-            mebibytes(false),
-            mebibytes(true)
-        ));
-    }
+    let [whole, recomputing] = [false, true].map(|how| cost::step_bytes(&config, args.batch, how));
+    let step = serde_json::json!({
+        "batch": args.batch, "bytes": whole, "bytes_recomputing": recomputing,
+    });
+    output::json(&serde_json::json!({ "model": config, "step": step }));
+    print(&plan);
+    output::say(&format!(
+        "a training step with {} images on the CPU: about {} MiB at once, {} MiB with train.recompute=true",
+        args.batch,
+        whole >> 20,
+        recomputing >> 20
+    ));
     Ok(())
 }
 
 /// The cost of each part and in total; parts that a model lacks are left out.
 pub(super) fn print(plan: &Plan) {
+    output::json(&serde_json::json!({ "cost": plan }));
     output::table(
         &["component", "parameters", "MACs per image", "bytes"],
         &rows(plan),
@@ -70,7 +67,7 @@ pub(super) fn print(plan: &Plan) {
 }
 
 /// Name, parameters, MACs for an image and bytes of each part that there is.
-pub(super) fn rows(plan: &Plan) -> Vec<Vec<String>> {
+pub fn rows(plan: &Plan) -> Vec<Vec<String>> {
     let parts = [
         ("learngene", &plan.learngene),
         ("one tailor", &plan.tailor),
@@ -103,6 +100,7 @@ fn row(name: &str, cost: &Cost) -> Vec<String> {
 
 /// The cost of the tailors alone.
 pub(super) fn print_tailors(plan: &Plan) {
+    output::json(&serde_json::json!({ "cost": plan }));
     let rows = [
         row("one tailor", &plan.tailor),
         row(&all_tailors(plan), &plan.tailors),

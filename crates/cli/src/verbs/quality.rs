@@ -1,12 +1,13 @@
 //! How good a model is on validation images, in words.
 
 use crate::failure::{Failure, Result};
+use crate::progress;
 use crate::verbs::resolve;
 use learngene_data::{Dataset, Split};
 use learngene_diffusion::Schedule;
 use learngene_eval::metrics::Rise;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Evaluation, Gating, RunConfig, evaluate};
+use learngene_train::{DataConfig, Evaluation, Gating, Measuring, RunConfig, evaluate};
 use std::path::Path;
 
 /// Draws of each validation image.
@@ -37,15 +38,13 @@ pub fn losses(
 ) -> Result<Evaluation> {
     let train = &config.train;
     let schedule = Schedule::new(train.schedule, train.diffusion_steps)?;
-    Ok(evaluate(
-        model,
-        &schedule,
-        &train.objective,
-        data,
-        Split::Val,
-        gating,
-        REPEATS,
-    )?)
+    let how = Measuring {
+        schedule: &schedule,
+        objective: &train.objective,
+        repeats: REPEATS,
+        watch: progress::watch(),
+    };
+    Ok(evaluate(model, data, Split::Val, gating, &how)?)
 }
 
 /// What a part loses against the whole.

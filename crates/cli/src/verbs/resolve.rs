@@ -1,29 +1,46 @@
 //! From what was typed to the configuration of a run: defaults, `--config` over them, options over that, `--set` over all.
 
 use crate::failure::{Failure, Result};
+use crate::progress::Progress;
 use crate::{args, output};
 use learngene_data::{ClassTree, Dataset, source};
-use learngene_nn::{DitConfig, FactorInit, Superclass};
+use learngene_nn::{DitConfig, FactorInit, RankSplit, Superclass};
 use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
 use std::path::Path;
 
 /// Size of a model if nothing says otherwise.
 pub const SIZE: &str = "dit-nano/4";
-/// Rank split if nothing says otherwise.
-pub const RANK_SPLIT: &str = "96,8";
 
-/// The configuration of a new model on a data set; dense without a rank split.
+/// What the matrices of a new model are.
+pub enum Matrices<'a> {
+    /// Ordinary ones.
+    Dense,
+    /// Factors, with this rank split or that of the width.
+    Factors(Option<&'a str>),
+}
+
+impl Matrices<'_> {
+    /// The model made of them.
+    pub fn shape(&self, model: DitConfig) -> Result<DitConfig> {
+        let split = match self {
+            Self::Dense => return Ok(model),
+            Self::Factors(None) => RankSplit::of_width(model.hidden),
+            Self::Factors(Some(split)) => split.parse()?,
+        };
+        Ok(model.with_rank_split(split)?)
+    }
+}
+
+/// The configuration of a new model on a data set.
 pub fn start(
     mut data: DataConfig,
     dataset: &Dataset,
     size: &str,
-    split: Option<&str>,
+    matrices: &Matrices<'_>,
 ) -> Result<RunConfig> {
     data.encoder = dataset.latent_space().map(|space| space.encoder.clone());
-    let mut model = DitConfig::from_size(size, dataset.shape(), dataset.classes().len())?;
-    if let Some(split) = split {
-        model = model.with_rank_split(split.parse()?)?;
-    }
+    let model = DitConfig::from_size(size, dataset.shape(), dataset.classes().len())?;
+    let model = matrices.shape(model)?;
     Ok(RunConfig {
         data,
         train: TrainConfig::default(),
@@ -43,12 +60,11 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
     let data = data_config(args, &section(&file, "data"))?;
     let dataset = load(&data)?;
     let size = args.size.as_deref().unwrap_or(SIZE);
-    // The default split need not fit a size that the file gives a split for.
-    let split = match args.rank_split.as_deref() {
-        None if args.dense || section(&file, "model").contains_key("basis") => None,
-        split => split.or(Some(RANK_SPLIT)),
+    let matrices = match args.rank_split.as_deref() {
+        None if args.dense || section(&file, "model").contains_key("basis") => Matrices::Dense,
+        split => Matrices::Factors(split),
     };
-    let mut config = start(data, &dataset, size, split)?;
+    let mut config = start(data, &dataset, size, &matrices)?;
     if let Some(path) = &args.config {
         let from_options = config.clone();
         config = config.with_file(path)?;
@@ -115,6 +131,7 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 
 /// Reads the data set, naming the files it leaves out.
 pub fn load(data: &DataConfig) -> Result<Dataset> {
+    let _reading = Progress::open("reading images");
     let source = source::open(&data.source, data.class_map.as_deref())?;
     output::left_out(source.skipped());
     let dataset = data.load()?;

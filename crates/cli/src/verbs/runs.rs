@@ -1,6 +1,7 @@
 //! The verbs that train: `pretrain`, `resume`, `transfer`.
 
 use crate::failure::{Failure, Result};
+use crate::run_page::Ended;
 use crate::verbs::resolve;
 use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
@@ -20,6 +21,7 @@ pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
         create(&args.out, config, model, &dataset)?,
         &dataset,
         &args.out,
+        !args.no_report,
     )
 }
 
@@ -35,7 +37,7 @@ pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
             run.config().classes.join(", "),
         )));
     }
-    finish(run, &dataset, &args.run)
+    finish(run, &dataset, &args.run, !args.no_report)
 }
 
 /// `transfer`.
@@ -80,6 +82,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
         create(&args.out, config, model, &dataset)?,
         &dataset,
         &args.out,
+        !args.no_report,
     )
 }
 
@@ -100,7 +103,7 @@ pub(super) fn fine_tune(args: &args::Factorise, mut config: RunConfig, model: Di
     config.train.lr = args.lr.unwrap_or(config.train.lr);
     config.train.trainable = learngene_train::Trainable::default();
     let run = create(&args.out, config, model, &dataset)?;
-    finish(run, &dataset, &args.out)
+    finish(run, &dataset, &args.out, !args.no_report)
 }
 
 /// The settings of the method by name, and those of the run.
@@ -131,10 +134,29 @@ fn create(folder: &Path, config: RunConfig, model: Dit, dataset: &Dataset) -> Re
     Ok(Run::create(folder, config, model)?)
 }
 
-fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
+fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()> {
     let config = run.config().clone();
-    let outcome = training::train(run, dataset, "training", &mut Vec::new())
+    output::json(&training::About::run(folder, &config, dataset));
+    let mut events = Vec::new();
+    let outcome = training::train_on(run, dataset, "training", &mut events)
         .map_err(|failure| failure.in_run(folder))?;
+    if report {
+        let ended = Ended {
+            folder,
+            config: &config,
+            dataset,
+            outcome: &outcome,
+        };
+        match ended.write() {
+            Ok(path) => output::wrote_as("report", &path),
+            // The run is what it is without a page.
+            Err(failure) => output::note(&format!("warning: no report.html: {failure}")),
+        }
+    }
+    if outcome.interrupted {
+        return Err(Failure::Interrupted(outcome.step).in_run(folder));
+    }
+    output::json(&serde_json::json!({ "steps": outcome.step, "validation": outcome.validation }));
     if let Some(v) = &outcome.validation {
         let (loss, epsilon, n) = (v.velocity, v.epsilon, v.draws);
         output::say(&format!(
@@ -142,12 +164,16 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path) -> Result<()> {
         ));
     }
     match learngene_transfer::ship(&config, &outcome.model, folder)? {
-        Some(Shipped::Tailors(path)) => output::say(&format!("tailors: {}", path.display())),
+        Some(Shipped::Tailors(path)) => output::wrote_as("tailors", &path),
         Some(Shipped::Adapter(path, numbers)) => {
             output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
+            output::keep(&path);
         }
         None => {}
     }
-    output::say(&format!("run folder: {}", folder.display()));
-    Ok(())
+    output::wrote_as("run folder", folder);
+    match training::diverged(&config, &outcome, dataset, &events)? {
+        Some(failure) => Err(failure.in_run(folder)),
+        None => Ok(()),
+    }
 }

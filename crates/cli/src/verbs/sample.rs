@@ -1,7 +1,7 @@
 //! `sample`.
 
 use crate::failure::{Failure, Result};
-use crate::{args, model, output};
+use crate::{args, model, output, progress};
 use burn::tensor::Device;
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
@@ -76,7 +76,7 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         };
         output::make_folder_of(path)?;
         archive.write(path)?;
-        output::say(&format!("wrote {}", path.display()));
+        output::wrote(path);
     }
     if let Some(path) = &args.out {
         let mut grid = Grid::new(2);
@@ -84,8 +84,9 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
             grid.push_row(name, row.to_vec());
         }
         output::write(path, &grid.encode_png()?)?;
-        output::say(&format!("wrote {}", path.display()));
+        output::wrote(path);
     }
+    output::json(&serde_json::json!({ "images": images.len(), "rows": names, "seed": args.seed }));
     Ok(())
 }
 
@@ -192,5 +193,6 @@ fn generation(args: &args::Sample) -> Result<Generation> {
         guidance: args.cfg,
         interval: None,
         seed: args.seed,
+        watch: progress::watch(),
     })
 }
