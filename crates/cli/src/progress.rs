@@ -14,7 +14,7 @@ const FIRST: Duration = Duration::from_secs(3);
 /// Between two drawings on a terminal.
 const FRAME: Duration = Duration::from_millis(100);
 /// Columns of a bar.
-const COLUMNS: usize = 24;
+const COLUMNS: usize = 12;
 
 /// What is counted in bytes.
 const BYTES: &str = "bytes";
@@ -221,7 +221,6 @@ impl State {
         } else if self.done > 0.0 {
             parts.push(format!("{}{name}", count(self.done)));
         }
-        parts.extend(Some(&self.note).filter(|note| !note.is_empty()).cloned());
         let did = self.done - self.before;
         parts.push(match self.of > 0 && did > 0.0 {
             true => {
@@ -231,6 +230,11 @@ impl State {
             }
             false => so_far(),
         });
+        if !self.note.is_empty() {
+            // A narrow terminal cuts off the end of its line.
+            let place = if bar { parts.len() } else { parts.len() - 1 };
+            parts.insert(place, self.note.clone());
+        }
         let parts = parts.join(", ");
         match bar {
             true => format!("{what} {drawn}{parts}"),
@@ -290,7 +294,7 @@ mod tests {
         );
         let drawn = state.line("training", "steps", Duration::from_secs(30), true);
         assert!(
-            drawn.starts_with("training [#########               ] 160 of 400 steps"),
+            drawn.starts_with("training [####        ] 160 of 400 steps, 2 min 0 s left, v loss"),
             "{drawn}"
         );
         let open = State::default();

@@ -22,7 +22,7 @@ const STEPS: usize = 16;
 const GUIDANCE: f64 = 2.0;
 /// At most so many classes, and images of each.
 const CLASSES: usize = 24;
-const IMAGES: usize = 4;
+const IMAGES: usize = 3;
 /// Seconds that drawing may take.
 const SECONDS: f64 = 8.0;
 /// A training step of an image is about so many passes; drawing takes one with the label and one without a step.
@@ -220,11 +220,11 @@ mod tests {
             let shown = Shown::of(classes, rate);
             (shown.classes, shown.images)
         };
-        assert_eq!(of(12, 300.0), (12, 4));
+        assert_eq!(of(12, 300.0), (12, 3));
         // 0.8 images fit into the time; one there must be.
         assert_eq!(of(12, 1.0), (1, 1));
         assert_eq!(of(12, 20.0), (12, 1));
-        assert_eq!(of(1000, 300.0), (24, 4));
+        assert_eq!(of(1000, 300.0), (24, 3));
         assert_eq!(of(3, f64::NAN), (1, 1));
     }
 }

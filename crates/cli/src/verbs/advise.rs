@@ -23,9 +23,9 @@ const STEPS: (u64, u64) = (1000, 20_000);
 const IMAGES: usize = 32;
 /// What is tried, the advised one first.
 const FAMILIES: [&str; 2] = ["dit-micro", "dit-nano"];
-/// Steps of a trial besides the first, and after how long it ends.
+/// Steps of a trial besides the first, and seconds after which no other begins.
 const TRIED: u64 = 4;
-const ENOUGH: Duration = Duration::from_secs(3);
+const ENOUGH: f64 = 3.0;
 
 /// A size and how long it takes.
 #[derive(Serialize)]
@@ -121,7 +121,7 @@ fn patch(height: usize, width: usize) -> usize {
     (1..=height.min(width) / 4).find(fits).unwrap_or(1)
 }
 
-/// Seconds of a step, without the first, which makes room for what it computes.
+/// Seconds of a step, without the first, which makes room for what it computes, unless that alone takes long.
 fn trial(
     size: String,
     config: &RunConfig,
@@ -132,14 +132,22 @@ fn trial(
     let train = &config.train;
     let model = Dit::init(&config.model, config.init, train.seed, device)?;
     let mut trainer = Trainer::new(model, train.clone(), dataset)?;
-    trainer.step()?;
-    shown.add();
-    let since = Instant::now();
-    while trainer.done() <= TRIED && (trainer.done() < 2 || since.elapsed() < ENOUGH) {
+    let mut step = || -> Result<f64> {
+        let since = Instant::now();
         trainer.step()?;
         shown.add();
+        Ok(since.elapsed().as_secs_f64())
+    };
+    let first = step()?;
+    let (mut steps, mut seconds) = (0, 0.0);
+    while steps < TRIED && first + seconds < ENOUGH {
+        seconds += step()?;
+        steps += 1;
     }
-    let seconds_a_step = since.elapsed().as_secs_f64() / (trainer.done() - 1) as f64;
+    let seconds_a_step = match steps {
+        0 => first,
+        _ => seconds / steps as f64,
+    };
     Ok(Trial {
         parameters: cost::plan(&config.model).total.parameters,
         seconds_a_step,

@@ -7,10 +7,10 @@ use crate::{args, model, output, training};
 use learngene_data::{Batches, ClassTree, Dataset};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Run, RunConfig, require_precision};
+use learngene_train::{DataConfig, Outcome, Run, RunConfig, require_precision};
 use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `pretrain`.
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
@@ -140,19 +140,10 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
     let mut events = Vec::new();
     let outcome = training::train_on(run, dataset, "training", &mut events)
         .map_err(|failure| failure.in_run(folder))?;
-    if report {
-        let ended = Ended {
-            folder,
-            config: &config,
-            dataset,
-            outcome: &outcome,
-        };
-        match ended.write() {
-            Ok(path) => output::wrote_as("report", &path),
-            // The run is what it is without a page.
-            Err(failure) => output::note(&format!("warning: no report.html: {failure}")),
-        }
-    }
+    let page = match report {
+        true => page(folder, &config, dataset, &outcome),
+        false => None,
+    };
     if outcome.interrupted {
         return Err(Failure::Interrupted(outcome.step).in_run(folder));
     }
@@ -171,9 +162,33 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
         }
         None => {}
     }
+    page.iter()
+        .for_each(|page| output::wrote_as("report", page));
     output::wrote_as("run folder", folder);
     match training::diverged(&config, &outcome, dataset, &events)? {
         Some(failure) => Err(failure.in_run(folder)),
         None => Ok(()),
+    }
+}
+
+/// What a training leaves for a person to look at, if it can be made: the run is what it is without.
+fn page(
+    folder: &Path,
+    config: &RunConfig,
+    dataset: &Dataset,
+    outcome: &Outcome,
+) -> Option<PathBuf> {
+    let ended = Ended {
+        folder,
+        config,
+        dataset,
+        outcome,
+    };
+    match ended.write() {
+        Ok(page) => Some(page),
+        Err(failure) => {
+            output::note(&format!("warning: no report.html: {failure}"));
+            None
+        }
     }
 }
