@@ -9,6 +9,9 @@ use learngene_train::{DataConfig, Evaluation, RunConfig};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 
+/// The most bytes of what a cell keeps: losses of a million images.
+const MOST: u64 = 64 << 20;
+
 /// What training leaves beside the run.
 pub(crate) const TRAINED: &str = "training.json";
 /// What judging leaves.
@@ -51,7 +54,10 @@ impl Place {
 
     /// What a file of the cell says, if it is there, whole and of these inputs.
     pub fn read<T: DeserializeOwned>(&self, file: &str, inputs: &str) -> Option<T> {
-        let text = std::fs::read(self.folder.join(file)).ok()?;
+        let path = self.folder.join(file);
+        let about = std::fs::metadata(&path).ok()?;
+        let text =
+            (about.is_file() && about.len() <= MOST).then(|| std::fs::read(&path).ok())??;
         let kept: Kept<T> = serde_json::from_slice(&text).ok()?;
         (kept.inputs == inputs).then_some(kept.found)
     }

@@ -3,10 +3,14 @@
 use crate::error::{Error, Result};
 use learngene_diffusion::{Clip, SamplerKind, Sampling};
 use learngene_eval::metrics::Bootstrap;
+use learngene_formats::read_text;
 use learngene_train::{DataConfig, config::with_nearest};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// The most draws, images and resamples: far beyond use, and small enough to be multiplied.
+const MOST: usize = 1_000_000;
 
 /// Methods, on what, and on which terms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -171,7 +175,7 @@ impl Comparison {
             path: Some(path.into()),
             message,
         };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        let text = read_text(path).map_err(|e| bad(e.to_string()))?;
         let read: Self = toml::from_str(&text).map_err(|e| bad(with_nearest(&e.to_string())))?;
         read.validate().map_err(|error| match error {
             Error::Config { message, .. } => bad(message),
@@ -188,6 +192,16 @@ impl Comparison {
         let judge = &self.judge;
         let factors = &self.sweep.factors;
         let positive = |x: &f64| *x > 0.0 && x.is_finite();
+        for (name, found) in [
+            ("repeats", judge.repeats),
+            ("images", judge.images),
+            ("resamples", judge.resamples),
+        ] {
+            if found > MOST {
+                let text = format!("`judge.{name}` is {found}, expected at most {MOST}");
+                return Err(Error::config(text));
+            }
+        }
         for (good, what) in [
             (
                 !self.row.is_empty(),

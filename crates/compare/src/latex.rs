@@ -34,7 +34,7 @@ pub fn latex(findings: &Findings) -> String {
         text += "\\bottomrule\n\\end{tabular}\n\n";
     }
     for note in notes(findings) {
-        text += &format!("% {note}\n");
+        text += &format!("% {}\n", note.replace(char::is_control, " "));
     }
     text
 }
@@ -48,6 +48,8 @@ fn escaped(cell: &str) -> String {
             '\\' => text += "\\textbackslash{}",
             '~' => text += "\\textasciitilde{}",
             '^' => text += "\\textasciicircum{}",
+            // A line that ends in a cell ends the row.
+            _ if c.is_control() => text.push(' '),
             _ => text.push(c),
         }
     }
@@ -64,5 +66,6 @@ mod tests {
         assert_eq!(escaped("0.1 \u{b1} 0.2"), "0.1 $\\pm$ 0.2");
         assert_eq!(escaped("-"), "--");
         assert_eq!(escaped("-0.5"), "-0.5");
+        assert_eq!(escaped("a\n\nb\u{1b}"), "a  b ");
     }
 }

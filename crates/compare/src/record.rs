@@ -2,7 +2,12 @@
 
 use crate::error::{Error, Result};
 use serde::Deserialize;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+
+/// The most bytes of a line.
+const MAX_LINE: u64 = 1 << 16;
 
 /// The course of a training.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,15 +34,23 @@ struct Line {
 /// No such file, or lines that are no events.
 pub fn read(run: &Path, batch: u64) -> Result<Course> {
     let path = run.join("events.jsonl");
-    let text = std::fs::read_to_string(&path).map_err(|e| Error::file("read", &path, e))?;
-    course(&text, batch).map_err(|e| Error::file("read", &path, e))
+    let failed = |e| Error::file("read", &path, e);
+    let about = std::fs::metadata(&path).map_err(failed)?;
+    if !about.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    let file = File::open(&path).map_err(failed)?;
+    course(&mut BufReader::new(file), batch).map_err(failed)
 }
 
-fn course(text: &str, batch: u64) -> serde_json::Result<Course> {
+fn course(log: &mut impl BufRead, batch: u64) -> io::Result<Course> {
     let mut course = Course::default();
     let mut last = 0;
-    for line in text.lines() {
-        let line: Line = serde_json::from_str(line)?;
+    let mut text = Vec::new();
+    // A line that is longer is cut, and then is no JSON.
+    while log.by_ref().take(MAX_LINE).read_until(b'\n', &mut text)? > 0 {
+        let line: Line = serde_json::from_slice(&text)?;
+        text.clear();
         let step = line.step as f64;
         match (line.event.as_str(), line.velocity) {
             ("step", Some(velocity)) => {
@@ -67,10 +80,10 @@ mod tests {
 {"event":"resumed","step":15}
 {"event":"step","step":20,"loss":1.0,"velocity":0.4,"epsilon":0.1,"images_per_second":10.0}
 "#;
-        let found = course(text, 4).unwrap();
+        let found = course(&mut text.as_bytes(), 4).unwrap();
         assert_eq!(found.seconds, 2.0 + 2.0);
         assert_eq!(found.training, [(10.0, 0.5), (20.0, 0.4)]);
         assert_eq!(found.validation, [(10.0, 0.25)]);
-        assert!(course("{", 4).is_err());
+        assert!(course(&mut "{".as_bytes(), 4).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::class_list;
 use crate::error::{Error, Hint, Result};
 use crate::latents::{Content, Entry, LatentSpace};
 use crate::source::{Indexed, Partition, Sample, Source};
@@ -19,12 +20,14 @@ pub enum ClassSelection {
     All,
     /// These, in this order.
     Names(Vec<String>),
+    /// Those in a text, as [`class_list`] reads it.
+    Typed(String),
 }
 
 impl FromStr for ClassSelection {
     type Err = Error;
 
-    /// `base`, `novel`, `all` or names separated by commas.
+    /// `base`, `novel`, `all`, or names as in [`class_list`].
     fn from_str(text: &str) -> Result<Self> {
         match text.trim() {
             "base" => return Ok(Self::Base),
@@ -32,19 +35,13 @@ impl FromStr for ClassSelection {
             "all" => return Ok(Self::All),
             _ => {}
         }
-        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-        let wrong = |reason: String| Error::ClassList {
-            list: text.to_owned(),
-            reason,
-        };
-        if names.iter().any(String::is_empty) {
-            return Err(wrong(
-                "a name is empty; write base, novel, all or names like a,b,c".to_owned(),
-            ));
-        }
+        let names = class_list::names(text, &[])?;
         match first_repeated(&names) {
-            Some(name) => Err(wrong(format!("`{name}` stands there twice"))),
-            None => Ok(Self::Names(names)),
+            Some(name) => Err(Error::ClassList {
+                list: text.to_owned(),
+                reason: format!("`{name}` stands there twice"),
+            }),
+            None => Ok(Self::Typed(text.to_owned())),
         }
     }
 }
@@ -56,9 +53,13 @@ impl ClassSelection {
     /// [`Error::NoPartition`] for base or novel where the source does not say; [`Error::UnknownClass`] with the nearest
     /// name; [`Error::ClassList`] if nothing or something twice is selected.
     pub fn resolve(&self, source: &dyn Source) -> Result<Vec<String>> {
-        let part = |which, pick: fn(&Partition) -> &Vec<String>| match source.partition().map(pick)
+        let part = |which: &'static str, pick: fn(&Partition) -> &Vec<String>| match source
+            .partition()
+            .map(pick)
         {
             Some(names) if !names.is_empty() => Ok(names.clone()),
+            // Where there is nothing else that it could mean, a class of that name.
+            _ if source.class_names().iter().any(|name| name == which) => Ok(vec![which.into()]),
             _ => Err(Error::NoPartition {
                 which,
                 origin: source.name().to_owned(),
@@ -69,6 +70,7 @@ impl ClassSelection {
             Self::Novel => part("novel", |partition| &partition.novel)?,
             Self::All => source.class_names().to_vec(),
             Self::Names(names) => names.clone(),
+            Self::Typed(text) => class_list::names(text, source.class_names())?,
         };
         let wrong = |reason: String| Error::ClassList {
             list: names.join(","),

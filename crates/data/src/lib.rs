@@ -9,6 +9,7 @@
 //! `u8` and `f32` slices and sample numbers. Nothing here depends on time, thread count or hash-map order, so the same
 //! arguments give the same bytes on every platform.
 
+pub mod class_list;
 mod class_map;
 mod class_tree;
 mod dataset;

@@ -61,7 +61,9 @@ impl BatchOrder {
                 per_class,
                 null,
                 classes_per_step,
-            } => per_class * classes_per_step.unwrap_or(classes) + null,
+            } => per_class
+                .saturating_mul(classes_per_step.unwrap_or(classes))
+                .saturating_add(null),
             Self::Plain { batch, .. } => batch,
         }
     }

@@ -11,6 +11,10 @@ const LINE: u32 = 16;
 const GAP: u32 = 2;
 const MARGIN: u32 = 6;
 const WHITE: u8 = 255;
+/// The most pixels of a picture: 384 MiB of memory.
+const MAX_PIXELS: u64 = 1 << 27;
+/// The most characters of a label; longer ones are cut.
+const MAX_LABEL: usize = 64;
 
 /// Rows of tiles with labels at the left of rows and on top of columns, on white.
 #[derive(Debug, Clone, Default)]
@@ -36,23 +40,56 @@ impl Grid {
         mut self,
         labels: impl IntoIterator<Item = S>,
     ) -> Self {
-        self.column_labels = labels.into_iter().map(Into::into).collect();
+        self.column_labels = labels.into_iter().map(|label| cut(label.into())).collect();
         self
     }
 
     /// Adds a row of tiles below the others; `label` stands at its left and may be empty.
     pub fn push_row(&mut self, label: impl Into<String>, tiles: Vec<Image>) {
         self.rows.push(tiles);
-        self.row_labels.push(label.into());
+        self.row_labels.push(cut(label.into()));
+    }
+}
+
+/// Where everything stands in a picture.
+struct Layout {
+    tile_width: u32,
+    label_width: u32,
+    heads: Vec<Vec<String>>,
+    head_lines: u32,
+    left: u32,
+    top: u32,
+    /// From one column or row to the next.
+    step: [u32; 2],
+    /// Columns and rows that fit, and those there are.
+    shown: [usize; 2],
+    all: [usize; 2],
+    size: [u32; 2],
+}
+
+impl Layout {
+    /// What of the grid the picture leaves out, if it does not hold all: the last rows or columns.
+    fn left_out(&self) -> Option<String> {
+        let parts: Vec<String> = ["columns", "rows"]
+            .iter()
+            .zip(self.shown.iter().zip(self.all))
+            .filter(|(_, (shown, all))| *shown < all)
+            .map(|(what, (shown, all))| format!("the first {shown} of {all} {what}"))
+            .collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
     }
 }
 
 impl Grid {
-    /// Paints the grid as an RGB image.
+    /// What of the grid fits into a picture, if not all of it does, as in "the first 248 of 300 rows".
     ///
     /// # Errors
-    /// [`Error::Encode`] if there is no tile or the picture would be wider or higher than [`MAX_SIDE`].
-    pub fn paint(&self) -> Result<Image> {
+    /// As [`Grid::paint`].
+    pub fn shown(&self) -> Result<Option<String>> {
+        Ok(self.layout()?.left_out())
+    }
+
+    fn layout(&self) -> Result<Layout> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let tiles = || self.rows.iter().flatten();
         let tile_width = tiles()
@@ -102,18 +139,75 @@ impl Grid {
         let column_step = u64::from(tile_width.max(head_width)) + u64::from(GAP);
         let line = if label_width > 0 { LINE } else { 0 };
         let row_step = u64::from(tile_height.max(line)) + u64::from(GAP);
-        let width =
-            u64::from(left) + columns as u64 * column_step - u64::from(GAP) + u64::from(MARGIN);
-        let height =
-            u64::from(top) + self.rows.len() as u64 * row_step - u64::from(GAP) + u64::from(MARGIN);
-        if width > u64::from(MAX_SIDE) || height > u64::from(MAX_SIDE) {
+        // How many steps fit into a side, each with a gap behind it but for the last.
+        let fitting = |side: u64, before: u32, step: u64| {
+            let room = (side + u64::from(GAP)).saturating_sub(u64::from(before + MARGIN));
+            (room / step) as usize
+        };
+        let side = |before: u32, count: usize, step: u64| {
+            u64::from(before) + count as u64 * step - u64::from(GAP) + u64::from(MARGIN)
+        };
+        let most = u64::from(MAX_SIDE);
+        let all = [columns, self.rows.len()];
+        let shown_columns = columns.min(fitting(most, left, column_step));
+        let mut shown_rows = 0;
+        if shown_columns > 0 {
+            let width = side(left, shown_columns, column_step);
+            // A line below the rows says what is left out.
+            let fit = |below: u32| fitting(most.min(MAX_PIXELS / width), top + below, row_step);
+            shown_rows = match self.rows.len() {
+                rows if rows <= fit(0) && shown_columns == columns => rows,
+                rows => rows.min(fit(LINE + GAP)),
+            };
+        }
+        if shown_rows == 0 {
             return Err(Error::Encode(format!(
-                "{width}x{height} pixels are more than {MAX_SIDE} a side; show fewer tiles"
+                "one tile of {tile_width}x{tile_height} pixels and its labels are more than {MAX_SIDE} pixels a side; \
+                 show smaller tiles"
             )));
         }
-        let (column_step, row_step) = (column_step as u32, row_step as u32);
-        let mut canvas = Image::filled(width as u32, height as u32, &[WHITE; 3]);
-        for (head, column) in heads.iter().zip(0..) {
+        let shown = [shown_columns, shown_rows];
+        let below = if shown == all { 0 } else { LINE + GAP };
+        Ok(Layout {
+            tile_width,
+            label_width,
+            heads,
+            head_lines,
+            left,
+            top,
+            step: [column_step as u32, row_step as u32],
+            shown,
+            all,
+            size: [
+                side(left, shown_columns, column_step) as u32,
+                side(top, shown_rows, row_step) as u32 + below,
+            ],
+        })
+    }
+
+    /// Paints the grid as an RGB image. Of a grid that does not fit into a picture of [`MAX_SIDE`] pixels a side, the first
+    /// columns and rows are shown, and a line below says so.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if there is no tile, or not even one fits.
+    pub fn paint(&self) -> Result<Image> {
+        let layout = self.layout()?;
+        let Layout {
+            tile_width,
+            label_width,
+            head_lines,
+            left,
+            top,
+            step: [column_step, row_step],
+            shown: [columns, rows],
+            ..
+        } = layout;
+        let mut canvas = Image::filled(layout.size[0], layout.size[1], &[WHITE; 3]);
+        if let Some(text) = layout.left_out() {
+            let line = layout.size[1] - MARGIN - LINE;
+            write_text(&mut canvas, MARGIN, line, &format!("{text} are shown"));
+        }
+        for (head, column) in layout.heads.iter().take(columns).zip(0..) {
             // Lines stand on the tiles, so that a short label is as near to its column as a long one.
             for (line, number) in head.iter().zip(head_lines - head.len() as u32..) {
                 let centred = (column_step - GAP).saturating_sub(text_width(line)) / 2;
@@ -125,7 +219,8 @@ impl Grid {
                 );
             }
         }
-        for ((label, tiles), row) in self.row_labels.iter().zip(&self.rows).zip(0..) {
+        let labelled = self.row_labels.iter().zip(&self.rows).take(rows);
+        for ((label, tiles), row) in labelled.zip(0..) {
             let y = top + row * row_step;
             // Right-aligned, so that a short label stands beside its row.
             let x = MARGIN + label_width - text_width(label);
@@ -135,7 +230,7 @@ impl Grid {
                 y + (row_step - GAP).saturating_sub(LINE) / 2,
                 label,
             );
-            for (tile, column) in tiles.iter().zip(0..) {
+            for (tile, column) in tiles.iter().take(columns).zip(0..) {
                 let centred = (column_step - GAP - tile_width) / 2;
                 paste(
                     &mut canvas,
@@ -206,6 +301,17 @@ impl ContactSheet {
             grid.push_row(class, tiles);
         }
         grid
+    }
+}
+
+/// A label of at most [`MAX_LABEL`] characters.
+fn cut(label: String) -> String {
+    match label.char_indices().nth(MAX_LABEL) {
+        None => label,
+        Some(_) => {
+            let kept: String = label.chars().take(MAX_LABEL - 2).collect();
+            kept + ".."
+        }
     }
 }
 
@@ -347,6 +453,43 @@ mod tests {
         assert_eq!(wrap("right tailor", 1000), ["right tailor"]);
         assert_eq!(wrap("unbreakable", 8), ["unbreakable"]);
         assert!(wrap("", 8).is_empty());
+    }
+
+    /// 32 x 32 pixels twice as large, as `sample` and runs draw them: 248 rows fit.
+    #[test]
+    fn of_more_rows_or_columns_than_fit_the_first_are_shown_and_it_says_so() {
+        let tile = Image::filled(32, 32, &[9; 3]);
+        let grid = |rows: usize, columns: usize| {
+            let mut grid = Grid::new(2);
+            (0..rows).for_each(|i| grid.push_row(i.to_string(), vec![tile.clone(); columns]));
+            grid
+        };
+        assert_eq!(grid(248, 1).shown().unwrap(), None);
+        assert_eq!(grid(248, 1).paint().unwrap().height, 12 + 248 * 66 - 2);
+        let many = grid(260, 1);
+        assert_eq!(many.shown().unwrap().unwrap(), "the first 247 of 260 rows");
+        let canvas = many.paint().unwrap();
+        assert!(canvas.height <= MAX_SIDE);
+        let below = dark(
+            &canvas,
+            0,
+            canvas.height - MARGIN - LINE,
+            canvas.width,
+            LINE,
+        );
+        assert!(below > 20, "a line below says so");
+        let wide = grid(1, 500).shown().unwrap().unwrap();
+        assert_eq!(wide, "the first 247 of 500 columns");
+        let vast = grid(260, 260).paint().unwrap();
+        assert!(u64::from(vast.width) * u64::from(vast.height) <= MAX_PIXELS);
+    }
+
+    #[test]
+    fn a_label_of_any_length_leaves_room_for_tiles() {
+        let mut grid = Grid::new(1).with_column_labels(["w".repeat(5000)]);
+        grid.push_row("\u{e4}".repeat(5000), vec![Image::filled(8, 8, &[0])]);
+        let canvas = grid.paint().unwrap();
+        assert!(canvas.width < 1200, "{}", canvas.width);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Replacing a file as a whole or not at all.
 //!
 //! The bytes go to a temporary name in the same folder, are synced, and take the final name by a rename, after which
-//! the folder is synced. Whatever fails on the way, the old file is whole and the temporary one is gone. (A process
-//! that is killed outright leaves its `.NAME.XXXXXX.tmp` behind; nothing reads it and it may be deleted.)
+//! the folder is synced. Whatever fails on the way, the old file is whole and the temporary one is gone. A process
+//! that is killed outright leaves its `.NAME.XXXXXX.tmp` behind; nothing reads it, and whoever writes NAME next removes it,
+//! unless another process holds its lock because it is still writing.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -43,12 +44,47 @@ pub fn write_atomically(
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let failed = |source| FormatError::io("write", path, source);
-    let mut temporary = builder.tempfile_in(folder).map_err(failed)?;
+    remove_leftovers(folder, &prefix);
+    let mut temporary = loop {
+        let temporary = builder.tempfile_in(folder).map_err(failed)?;
+        // Another process that took the new file for a leftover has its lock, or has removed it already.
+        let taken = matches!(
+            temporary.as_file().try_lock(),
+            Err(TryLockError::WouldBlock)
+        );
+        if !taken && temporary.path().exists() {
+            break temporary;
+        }
+    };
     fill_and_sync(temporary.as_file_mut(), fill).map_err(failed)?;
     temporary
         .persist(path)
         .map_err(|refused| FormatError::io("rename the finished file to", path, refused.error))?;
     sync_folder(folder)
+}
+
+/// Removes the temporary files that killed processes left of the file whose temporary names start with `prefix`. What
+/// cannot be removed stays: it is in nobody's way.
+fn remove_leftovers(folder: &Path, prefix: &OsStr) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let is_one = is_temporary(&entry.file_name(), prefix)
+            && entry.file_type().is_ok_and(|kind| kind.is_file());
+        let file = is_one.then(|| File::options().append(true).open(entry.path()));
+        if let Some(Ok(file)) = file
+            && file.try_lock().is_ok()
+        {
+            let _in_nobodys_way = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether `name` is `prefix`, six letters or digits, and `.tmp`.
+fn is_temporary(name: &OsStr, prefix: &OsStr) -> bool {
+    let rest = name.as_encoded_bytes();
+    let rest = rest.strip_prefix(prefix.as_encoded_bytes());
+    let random = rest.and_then(|rest| rest.strip_suffix(b".tmp"));
+    random.is_some_and(|random| random.len() == 6 && random.iter().all(u8::is_ascii_alphanumeric))
 }
 
 /// [`write_atomically`] of bytes that are already at hand.
@@ -82,7 +118,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// The folder `path` lies in; the current one for a bare name.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -110,6 +146,25 @@ mod tests {
         write_atomically(&path, |file| file.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["a.bin"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_the_same_file_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let others = [".a.bin.abc.tmp", ".b.bin.abc123.tmp", "a.bin.abc123.tmp"];
+        for name in others
+            .iter()
+            .chain(&[".a.bin.abc123.tmp", ".a.bin.Xyz789.tmp"])
+        {
+            fs::write(at(name), "half").unwrap();
+        }
+        let writing = File::open(at(".a.bin.Xyz789.tmp")).unwrap();
+        writing.lock().unwrap();
+        write_bytes_atomically(at("a.bin"), b"whole").unwrap();
+        let mut expected = [&others[..], &["a.bin", ".a.bin.Xyz789.tmp"]].concat();
+        expected.sort();
+        assert_eq!(names(folder.path()), expected);
     }
 
     #[test]

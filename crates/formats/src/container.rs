@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::atomic::write_atomically;
 use crate::decode;
 use crate::error::{FormatError, Result};
-use crate::json_header::{HeaderIn, METADATA_KEY};
+use crate::json_header::{HeaderIn, METADATA_KEY, require_light};
 
 /// Largest header read or written, the limit of the `safetensors` library.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -78,6 +78,18 @@ pub fn read_metadata(path: impl AsRef<Path>) -> Result<BTreeMap<String, String>>
     let path = path.as_ref();
     let (mut file, length) = open(path)?;
     Ok(read_layout(&mut file, length, path)?.metadata)
+}
+
+/// Reads the shapes of the tensors by name, and the metadata. The header is checked as in [`read_metadata`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_shapes(path: impl AsRef<Path>) -> Result<BTreeMap<String, Vec<usize>>> {
+    let path = path.as_ref();
+    let (mut file, length) = open(path)?;
+    let layout = read_layout(&mut file, length, path)?;
+    let shape = |(name, info): (String, &TensorInfo)| (name, info.shape.clone());
+    Ok(layout.tensors.tensors().into_iter().map(shape).collect())
 }
 
 /// Writes a plain safetensors file, as other programs read it, whole or not at all.
@@ -248,6 +260,7 @@ pub(crate) fn read_layout(source: &mut dyn Read, length: u64, path: &Path) -> Re
     };
     let mut json = vec![0; header_length as usize];
     source.read_exact(&mut json).map_err(failed)?;
+    require_light(&json).map_err(|reason| malformed(format!("header: {reason}")))?;
     let header: HeaderIn =
         serde_json::from_slice(&json).map_err(|error| malformed(format!("header: {error}")))?;
     let mut tensors = header.tensors;

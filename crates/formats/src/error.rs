@@ -41,6 +41,12 @@ pub enum FormatError {
         /// The path.
         path: PathBuf,
     },
+    /// A folder that is to be made and holds something.
+    #[error("{} holds something; choose another folder", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The bytes are no valid safetensors file.
     #[error("{} is not a valid safetensors file: {reason}; it may be cut short or damaged, fetch or write it again", path.display())]
     Malformed {
@@ -152,10 +158,10 @@ pub enum FormatError {
         /// The fingerprint in the file, or `none`.
         found: String,
     },
-    /// Another process writes checkpoints into the same folder.
+    /// Another process writes into the same folder.
     #[error("{} is in use by another run: wait for it to end or choose another folder", path.display())]
     InUse {
-        /// The checkpoint folder.
+        /// The folder.
         path: PathBuf,
     },
     /// A checkpoint is incomplete or its checksums do not hold.
@@ -216,15 +222,22 @@ impl Mismatch {
         tensors: &BTreeMap<String, TensorEntry>,
         expected: &BTreeMap<String, Vec<usize>>,
     ) -> Self {
+        let shape = |(name, tensor): (&String, &TensorEntry)| (name.clone(), tensor.shape.clone());
+        Self::between_shapes(&tensors.iter().map(shape).collect(), expected)
+    }
+
+    /// How shapes differ from those expected.
+    pub fn between_shapes(
+        tensors: &BTreeMap<String, Vec<usize>>,
+        expected: &BTreeMap<String, Vec<usize>>,
+    ) -> Self {
         let mut mismatch = Self::default();
         for (name, shape) in expected {
             match tensors.get(name) {
                 None => mismatch.missing.push(name.clone()),
-                Some(found) if found.shape != *shape => {
-                    let found = found.shape.clone();
-                    mismatch
-                        .misshaped
-                        .push((name.clone(), shape.clone(), found));
+                Some(found) if found != shape => {
+                    let difference = (name.clone(), shape.clone(), found.clone());
+                    mismatch.misshaped.push(difference);
                 }
                 Some(_) => {}
             }

@@ -12,6 +12,28 @@ use serde::{Deserialize, Deserializer};
 /// The name under which the header keeps its strings.
 pub(crate) const METADATA_KEY: &str = "__metadata__";
 
+/// What parsed JSON may take, in units of 32 bytes: 192 MiB. A hundred megabytes of text, which a header may have, can be
+/// gigabytes of tiny objects.
+const MAX_WEIGHT: usize = 6 << 20;
+
+/// Refuses JSON that takes too much memory when it is parsed, by its marks alone: each part of a list is a value of 32
+/// bytes, and lists and objects make room for more parts than they have.
+///
+/// # Errors
+/// The reason.
+pub(crate) fn require_light(json: &[u8]) -> std::result::Result<(), String> {
+    let weight = |byte: &u8| match byte {
+        b',' | b':' => 1,
+        b'[' => 5,
+        b'{' => 20,
+        _ => 0,
+    };
+    match json.iter().map(weight).sum::<usize>() {
+        ..=MAX_WEIGHT => Ok(()),
+        _ => Err("its JSON has more lists and objects than any description of a model".into()),
+    }
+}
+
 /// The JSON header with every name exactly once.
 #[derive(Default)]
 pub(crate) struct HeaderIn {

@@ -7,7 +7,8 @@
 //! * Must not know: what a tensor means, how a model computes, which tensor engine holds it.
 //!
 //! Nothing here changes a file in place: a new file is written whole beside the old one and renamed over it
-//! ([`write_atomically`]), so a full disk or a killed process leaves the old one as it was.
+//! ([`write_atomically`]), so a full disk or a killed process leaves the old one as it was. A folder is made the same way
+//! ([`FolderWriter`]).
 
 pub mod atomic;
 pub mod checkpoint;
@@ -15,6 +16,7 @@ pub mod checkpoint_writer;
 pub mod container;
 mod decode;
 pub mod error;
+pub mod folder;
 pub mod header;
 mod json_header;
 pub mod manifest;
@@ -22,6 +24,7 @@ pub mod npz;
 pub mod retention;
 pub mod rows;
 pub mod shards;
+pub mod text;
 pub mod torch;
 pub mod weights;
 mod zip;
@@ -30,8 +33,10 @@ pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, Checkpoints, Found};
 pub use checkpoint_writer::{CheckpointWriter, Content, Saved};
 pub use error::{FormatError, Mismatch, Result};
+pub use folder::FolderWriter;
 pub use header::{FORMAT_VERSION, Header, Kind};
 pub use npz::ImageArchive;
 pub use retention::Retention;
 pub use rows::Rows;
+pub use text::read_text;
 pub use weights::{TensorEntry, WeightFile, fingerprint};

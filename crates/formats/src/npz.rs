@@ -23,6 +23,10 @@ use npy::Kind;
 
 /// The most bytes of pixels that are read: 50,000 images of 256x256 in colour are 9.2 GiB.
 const MAX_BYTES: u64 = 16 << 30;
+/// The most bytes that a compressed array may unpack to if that is far more than it has.
+const MAX_UNPACKED: u64 = 128 << 20;
+/// What is far more: pictures, also those of few colours, are compressed to no less than a thirtieth.
+const MAX_RATIO: u64 = 32;
 
 /// Images of one size and their class numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,6 +197,13 @@ fn array(
         return Err(invalid(format!(
             "`{name}` is larger than {} GiB",
             MAX_BYTES >> 30
+        )));
+    }
+    let most = MAX_UNPACKED.max(member.packed.saturating_mul(MAX_RATIO));
+    if !member.is_stored() && member.size > most {
+        return Err(invalid(format!(
+            "`{name}` unpacks from {} bytes to {}, more than pictures do: write it without compression",
+            member.packed, member.size
         )));
     }
     let mut data = member.open(file, length)?;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::container::{self, MAX_HEADER_BYTES, TensorEntry};
 use crate::error::{FormatError, Result};
-use crate::json_header::UniqueStrings;
+use crate::json_header::{UniqueStrings, require_light};
 use crate::torch;
 
 #[derive(Deserialize)]
@@ -56,6 +56,7 @@ pub fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
     file.take(length)
         .read_to_end(&mut bytes)
         .map_err(|source| FormatError::io("read", path, source))?;
+    require_light(&bytes).map_err(|reason| FormatError::foreign(path, reason))?;
     serde_json::from_slice(&bytes).map_err(|e| FormatError::foreign(path, e.to_string()))
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct Member {
     method: u16,
     crc: u32,
     /// Bytes in the archive.
-    packed: u64,
+    pub(crate) packed: u64,
     /// Where its local header begins.
     offset: u64,
 }
@@ -128,7 +128,8 @@ impl Member {
     pub(crate) fn rest(&self, mut data: Data<'_>, count: usize) -> io::Result<Vec<u8>> {
         // A stored member is no longer than the file; a deflated one may yet turn out to be short.
         let room = if self.method == STORED { count } else { 0 };
-        let mut bytes = Vec::with_capacity(room);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(room)?;
         (&mut data).take(count as u64).read_to_end(&mut bytes)?;
         let more = data.read(&mut [0])?;
         if bytes.len() != count || more > 0 {

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::names::STAGING;
 use learngene_formats::atomic::write_bytes_atomically;
+use learngene_formats::read_text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
@@ -129,14 +130,14 @@ impl Landing {
 fn mark(folder: &Path, path: &Path, origin: &Origin) -> Result<()> {
     let expected =
         serde_json::to_vec_pretty(origin).map_err(|e| Error::io("write", path, e.into()))?;
-    let found = match fs::read(path) {
-        Ok(bytes) => bytes,
+    let found = match read_text(path) {
+        Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Ok(write_bytes_atomically(path, &expected)?);
         }
         Err(error) => return Err(Error::io("read", path, error)),
     };
-    let found: Option<Origin> = serde_json::from_slice(&found).ok();
+    let found: Option<Origin> = serde_json::from_str(&found).ok();
     match found {
         Some(found) if found == *origin => Ok(()),
         found => Err(Error::OtherPull {

@@ -13,7 +13,7 @@ pub(crate) fn is_fused<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 /// Whether a device is the CPU, tracked or not.
-pub(crate) fn is_cpu(device: &Device) -> bool {
+pub fn is_cpu(device: &Device) -> bool {
     match device.as_dispatch() {
         DispatchDevice::Autodiff(tracked) => matches!(**tracked, DispatchDevice::Flex(_)),
         DispatchDevice::Flex(_) => true,

@@ -37,6 +37,7 @@ pub use activation::{gelu_tanh, silu};
 pub use adamw::{AdamW, Parameter, Step, average, sums_of_squares, update};
 pub use attention::attention;
 pub use block::{BlockSettings, BlockWeights, Mode, transformer_block};
+pub use flex::is_cpu;
 pub use gemm::Precision;
 pub use layer_norm::modulated_layer_norm;
 pub use plan::GatePlan;

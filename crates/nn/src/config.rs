@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    params,
     superclass::{self, Superclass},
     term::TermConfig,
 };
@@ -184,6 +185,17 @@ pub const SIZES: &[(&str, usize, usize, usize, AdaLn)] = &[
 const MAX_TOKENS: usize = 1 << 16;
 /// The most blocks, for the same reason.
 const MAX_DEPTH: usize = 1 << 10;
+/// The largest side of a patch.
+const MAX_PATCH: usize = 1 << 12;
+/// The most channels, and the widest token.
+const MAX_WIDTH: usize = 1 << 20;
+/// The most hidden units of the MLP.
+const MAX_HIDDEN_UNITS: usize = 1 << 24;
+/// The most classes.
+const MAX_CLASSES: usize = 1 << 30;
+/// The most parameters, 1 TiB of them: few enough that no count of parameters, bytes or multiply-accumulates of a model
+/// reaches 2^64.
+const MAX_PARAMETERS: u64 = 1 << 38;
 
 impl DitConfig {
     /// The size of that name (`dit-nano/4`) for an input and a number of classes: dense and without tailors.
@@ -304,18 +316,31 @@ impl DitConfig {
                 return fail(field, "0".into(), "at least 1");
             }
         }
+        for (field, value, most) in [
+            ("input channels", c, MAX_WIDTH),
+            ("patch", self.patch, MAX_PATCH),
+            ("hidden", self.hidden, MAX_WIDTH),
+            ("depth", self.depth, MAX_DEPTH),
+            ("num_classes", self.num_classes, MAX_CLASSES),
+        ] {
+            if value > most {
+                return fail(field, value.to_string(), &format!("at most {most}"));
+            }
+        }
+        if self.hidden.saturating_mul(self.mlp_ratio) > MAX_HIDDEN_UNITS {
+            let found = format!("{} with hidden {}", self.mlp_ratio, self.hidden);
+            let expected = format!("at most {MAX_HIDDEN_UNITS} hidden units");
+            return fail("mlp_ratio", found, &expected);
+        }
         if !h.is_multiple_of(self.patch) || !w.is_multiple_of(self.patch) {
             let sides = format!("{} for an input of {h}x{w}", self.patch);
             return fail("patch", sides, "a side that divides both height and width");
         }
         let tokens = (h / self.patch).saturating_mul(w / self.patch);
-        for (field, value, most) in [
-            ("tokens of an image", tokens, MAX_TOKENS),
-            ("depth", self.depth, MAX_DEPTH),
-        ] {
-            if value > most {
-                return fail(field, value.to_string(), &format!("at most {most}"));
-            }
+        if tokens > MAX_TOKENS {
+            let found = format!("{tokens} ({h}x{w} in patches of {0}x{0})", self.patch);
+            let expected = format!("at most {MAX_TOKENS}: smaller images or a larger patch");
+            return fail("tokens of an image", found, &expected);
         }
         if !self.hidden.is_multiple_of(self.heads) || !self.hidden.is_multiple_of(4) {
             let found = format!("{} with {} heads", self.hidden, self.heads);
@@ -374,7 +399,15 @@ impl DitConfig {
             let found = self.bottleneck.to_string();
             return fail("bottleneck", found, &format!("at most {}", self.hidden));
         }
-        crate::term::validate(self)
+        crate::term::validate(self)?;
+        let parameters = params::count(self);
+        if parameters > u128::from(MAX_PARAMETERS) {
+            let expected = format!(
+                "at most {MAX_PARAMETERS}: a smaller hidden, depth, mlp_ratio, num_classes or rank split"
+            );
+            return fail("number of parameters", parameters.to_string(), &expected);
+        }
+        Ok(())
     }
 
     /// Patches of an image, which is the number of tokens `T`.
@@ -486,6 +519,56 @@ mod tests {
             text.contains("depth") && text.contains("at most 1024"),
             "{text}"
         );
+    }
+
+    /// Each of these wraps, aborts or panics where it is only multiplied.
+    #[test]
+    fn a_number_beyond_all_bounds_is_named() {
+        let config = DitConfig::from_size("dit-micro/4", [3, 32, 32], 12)
+            .and_then(|config| config.with_rank_split("16,4".parse().unwrap()))
+            .unwrap();
+        let with = |change: &dyn Fn(&mut DitConfig)| {
+            let mut config = config.clone();
+            change(&mut config);
+            config.groups = config.expected_groups();
+            config.validate().unwrap_err().to_string()
+        };
+        for (text, part) in [
+            (
+                with(&|c| c.mlp_ratio = usize::MAX / 2),
+                "mlp_ratio is 9223372036854775807",
+            ),
+            (
+                with(&|c| c.mlp_ratio = 1_000_000_000),
+                "mlp_ratio is 1000000000",
+            ),
+            (with(&|c| c.hidden = 9_600_000), "hidden is 9600000"),
+            (
+                with(&|c| (c.hidden, c.depth) = (1 << 20, 1 << 10)),
+                "number of parameters is",
+            ),
+            (
+                with(&|c| c.num_classes = 10_usize.pow(18)),
+                "num_classes is 1000000000000000000",
+            ),
+            (
+                with(&|c| c.num_classes = 1 << 30),
+                "number of parameters is",
+            ),
+            (
+                with(&|c| c.patch = usize::MAX),
+                "patch is 18446744073709551615",
+            ),
+            (with(&|c| c.input[0] = usize::MAX), "input channels is"),
+            (
+                with(&|c| c.heads = usize::MAX),
+                "18446744073709551615 heads",
+            ),
+            (with(&|c| c.tailor_rank = usize::MAX), "active rank"),
+            (with(&|c| c.bottleneck = usize::MAX), "bottleneck is"),
+        ] {
+            assert!(text.contains(part), "`{text}` does not say `{part}`");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a configuration costs before it is built: parameters, multiply-accumulates, bytes.
 //!
 //! Counts follow from [`crate::params::layout`], so they cannot disagree with the model. Multiply-accumulates are those
-//! of matrix products, per forward pass of one image.
+//! of matrix products, per forward pass of one image. A configuration that [`DitConfig::validate`] accepts has counts far
+//! below 2^64; only what a number of images is multiplied into can be more, and is `u64::MAX` then.
 
 use crate::{
     config::{AdaLn, DitConfig, Prompts},
@@ -148,11 +149,8 @@ pub fn plan(config: &DitConfig) -> Plan {
 /// Within 10 % of what is allocated (`crates/train/tests/peak.rs`), the libraries aside, of which a
 /// small model may notice that they keep less; a process holds more, as its allocator keeps what was freed.
 pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
-    let total: u64 = layout(config)
-        .values()
-        .map(|s| s.iter().product::<usize>() as u64)
-        .sum();
-    let tailors = plan(config).tailors.parameters;
+    let plan = plan(config);
+    let (total, tailors) = (plan.total.parameters, plan.tailors.parameters);
     let mut shared: Vec<usize> = config
         .superclasses
         .iter()
@@ -165,7 +163,8 @@ pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
     let groups = groups as u64;
     let of_batch = match used as u64 {
         all if all == groups => tailors,
-        some => 2 * tailors * some / groups,
+        // The rows of a tailor are whole numbers of parameters, so nothing is lost by dividing first.
+        some => 2 * (tailors / groups) * some,
     };
     let kept = match recompute {
         true => per_token(config) + (config.depth * config.hidden) as u64,
@@ -175,8 +174,12 @@ pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
     // Of one block, the gradients of every result, the normalised tokens and the activated hidden units; around the
     // blocks, three times the tokens.
     let once = 7 * d + 2 * config.mlp_hidden() as u64 + inner(config) + 3 * d;
-    let images = (batch * config.tokens()) as u64 * (kept + once);
-    (4 * total + (total - tailors + of_batch) + images) * F32 + LIBRARIES
+    let tokens = (batch as u64).saturating_mul(config.tokens() as u64);
+    let images = tokens.saturating_mul(kept + once);
+    (4 * total + (total - tailors + of_batch))
+        .saturating_add(images)
+        .saturating_mul(F32)
+        .saturating_add(LIBRARIES)
 }
 
 /// Bytes that the libraries of products and decompositions keep at most: it depends on the processor's caches, and on

@@ -41,7 +41,7 @@ pub use error::{Error, Result};
 pub use gate::ClassGate;
 pub use hook::Hook;
 pub use init::FactorInit;
-pub use learngene_kernels::{GatePlan, Mode, Precision};
+pub use learngene_kernels::{GatePlan, Mode, Precision, is_cpu};
 pub use mlp::Mlp;
 pub use projection::{Components, DenseProjection, FactorisedProjection, Form, Projection};
 pub use prompt::{Prompt, PromptGate};

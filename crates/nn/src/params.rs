@@ -148,6 +148,13 @@ pub fn layout(config: &DitConfig) -> Layout {
     layout
 }
 
+/// Parameters of a model of that configuration. A number of any size, as long as the sides of each matrix are small enough
+/// to be multiplied by small factors.
+pub(crate) fn count(config: &DitConfig) -> u128 {
+    let of_one = |shape: &Vec<usize>| shape.iter().map(|side| *side as u128).product::<u128>();
+    layout(config).values().map(of_one).sum()
+}
+
 /// Segments of the path of the parameter being visited; enum variants leave no trace in a name.
 #[derive(Default)]
 struct Path(Vec<String>);

@@ -2,12 +2,13 @@
 
 use crate::config::{TrainConfig, Trainable};
 use crate::error::{Error, Result};
+use crate::memory::require;
 use crate::optimiser::{self, AdamW, GradMap, Update};
 use crate::rate;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use learngene_data::{BatchOrder, Batches, Dataset, Draw, Purpose, Split, Stream};
-use learngene_nn::{Autoencoder, AutoencoderConfig, Moments, params};
+use learngene_nn::{Autoencoder, AutoencoderConfig, Moments, is_cpu, params};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -79,6 +80,13 @@ pub fn fit_autoencoder(
         ..TrainConfig::default()
     };
     train.validate()?;
+    if is_cpu(device) {
+        require(
+            config.least_step_bytes(how.batch, dataset.shape()),
+            &format!("a training step of {} images", how.batch),
+            "fewer images (--batch), or smaller ones",
+        )?;
+    }
     let order = BatchOrder::Plain {
         batch: how.batch,
         label_drop: 0.0,

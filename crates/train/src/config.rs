@@ -6,6 +6,7 @@ mod training;
 use crate::error::{Error, Result};
 use burn::tensor::Device;
 pub use data::{DataConfig, ImagesPerClass};
+use learngene_formats::read_text;
 use learngene_nn::{DitConfig, FactorInit, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ impl RunConfig {
 
     /// Reads a `config.toml`.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::Folder {
+        let text = read_text(path).map_err(|e| Error::Folder {
             path: path.into(),
             message: format!("cannot be read ({e}); a run folder holds one"),
         })?;
@@ -125,7 +126,7 @@ impl RunConfig {
             path: Some(path.into()),
             message,
         };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        let text = read_text(path).map_err(|e| bad(e.to_string()))?;
         let over: toml::Table = toml::from_str(&text).map_err(|e| bad(e.to_string()))?;
         let mut base: toml::Table =
             toml::from_str(&self.to_toml()?).map_err(|e| bad(e.to_string()))?;

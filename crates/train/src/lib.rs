@@ -14,6 +14,7 @@ mod error;
 pub mod evaluate;
 mod events;
 pub mod generate;
+pub mod memory;
 mod optimiser;
 mod pressure;
 mod rate;

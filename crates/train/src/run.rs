@@ -42,6 +42,7 @@ impl Run {
     /// Creates a run folder for a model at its start. A folder that already holds a run is refused.
     pub fn create(folder: &Path, config: RunConfig, model: Dit) -> Result<Self> {
         config.train.validate_for(&config.model)?;
+        config.require_memory(&model.device())?;
         if config.model != *model.config() {
             return Err(Error::Config {
                 path: None,
@@ -88,6 +89,7 @@ impl Run {
     /// Goes on from the newest complete checkpoint of a run folder. Also returns why newer ones were passed over.
     pub fn resume(folder: &Path, device: &Device) -> Result<(Self, Vec<String>)> {
         let config = RunConfig::read(&folder.join("config.toml"))?;
+        config.require_memory(device)?;
         let writer = CheckpointWriter::open(folder.join("checkpoints"), retention(&config))?;
         let found = Checkpoints::at(folder.join("checkpoints")).latest()?;
         let rejected = found.rejected.iter().map(ToString::to_string).collect();

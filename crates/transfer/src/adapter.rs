@@ -32,7 +32,7 @@ impl Adapter {
     /// That of a model that [`adapt`] started; none for another one.
     pub fn of(config: &RunConfig, model: &Dit, path: impl Into<PathBuf>) -> Option<Self> {
         let mut values = params::values(model);
-        let kept = layout(config);
+        let kept = Self::layout(config);
         values.retain(|name, _| kept.contains_key(name));
         Some(Self {
             path: path.into(),
@@ -50,7 +50,7 @@ impl Adapter {
         let file = WeightFile::read(path)?;
         file.require_kind(Kind::Adapter)?;
         let config = weights::config_of(&file.header, path)?;
-        file.check_strict(&layout(&config))?;
+        file.check_strict(&Self::layout(&config))?;
         let made = config.method.clone().ok_or_else(|| FormatError::Metadata {
             path: path.into(),
             key: "config".into(),
@@ -142,9 +142,11 @@ impl Adapter {
     }
 }
 
-/// Name and shape of every tensor in the file: what trains, and the labels.
-fn layout(config: &RunConfig) -> Layout {
-    let mut layout = params::layout(&config.model);
-    layout.retain(|name, _| name == LABELS || config.train.trainable.factor(name) > 0.0);
-    layout
+impl Adapter {
+    /// Name and shape of every tensor in the file: what trains, and the labels.
+    pub fn layout(config: &RunConfig) -> Layout {
+        let mut layout = params::layout(&config.model);
+        layout.retain(|name, _| name == LABELS || config.train.trainable.factor(name) > 0.0);
+        layout
+    }
 }

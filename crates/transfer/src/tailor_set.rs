@@ -55,7 +55,7 @@ impl TailorSet {
         let file = WeightFile::read(path)?;
         file.require_kind(Kind::Tailor)?;
         let config = weights::config_of(&file.header, path)?;
-        file.check_strict(&layout(&config))?;
+        file.check_strict(&Self::layout(&config))?;
         let learngene = file.header.learngene.clone();
         Ok(Self {
             path: path.into(),
@@ -163,11 +163,13 @@ impl TailorSet {
     }
 }
 
-/// Name and shape of every tensor in the tailor file of that configuration.
-fn layout(config: &RunConfig) -> Layout {
-    let mut layout = params::layout(&config.model);
-    layout.retain(|name, _| Part::of(name) == Part::Tailors);
-    let rows = vec![config.model.num_classes, config.model.hidden];
-    layout.insert(LABEL_ROWS.into(), rows);
-    layout
+impl TailorSet {
+    /// Name and shape of every tensor in the tailor file of that configuration.
+    pub fn layout(config: &RunConfig) -> Layout {
+        let mut layout = params::layout(&config.model);
+        layout.retain(|name, _| Part::of(name) == Part::Tailors);
+        let rows = vec![config.model.num_classes, config.model.hidden];
+        layout.insert(LABEL_ROWS.into(), rows);
+        layout
+    }
 }

@@ -69,6 +69,17 @@ impl AutoencoderConfig {
         self.channels.iter().map(|c| blocks * 9 * c * c).sum()
     }
 
+    /// Bytes that a training step with `images` images `[channels, height, width]` takes at least: results of the
+    /// residual blocks' convolutions and norms, of which there are twice two in each, in both halves.
+    pub fn least_step_bytes(&self, images: usize, [_, height, width]: [usize; 3]) -> u128 {
+        let pixels = height as u128 * width as u128 * images as u128;
+        let level = |(level, channels): (usize, &usize)| {
+            (pixels >> (2 * level)).saturating_mul(*channels as u128)
+        };
+        let numbers: u128 = self.channels.iter().enumerate().map(level).sum();
+        numbers.saturating_mul((2 * self.layers + 1) as u128 * 4 * 4)
+    }
+
     /// The shape of the latent of an image `[channels, height, width]`.
     ///
     /// # Errors
@@ -87,6 +98,13 @@ impl AutoencoderConfig {
             });
         }
         Ok([self.latent_channels, height / by, width / by])
+    }
+
+    /// The shape of the image that a latent `[channels, height, width]` is decoded to.
+    pub fn image_shape(&self, [_, height, width]: [usize; 3]) -> [usize; 3] {
+        let by = self.reduction();
+        let [height, width] = [height, width].map(|side| side.saturating_mul(by));
+        [self.image_channels, height, width]
     }
 
     /// Refuses what describes no autoencoder.

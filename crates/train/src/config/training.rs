@@ -6,6 +6,11 @@ use learngene_diffusion::{Objective, ScheduleKind};
 use learngene_nn::{DitConfig, Mode, Precision, params::Part};
 use serde::{Deserialize, Serialize};
 
+/// The most steps of a run.
+const MAX_STEPS: u64 = 1 << 40;
+/// The most images of a step, of each class of it, or parts of it.
+const MAX_IMAGES: u64 = 1 << 24;
+
 /// How the learning rate falls after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -266,6 +271,22 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<()> {
         let unit = |x: f64| (0.0..1.0).contains(&x);
         let positive = |x: f64| x > 0.0 && x.is_finite();
+        // So far beyond use that numbers of samples, which are products of these, stay below 2^64.
+        for (name, found, most) in [
+            ("steps", self.steps, MAX_STEPS),
+            ("batch", self.batch as u64, MAX_IMAGES),
+            ("per_class", self.per_class as u64, MAX_IMAGES),
+            ("null", self.null as u64, MAX_IMAGES),
+            ("accumulate", self.accumulate as u64, MAX_IMAGES),
+        ] {
+            if found > most {
+                let message = format!("`train.{name}` is {found}, expected at most {most}");
+                return Err(Error::Config {
+                    path: None,
+                    message,
+                });
+            }
+        }
         for (good, name, found, expected) in [
             (self.steps > 0, "steps", self.steps as f64, "at least 1"),
             (
