@@ -37,7 +37,7 @@ finite; 5 interrupted and checkpointed.";
 )]
 pub struct Args {
     /// Threads to compute with; all cores by default. The results do not depend on it.
-    #[arg(long, global = true, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Where to compute: cpu, and cuda or wgpu if built with that feature.
     #[arg(

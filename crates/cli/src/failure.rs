@@ -214,6 +214,7 @@ impl Failure {
             ) => USAGE,
             #[cfg(feature = "hub")]
             Self::Hub(_) => FILE,
+            Self::Format(learngene_formats::FormatError::Occupied { .. }) => USAGE,
             Self::Transfer(Transfer::Setting { .. } | Transfer::Import { .. }) => FILE,
             Self::Transfer(_) => USAGE,
             Self::Write { .. }

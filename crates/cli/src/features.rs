@@ -20,6 +20,20 @@ pub enum Extractor {
     Inception(Inception),
 }
 
+/// The most bytes of a network's weights, five times those of InceptionV3.
+const MOST_WEIGHTS: u64 = 512 << 20;
+
+/// The bytes of a file of weights.
+fn weights(path: &Path) -> std::io::Result<Vec<u8>> {
+    let about = fs::metadata(path)?;
+    match about.is_file() && about.len() <= MOST_WEIGHTS {
+        true => fs::read(path),
+        false => Err(std::io::Error::other(format!(
+            "it is no regular file of at most {MOST_WEIGHTS} bytes"
+        ))),
+    }
+}
+
 impl Extractor {
     /// InceptionV3 with the weights in a file, or the built-in network.
     pub fn load(inception: Option<&Path>) -> Result<Self> {
@@ -27,7 +41,7 @@ impl Extractor {
             return Ok(Self::Lite0(Lite0::load()?));
         };
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|source| Failure::Read {
+        let bytes = weights(path).map_err(|source| Failure::Read {
             path: name.clone(),
             source,
         })?;
@@ -117,7 +131,7 @@ impl Cache {
     /// Nothing if there is no such file. A damaged one is made anew.
     fn get(&self, key: &str) -> Option<RowMatrix> {
         let path = self.path(key);
-        let bytes = fs::read(&path).ok()?;
+        let bytes = (path.is_file()).then(|| fs::read(&path).ok())??;
         let found = decode(&bytes);
         if found.is_none() {
             let path = path.display();

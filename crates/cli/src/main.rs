@@ -12,6 +12,7 @@ mod pictures;
 mod progress;
 mod quickstart;
 mod run_page;
+mod terminal;
 mod training;
 mod verbs;
 
@@ -30,13 +31,7 @@ fn main() -> ExitCode {
         output::begin_document(&verb);
     }
     progress::begin(&verb, args.progress_every);
-    if let Some(threads) = args.threads {
-        // fails only if a pool exists already, and none does yet
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global();
-    }
-    let result = carry_out(&args);
+    let result = threads(args.threads).and_then(|()| carry_out(&args));
     progress::end();
     // A check that failed is a result as well.
     if result
@@ -46,7 +41,7 @@ fn main() -> ExitCode {
     {
         output::end_document();
     }
-    match result {
+    match result.and_then(|()| terminal::end()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::report(&failure);
@@ -55,12 +50,31 @@ fn main() -> ExitCode {
     }
 }
 
+/// Starts the threads that compute.
+fn threads(count: Option<u16>) -> Result<()> {
+    let Some(count) = count else {
+        return Ok(());
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count.into());
+    pool.build_global().map_err(|error| {
+        failure::Failure::Usage(format!(
+            "--threads {count} cannot be started ({error}): ask for fewer"
+        ))
+    })
+}
+
 /// What was typed, and the names of the verb.
 fn typed() -> (Args, String) {
     let parsed = Args::command()
         .try_get_matches()
         .and_then(|matches| Ok((Args::from_arg_matches(&matches)?, verb(&matches))));
     parsed.unwrap_or_else(|mut error| {
+        if !error.use_stderr() {
+            // Help and the version are results, which may not fit on a disk.
+            let failed = terminal::printed(error.print()).err();
+            failed.iter().for_each(|failure| output::report(failure));
+            std::process::exit(failed.map_or(0, |failure| failure.exit_code().into()));
+        }
         // Clap offers `-- --option` to every verb that takes a path, which nobody means.
         if let Some(ContextValue::StyledStrs(tips)) = error.remove(ContextKind::Suggested) {
             let tips: Vec<StyledStr> = tips

@@ -2,11 +2,12 @@
 //! person, or one JSON document for a program: a verb tells both here, and what was asked for is written.
 
 use crate::failure::{Failure, Result};
-use crate::progress;
+use crate::{progress, terminal};
+use learngene_data::picture::Grid;
 use learngene_formats::atomic::write_bytes_atomically;
 use miette::Diagnostic;
 use serde_json::{Map, Value};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -30,7 +31,8 @@ pub fn begin_document(verb: &str) {
 pub fn end_document() {
     let mut document = DOCUMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(members) = document.take() {
-        write_line(&serde_json::to_string_pretty(&members).unwrap_or_default());
+        let text = serde_json::to_string_pretty(&members).unwrap_or_default();
+        progress::above(|| terminal::say(&terminal::plain_json(&text)));
     }
 }
 
@@ -71,18 +73,14 @@ pub fn say(text: &str) {
     }
 }
 
-/// A reader that went away, as in `learngene ... | head`, is no failure.
+/// A line on standard output.
 fn write_line(text: &str) {
-    progress::above(|| {
-        let _reader_gone = writeln!(std::io::stdout(), "{text}");
-    });
+    progress::above(|| terminal::say(&terminal::plain(text)));
 }
 
 /// A line about how things go.
 pub fn note(text: &str) {
-    progress::above(|| {
-        let _reader_gone = writeln!(std::io::stderr(), "{text}");
-    });
+    progress::above(|| terminal::note(&terminal::plain(text)));
 }
 
 /// Says that a newer checkpoint than the one in use is damaged.
@@ -135,7 +133,7 @@ pub fn shortened(names: impl ExactSizeIterator<Item = String>) -> String {
 pub fn report(failure: &dyn Diagnostic) {
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    note(&rendered(failure, colour));
+    terminal::note(&rendered(failure, colour));
 }
 
 fn rendered(failure: &dyn Diagnostic, colour: bool) -> String {
@@ -146,30 +144,42 @@ fn rendered(failure: &dyn Diagnostic, colour: bool) -> String {
     let mut text = format!(
         "{} {}",
         heading("error", "1;31"),
-        failure.to_string().trim_end()
+        terminal::plain(failure.to_string().trim_end())
     );
     if let Some(help) = failure.help() {
-        text.push_str(&format!("\n{} {help}", heading("help", "1;36")));
+        let help = help.to_string();
+        text.push_str(&format!(
+            "\n{} {}",
+            heading("help", "1;36"),
+            terminal::plain(&help)
+        ));
     }
     text
 }
 
 /// A table with aligned columns; the first is text, the others numbers.
 pub fn table(columns: &[&str], rows: &[Vec<String>]) {
-    let width = |i: usize| {
-        let cells = rows.iter().map(|r| r[i].chars().count());
-        cells.chain([columns[i].chars().count()]).max().unwrap_or(0)
-    };
-    let line = |cells: Vec<&str>| {
-        let padded = cells.iter().enumerate().map(|(i, c)| match i {
-            0 => format!("{c:<w$}", w = width(i)),
-            _ => format!("{c:>w$}", w = width(i)),
-        });
+    let head: Vec<_> = columns.iter().map(|c| terminal::one_line(c)).collect();
+    let below = rows.iter();
+    let below = below.map(|row| row.iter().map(|c| terminal::one_line(c)).collect());
+    let lines: Vec<Vec<_>> = std::iter::once(head).chain(below).collect();
+    let mut widths = vec![0; columns.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for line in &lines {
+        let padded = line
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(i, (c, w))| match i {
+                0 => format!("{c:<w$}"),
+                _ => format!("{c:>w$}"),
+            });
         say(padded.collect::<Vec<_>>().join("  ").trim_end());
-    };
-    line(columns.to_vec());
-    rows.iter()
-        .for_each(|r| line(r.iter().map(String::as_str).collect()));
+    }
 }
 
 /// Makes the folder that a file is to lie in.
@@ -189,9 +199,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(write_bytes_atomically(path, bytes)?)
 }
 
+/// Writes a picture of tiles, and says if it does not hold them all.
+pub fn write_grid(path: &Path, grid: &Grid) -> Result<()> {
+    write(path, &grid.encode_png()?)?;
+    if let Some(shown) = grid.shown()? {
+        note(&format!("note: {} shows {shown}", path.display()));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_report_has_no_control_characters_but_its_own() {
+        let failure = Failure::Usage("class `\u{1b}]0;x\u{7}`".into());
+        let plain = "error: class `\\u{1b}]0;x\\u{7}`";
+        assert_eq!(rendered(&failure, false), plain);
+        assert!(
+            rendered(&failure, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m class `\\u{1b}]")
+        );
+    }
 
     #[test]
     fn a_report_is_plain_text_unless_colour_is_wanted() {

@@ -51,8 +51,9 @@ Interrupted or killed, the same command goes on where it was, and leaves the fil
 pub struct Import {
     /// Weights of another program, or a MODEL to put LoRA on.
     pub source: PathBuf,
-    /// Names of the classes in the order of their numbers, with commas; the numbers if nothing else is known.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    /// Names of the classes in the order of their numbers, with commas, as in `assemble`; the numbers if nothing else is
+    /// known.
+    #[arg(long, value_name = "NAMES")]
     pub classes: Vec<String>,
     /// Part of a training checkpoint to take [default: ema, model or state_dict, the first that is there].
     #[arg(long, value_name = "NAME")]

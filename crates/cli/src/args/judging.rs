@@ -1,6 +1,7 @@
 //! What can be typed to measure: `eval`, `compare`.
 
 use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
 
 const ABOUT_EVAL: &str = "Examples:
@@ -91,7 +92,7 @@ pub struct Eval {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
     pub metrics: Vec<Metric>,
     /// Resamples of the 95 % bootstrap intervals; 0 for none but those of shares, which need no resamples.
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(..=1_000_000))]
     pub resamples: usize,
     /// Seed of the resamples.
     #[arg(long, default_value_t = 0)]

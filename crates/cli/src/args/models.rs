@@ -45,8 +45,9 @@ classes, because one image in C uses it. Numbers may end in k, M or G, powers of
 pub struct Assemble {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
-    /// Classes to keep, in this order; under a budget, as many as fit if none are named.
-    #[arg(long, value_delimiter = ',', required_unless_present = "budget")]
+    /// Classes to keep, in this order, with commas; under a budget, as many as fit if none are named. A name with a comma
+    /// in it stands in double quotes: '"a,b",c'.
+    #[arg(long, value_name = "NAMES", required_unless_present = "budget")]
     pub classes: Vec<String>,
     /// Tailor files of the same learngene, whose classes can be chosen as well.
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
@@ -93,8 +94,8 @@ pub struct Curve {
     /// A TOML that merges and picks classes.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
-    /// Classes to measure; all by default.
-    #[arg(long, value_delimiter = ',')]
+    /// Classes to measure, as in `assemble`; all by default.
+    #[arg(long, value_name = "NAMES")]
     pub classes: Vec<String>,
     /// Sizes to measure, evenly spaced up to the whole.
     #[arg(long, value_name = "N", default_value = "8", value_parser = at_least_one)]
@@ -131,8 +132,8 @@ pub struct Merge {
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
-    /// Classes to draw; all by default.
-    #[arg(long, value_delimiter = ',')]
+    /// Classes to draw, with commas; all by default. A name with a comma in it stands in double quotes: '"a,b",c'.
+    #[arg(long, value_name = "NAMES")]
     pub class: Vec<String>,
     /// Draw a blend of classes instead; may be repeated. Tailors run with these weights as they are (0 or more, not scaled
     /// to a sum of 1), the label is the mean of the classes' in these proportions.

@@ -94,7 +94,8 @@ pub struct Pretrain {
     /// Where the images come from, as in `data inspect`; may stand in --config instead.
     #[arg(long, value_name = "SOURCE", required_unless_present = "config")]
     pub data: Option<String>,
-    /// base, novel, all, or names with commas [default: all].
+    /// base, novel, all, or names with commas [default: all]. A name with a comma in it, or that is one of these words,
+    /// stands in double quotes: '"a,b",c'.
     #[arg(long)]
     pub classes: Option<String>,
     /// A TOML that merges and picks classes.
@@ -173,7 +174,7 @@ pub struct Transfer {
     /// Where the images come from, as in `data inspect`.
     #[arg(long, value_name = "SOURCE")]
     pub data: String,
-    /// base, novel, all, or names with commas.
+    /// base, novel, all, or names with commas, as in `pretrain`.
     #[arg(long, default_value = "all")]
     pub classes: String,
     /// A TOML that merges and picks classes.

@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::verbs::{plan, quality};
 use crate::{args, model, output};
+use learngene_data::class_list;
 use learngene_formats::Kind;
 use learngene_nn::{cost, params};
 use learngene_train::{Gating, RunConfig, weights};
@@ -24,8 +25,11 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     let mut known = config.classes.clone();
     known.extend(tailors.iter().flat_map(|set| set.classes()).cloned());
     let free = args.classes.is_empty();
-    let wanted = if free { &known } else { &args.classes };
-    let (whole_config, whole) = assemble_with(&config, &whole, &tailors, wanted, None)?;
+    let wanted = match free {
+        true => known,
+        false => class_list::names_in_all(&args.classes, &known)?,
+    };
+    let (whole_config, whole) = assemble_with(&config, &whole, &tailors, &wanted, None)?;
     let fit = match budget.is_free() {
         true => None,
         false => Some(learngene_transfer::fit(
@@ -37,7 +41,7 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     };
     let (classes, components) = match &fit {
         Some(fit) => (fit.classes.clone(), Some(fit.components)),
-        None => (wanted.clone(), args.learngene),
+        None => (wanted, args.learngene),
     };
     let smaller =
         |components| learngene_transfer::assemble(&whole_config, &whole, &classes, components);

@@ -4,9 +4,9 @@ use crate::args::{self, AutoencoderVerb};
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::training::{About, DIVERGED, NOTHING, stop};
-use crate::verbs::export::require_empty;
 use crate::verbs::resolve;
 use crate::{model, output};
+use learngene_formats::FolderWriter;
 use learngene_nn::{Autoencoder, AutoencoderConfig, params};
 use learngene_train::{AutoencoderTraining, DataConfig, fit_autoencoder};
 use learngene_transfer::interop::autoencoder as files;
@@ -23,7 +23,7 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         seed,
         out,
     } = &args.verb;
-    require_empty(out)?;
+    FolderWriter::check(out)?;
     let dataset = resolve::load(&DataConfig {
         image_size: *image_size,
         stream: reading.stream,
@@ -56,7 +56,9 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         output::broken(&dataset.broken());
     }
     let fitted = fitted.ok_or(Failure::StoppedHere("nothing is written"))?;
-    files::write(&fitted.autoencoder, out)?;
+    let folder = FolderWriter::begin(out)?;
+    files::write(&fitted.autoencoder, &folder.path())?;
+    folder.finish()?;
     output::wrote(out);
     if let Some((psnr, images)) = fitted.psnr {
         output::say(&format!(

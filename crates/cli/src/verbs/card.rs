@@ -1,14 +1,13 @@
 //! `card`: a folder with a model as model hubs show them, weights, configuration, samples and a page that says what it is.
 
 use crate::failure::{Failure, Result};
-use crate::verbs::export::require_empty;
 use crate::verbs::{plan, quality};
 use crate::{args, model, output, progress, quickstart};
 use learngene_compare::Lab;
 use learngene_data::picture::Grid;
-use learngene_formats::Kind;
+use learngene_formats::{FolderWriter, Kind};
 use learngene_nn::{Dit, Precision, cost, params};
-use learngene_train::{Evaluation, Gating, RunConfig, weights};
+use learngene_train::{Evaluation, Gating, RunConfig, memory, weights};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -21,8 +20,17 @@ const SEED: u64 = 0;
 
 /// `card`: nothing is written before all has been measured.
 pub fn card(args: &args::Card, device: &str) -> Result<()> {
-    require_empty(&args.out)?;
+    FolderWriter::check(&args.out)?;
     let (config, whole) = model::load(&args.model, &model::device(device)?)?;
+    let classes = config.classes.len();
+    memory::require_for_images(
+        args.count as u128 * classes as u128,
+        config.model.input,
+        &format!(
+            "{} images of each of {classes} classes (--count)",
+            args.count
+        ),
+    )?;
     let name = match &args.name {
         Some(name) => name.clone(),
         None => folder_name(&args.out)?,
@@ -47,14 +55,15 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
         samples: samples.is_some(),
         args,
     };
-    let write = |file: &str, bytes: &[u8]| output::write(&args.out.join(file), bytes);
-    output::make_folder_of(&args.out.join(WEIGHTS))?;
-    weights::file(Kind::Model, &config, &params::values(&whole)).write(args.out.join(WEIGHTS))?;
-    write(CONFIG, about.config()?.as_bytes())?;
-    if let Some(png) = samples {
-        write(SAMPLES, &png)?;
+    let folder = FolderWriter::begin(&args.out)?;
+    let at = |file: &str| folder.path().join(file);
+    weights::file(Kind::Model, &config, &params::values(&whole)).write(at(WEIGHTS))?;
+    output::write(&at(CONFIG), about.config()?.as_bytes())?;
+    if let Some(grid) = samples {
+        output::write_grid(&at(SAMPLES), &grid)?;
     }
-    write(CARD, about.text().as_bytes())?;
+    output::write(&at(CARD), about.text().as_bytes())?;
+    folder.finish()?;
     output::wrote(&args.out);
     let losses = losses.as_ref();
     output::json(&serde_json::json!({
@@ -104,7 +113,7 @@ impl Losses {
     }
 }
 
-fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Vec<u8>> {
+fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Grid> {
     let lab = Lab {
         watch: progress::watch(),
         ..Lab::of(config, quickstart::sampling(), SEED, quality::REPEATS)?
@@ -116,7 +125,7 @@ fn samples(config: &RunConfig, model: &Dit, args: &args::Card) -> Result<Vec<u8>
     for (name, row) in config.classes.iter().zip(images.chunks(args.count)) {
         grid.push_row(name, row.to_vec());
     }
-    Ok(grid.encode_png()?)
+    Ok(grid)
 }
 
 /// What the page is made of.

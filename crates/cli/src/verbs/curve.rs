@@ -4,6 +4,7 @@ use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::verbs::quality;
 use crate::{args, model, output};
+use learngene_data::class_list;
 use learngene_eval::Report;
 use learngene_eval::metrics::Rise;
 use learngene_eval::report::{self, Block, Section, Series, Table};
@@ -55,7 +56,7 @@ pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
     };
     let classes = match args.classes.is_empty() {
         true => config.classes.clone(),
-        false => args.classes.clone(),
+        false => class_list::names_in_all(&args.classes, &config.classes)?,
     };
     let (config, whole) = assemble(&config, &whole, &classes, None)?;
     // Opened before anything is measured, so that a misfit costs no time.

@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::verbs::advise::advise;
 use learngene_data::picture::ContactSheet;
 use learngene_data::{ClassSelection, Statistics, WordNet, source};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Images of each class on a contact sheet.
@@ -68,7 +69,7 @@ fn inspect(spec: &str, class_map: Option<&Path>, contact_sheet: Option<&Path>) -
     })?;
     drop(reading);
     if let Some(path) = contact_sheet {
-        output::write(path, &sheet.into_grid(1).encode_png()?)?;
+        output::write_grid(path, &sheet.into_grid(1))?;
     }
     output::json(&statistics);
     print(&statistics);
@@ -100,10 +101,11 @@ fn print(found: &Statistics) {
         ));
     }
     output::say("");
+    let sets = [&found.base, &found.novel].map(|names| names.iter().collect::<BTreeSet<_>>());
     let part = |name: &String| {
-        if found.base.contains(name) {
+        if sets[0].contains(name) {
             "base"
-        } else if found.novel.contains(name) {
+        } else if sets[1].contains(name) {
             "novel"
         } else {
             ""

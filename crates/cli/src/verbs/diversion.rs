@@ -9,7 +9,7 @@ use learngene_eval::metrics::Rise;
 use learngene_eval::report::{Block, Figure, HeatMap, Section, Table};
 use learngene_eval::{Rates, Report};
 use learngene_nn::term::SITES;
-use learngene_train::{Evaluation, Gating};
+use learngene_train::{Evaluation, Gating, memory};
 use learngene_transfer::{Anatomy, Matrix};
 use serde::Serialize;
 
@@ -44,6 +44,14 @@ pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
     let anatomy = Anatomy::of(&config, &model)?;
     let data = quality::load(&config, source, args.class_map.as_deref())?;
     let classes = config.classes.len();
+    memory::require_for_images(
+        args.count as u128 * classes as u128,
+        config.model.input,
+        &format!(
+            "{} images of each of {classes} classes (--count)",
+            args.count
+        ),
+    )?;
     let judge = Judge::train(&data)?;
     let lab = Lab {
         watch: progress::watch(),

@@ -1,8 +1,9 @@
 //! `export`.
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::verbs::assemble::require_other_file;
 use crate::{args, model, output};
+use learngene_formats::FolderWriter;
 use learngene_nn::Dit;
 use learngene_train::RunConfig;
 use learngene_transfer::interop::{checkpoint, diffusers, lora};
@@ -33,13 +34,17 @@ fn to_dit(config: &RunConfig, whole: &Dit, args: &args::Export) -> Result<()> {
 }
 
 fn to_diffusers(config: &RunConfig, whole: &Dit, out: &Path) -> Result<()> {
-    require_empty(out)?;
-    let needs_telling = diffusers::write(config, whole, out)?;
-    output::wrote(&out.join(diffusers::TRANSFORMER));
+    let folder = FolderWriter::begin(out)?;
+    let needs_telling = diffusers::write(config, whole, &folder.path())?;
+    let mut written = vec![diffusers::TRANSFORMER.into()];
     for (i, (class, tailor)) in lora::of_model(config, whole).into_iter().enumerate() {
-        let folder = out.join(TAILORS).join(folder_name(i, class.as_deref()));
-        tailor.write(&folder, &config.model)?;
-        output::wrote(&folder);
+        let part = Path::new(TAILORS).join(folder_name(i, class.as_deref()));
+        tailor.write(&folder.path().join(&part), &config.model)?;
+        written.push(part);
+    }
+    folder.finish()?;
+    for part in written {
+        output::wrote(&out.join(part));
     }
     if needs_telling {
         output::note(
@@ -59,21 +64,5 @@ fn folder_name(number: usize, class: Option<&str>) -> String {
             class.into()
         }
         Some(_) => format!("class {number}"),
-    }
-}
-
-/// Refuses a folder that holds something.
-pub(super) fn require_empty(folder: &Path) -> Result<()> {
-    let holds_nothing = std::fs::read_dir(folder).map(|mut entries| entries.next().is_none());
-    match holds_nothing {
-        Ok(false) => Err(Failure::Usage(format!(
-            "--out {} holds something; choose another folder",
-            folder.display()
-        ))),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::Write {
-            path: folder.display().to_string(),
-            source: error,
-        }),
-        _ => Ok(()),
     }
 }

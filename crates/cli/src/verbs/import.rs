@@ -5,10 +5,12 @@ use crate::verbs::assemble::require_other_file;
 use crate::verbs::plan;
 use crate::{args, model, output};
 use burn::tensor::Device;
+use learngene_data::class_list;
 use learngene_formats::Kind;
 use learngene_nn::{Dit, cost, params};
 use learngene_train::{RunConfig, weights};
 use learngene_transfer::interop::{checkpoint, diffusers, lora};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// `import`: nothing is written before everything has been checked.
@@ -21,23 +23,22 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
     {
         require_other_file(&args.out, source)?;
     }
-    if !args.classes.is_empty() {
-        if args.classes.len() != config.classes.len() {
+    let classes = class_list::names_in_all(&args.classes, &[])?;
+    if !classes.is_empty() {
+        if classes.len() != config.classes.len() {
             return Err(Failure::Usage(format!(
                 "--classes names {} classes, the model has {}",
-                args.classes.len(),
+                classes.len(),
                 config.classes.len()
             )));
         }
-        if let Some(twice) =
-            (1..args.classes.len()).find(|&i| args.classes[..i].contains(&args.classes[i]))
-        {
-            let twice = &args.classes[twice];
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = classes.iter().find(|name| !seen.insert(*name)) {
             return Err(Failure::Usage(format!(
                 "--classes names `{twice}` twice, expected each class once"
             )));
         }
-        config.classes.clone_from(&args.classes);
+        config.classes = classes;
     }
     if !wanted.is_empty() {
         let read = |(class, path): &(Option<String>, PathBuf)| {
@@ -90,13 +91,13 @@ fn read(args: &args::Import, device: &Device) -> Result<(RunConfig, Dit)> {
 /// The adapters asked for, with their classes.
 fn adapters(args: &args::Import) -> Result<Vec<(Option<String>, PathBuf)>> {
     let of_class = |given: &String| {
-        let pair = given.split_once('=');
+        let pair = class_list::split_at_equals(given);
         let (class, path) = pair.ok_or_else(|| {
             Failure::Usage(format!(
                 "--tailor {given}: expected CLASS=LORA, such as face=lora/"
             ))
         })?;
-        Ok((Some(class.to_owned()), Path::new(path).to_path_buf()))
+        Ok((Some(class), Path::new(path).to_path_buf()))
     };
     let shared = args.lora.iter().map(|path| Ok((None, path.clone())));
     args.tailor.iter().map(of_class).chain(shared).collect()

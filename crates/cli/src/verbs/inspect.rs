@@ -4,9 +4,10 @@ use crate::failure::Result;
 use crate::verbs::{diversion, plan};
 use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
-use learngene_formats::{FormatError, Header, Kind};
-use learngene_nn::{Sharing, Superclass, cost};
+use learngene_formats::{FormatError, Header, Kind, Mismatch, container};
+use learngene_nn::{Sharing, Superclass, cost, params};
 use learngene_train::{Method, RunConfig, weights};
+use learngene_transfer::{Adapter, TailorSet};
 use std::path::Path;
 
 /// `inspect`: reads the header of the weight file alone, unless the diversion is to be measured.
@@ -25,6 +26,13 @@ pub fn inspect(args: &args::Inspect, device: &str) -> Result<()> {
         .into());
     }
     let config = weights::config_of(&header, &path)?;
+    // Of a file that contradicts itself, neither part can be shown as what it holds.
+    let expected = match header.kind {
+        Kind::Tailor => TailorSet::layout(&config),
+        Kind::Adapter => Adapter::layout(&config),
+        _ => params::layout(&config.model),
+    };
+    Mismatch::between_shapes(&container::read_shapes(&path)?, &expected).refuse(&path)?;
     let cost = cost::plan(&config.model);
     let step = step_of(&path)?;
     output::json(&serde_json::json!({

@@ -37,8 +37,15 @@ pub fn plan(args: &args::Plan) -> Result<()> {
     if let (Some(tree), Some(classes)) = (&tree, &classes) {
         config = config.with_superclasses(superclasses(tree, classes)?)?;
     }
+    config.validate()?;
     let plan = cost::plan(&config);
     let [whole, recomputing] = [false, true].map(|how| cost::step_bytes(&config, args.batch, how));
+    if whole == u64::MAX {
+        return Err(Failure::Usage(format!(
+            "--batch is {}, and a step of so many images takes more than 2^64 bytes: ask for fewer",
+            args.batch
+        )));
+    }
     let step = serde_json::json!({
         "batch": args.batch, "bytes": whole, "bytes_recomputing": recomputing,
     });

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::progress;
 use crate::verbs::resolve;
-use learngene_data::{Dataset, Split};
+use learngene_data::{Dataset, Split, class_list};
 use learngene_diffusion::Schedule;
 use learngene_eval::metrics::Rise;
 use learngene_nn::Dit;
@@ -15,7 +15,7 @@ pub const REPEATS: usize = 8;
 /// The images of a model's classes, in its order and shape.
 pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Result<Dataset> {
     let wanted = DataConfig {
-        classes: config.classes.join(","),
+        classes: class_list::joined(&config.classes),
         class_map: class_map.map(Into::into),
         ..DataConfig::of(source)
     };

@@ -4,8 +4,9 @@ use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::{args, output};
 use learngene_data::{ClassTree, Dataset, source};
+use learngene_formats::read_text;
 use learngene_nn::{DitConfig, FactorInit, RankSplit, Superclass};
-use learngene_train::{DataConfig, Error, RunConfig, TrainConfig};
+use learngene_train::{DataConfig, Error, RunConfig, TrainConfig, memory};
 use std::path::Path;
 
 /// Size of a model if nothing says otherwise.
@@ -58,8 +59,11 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
         None => toml::Table::new(),
     };
     let data = data_config(args, &section(&file, "data"))?;
-    let dataset = load(&data)?;
     let size = args.size.as_deref().unwrap_or(SIZE);
+    if let Some(side) = data.image_size {
+        refuse_impossible(side, args.size.as_deref(), &section(&file, "model"))?;
+    }
+    let dataset = load(&data)?;
     let matrices = match args.rank_split.as_deref() {
         None if args.dense || section(&file, "model").contains_key("basis") => Matrices::Dense,
         split => Matrices::Factors(split),
@@ -99,6 +103,21 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
     Ok((with_settings(&config, &args.set)?, dataset))
 }
 
+/// Refuses, before any image is read, images of a side that the model cannot have.
+fn refuse_impossible(side: usize, size: Option<&str>, model: &toml::Table) -> Result<()> {
+    let patch = model.get("patch").and_then(toml::Value::as_integer);
+    let input = [1, side, side];
+    let shape = match (size, patch.map(usize::try_from)) {
+        (None, Some(Ok(patch))) => DitConfig {
+            input,
+            patch,
+            ..DitConfig::from_size("dit-micro/1", [1, 1, 1], 1)?
+        },
+        (size, _) => DitConfig::from_size(size.unwrap_or(SIZE), input, 1)?,
+    };
+    Ok(shape.validate()?)
+}
+
 /// The superclasses of those classes.
 pub(super) fn superclasses(tree: &ClassTree, classes: &[String]) -> Result<Vec<Superclass>> {
     let over = tree.over(classes)?.into_iter();
@@ -134,9 +153,25 @@ pub fn load(data: &DataConfig) -> Result<Dataset> {
     let _reading = Progress::open("reading images");
     let source = source::open(&data.source, data.class_map.as_deref())?;
     output::left_out(source.skipped());
+    require_memory(data, source.known_len())?;
     let dataset = data.load()?;
     output::broken(&dataset.broken());
     Ok(dataset)
+}
+
+/// Refuses more images than the memory holds, where it is known beforehand how many there are and of what size.
+fn require_memory(data: &DataConfig, images: Option<usize>) -> Result<()> {
+    let all = data.classes == "all" && data.images_per_class == Default::default();
+    let (Some(side), Some(images), true) = (data.image_size, images, all && !data.stream) else {
+        return Ok(());
+    };
+    let pixels = (side as u128).saturating_pow(2);
+    let bytes = pixels.saturating_mul(images as u128 * data.channels.unwrap_or(3) as u128);
+    Ok(memory::require(
+        bytes,
+        &format!("reading {images} images of {side}x{side} pixels"),
+        "leave them where they are (--stream), or take smaller ones (--image-size)",
+    )?)
 }
 
 /// Those images, or latents, in the shape that a model takes.
@@ -200,7 +235,7 @@ fn table(path: &Path) -> Result<toml::Table> {
         path: Some(path.into()),
         message,
     };
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    let text = read_text(path).map_err(|e| bad(e.to_string()))?;
     let parsed = text
         .parse()
         .map_err(|e: toml::de::Error| bad(e.to_string()));

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
     let (config, dataset) = resolve::pretrain(args)?;
+    config.require_memory(&device)?;
     let model = Dit::init(&config.model, config.init, config.train.seed, &device)?;
     finish(
         create(&args.out, config, model, &dataset)?,

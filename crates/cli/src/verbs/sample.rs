@@ -3,12 +3,14 @@
 use crate::failure::{Failure, Result};
 use crate::{args, model, output, progress};
 use burn::tensor::Device;
+use learngene_data::class_list;
 use learngene_data::picture::Grid;
 use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::ImageArchive;
 use learngene_nn::{Autoencoder, Blend, Dit, Mode};
 use learngene_train::{
-    Generation, Request, RunConfig, generate, generate_decoded, latent_space, require_precision,
+    Generation, Request, RunConfig, generate, generate_decoded, latent_space, memory,
+    require_precision,
 };
 use learngene_transfer::interop::autoencoder;
 use std::path::Path;
@@ -44,10 +46,25 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         ..Mode::default()
     });
     let Rows { names, model, each } = match args.blend.is_empty() {
-        true => of_classes(&config.classes, model, &args.class)?,
+        true => {
+            let wanted = class_list::names_in_all(&args.class, &config.classes)?;
+            of_classes(&config.classes, model, &wanted)?
+        }
         false => of_blends(&config.classes, &model, &args.blend)?,
     };
     let count = args.count.get();
+    let shape = match &vae {
+        None => model.config().input,
+        Some(vae) => vae.config().image_shape(model.config().input),
+    };
+    memory::require_for_images(
+        count as u128 * each.len() as u128,
+        shape,
+        &format!(
+            "{count} images of each of {} classes or blends (--count)",
+            each.len()
+        ),
+    )?;
     let row = |first: &Request| {
         let first = first.clone();
         (0..count as u64).map(move |index| Request {
@@ -83,7 +100,7 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         for (name, row) in names.iter().zip(images.chunks(count)) {
             grid.push_row(name, row.to_vec());
         }
-        output::write(path, &grid.encode_png()?)?;
+        output::write_grid(path, &grid)?;
         output::wrote(path);
     }
     output::json(&serde_json::json!({ "images": images.len(), "rows": names, "seed": args.seed }));
@@ -155,7 +172,7 @@ fn of_blends(known: &[String], model: &Dit, wanted: &[String]) -> Result<Rows> {
 /// `cat=0.5,dog=0.5`.
 fn blend(known: &[String], text: &str) -> Result<Blend> {
     let part = |part: &str| {
-        let weighted = part.split_once('=');
+        let weighted = part.rsplit_once('=');
         let weighted =
             weighted.and_then(|(name, weight)| Some((name, weight.trim().parse().ok()?)));
         let (name, weight) = weighted.ok_or_else(|| {
@@ -164,9 +181,21 @@ fn blend(known: &[String], text: &str) -> Result<Blend> {
                 known.first().map_or("cat", String::as_str)
             ))
         })?;
-        Ok((number(known, name.trim())?, weight))
+        let name = name.trim();
+        let is_known = known.iter().any(|class| class == name);
+        let name = match is_known {
+            true => name.to_owned(),
+            false => class_list::unquoted(name),
+        };
+        Ok((number(known, &name)?, weight))
     };
-    let parts = text.split(',').map(part).collect::<Result<Vec<_>>>()?;
+    let parts = match text.rsplit_once('=') {
+        Some((name, _)) if known.iter().any(|class| class == name.trim()) => vec![part(text)?],
+        _ => class_list::parts(text)
+            .into_iter()
+            .map(part)
+            .collect::<Result<_>>()?,
+    };
     Ok(Blend::new(parts)?)
 }
 
