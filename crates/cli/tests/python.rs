@@ -19,6 +19,9 @@ mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use common::{diffusers_python as python, fails, pretrain, run_python, succeeds};
+use learngene_data::image::decode_png;
+use learngene_data::{Purpose, Stream};
+use learngene_formats::ImageArchive;
 use learngene_formats::container::{self, Contents, TensorEntry};
 use learngene_nn::{ClassGate, Conditions, Dit, params};
 use learngene_train::{checkpoint, weights};
@@ -153,8 +156,8 @@ fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
         ..Contents::default()
     };
     container::write(folder.join("asked.safetensors"), &contents).unwrap();
-    let [learngene, tailor, lora] = &scripts()[..] else {
-        panic!("three scripts");
+    let [_, learngene, tailor, lora] = &scripts()[..] else {
+        panic!("four scripts");
     };
     fs::write(folder.join("ask.py"), [learngene, tailor, ASK].concat()).unwrap();
     run_python(&python, folder, &["ask.py"]);
@@ -189,6 +192,58 @@ fn a_trained_model_and_every_tailor_compute_the_same_in_diffusers_and_peft() {
     assert_eq!((with.config().groups, with.config().tailor_rank), (3, 4));
     close("imported again", &said(&with, &asked, &[]), &closed);
     assert!(difference(&said(&with, &asked, &[(0, 1.0)]), &closed) > TOLERANCE);
+}
+
+/// What `draw.py` starts from, if its noise is ours.
+const NOISE: &str = r#"__import__("safetensors.torch").torch.load_file("noise.safetensors")["x"]"#;
+
+#[test]
+fn the_script_of_the_docs_draws_what_sample_draws_from_the_same_noise() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // As many steps of diffusion as of drawing, so that both visit the same times.
+    let long = "--steps 40 --lr 5e-3 --set train.warmup=0 --set train.diffusion_steps=50";
+    pretrain(folder, "base", &long.split(' ').collect::<Vec<_>>());
+    let run = |line: &str| succeeds(folder, &line.split(' ').collect::<Vec<_>>());
+    run("export base --format diffusers --out exported");
+    run("sample base --class flag --count 4 --steps 50 --cfg 2 --seed 1 --npz ours.npz");
+
+    let (count, size) = (4, 3 * 32 * 32);
+    let mut noise = vec![0.0; count * size];
+    for (i, image) in noise.chunks_mut(size).enumerate() {
+        Stream::new(1, i as u64, Purpose::SampleNoise).fill_normal(image);
+    }
+    let x = TensorEntry {
+        shape: vec![count, 3, 32, 32],
+        values: noise,
+    };
+    let contents = Contents {
+        tensors: Tensors::from([("x".into(), x)]),
+        ..Contents::default()
+    };
+    container::write(folder.join("noise.safetensors"), &contents).unwrap();
+    let script = &scripts()[0];
+    let line = script
+        .lines()
+        .find(|line| line.starts_with("x = "))
+        .unwrap();
+    assert!(line.starts_with("x = torch.randn("), "{line}");
+    let script = script.replace(line, &format!("x = {NOISE}"));
+    fs::write(folder.join("draw.py"), script).unwrap();
+    run_python(&python, folder, &["draw.py"]);
+
+    let ours = ImageArchive::read(folder.join("ours.npz")).unwrap();
+    let mut apart = 0;
+    for (i, image) in ours.images().enumerate() {
+        let file = folder.join(format!("flag-{i}.png"));
+        let drawn = decode_png(&fs::read(&file).unwrap(), &file, 32).unwrap();
+        assert_eq!((drawn.pixels.len(), drawn.width), (image.len(), 32));
+        let pairs = image.iter().zip(&drawn.pixels);
+        apart = apart.max(pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap());
+    }
+    eprintln!("pixels differ by at most {apart} of 255");
+    assert!(apart <= 2, "{apart}");
 }
 
 /// Writes a folder with a `.bin` of `torch.save`.
