@@ -28,7 +28,10 @@ newest complete checkpoint.
 Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
 finite; 5 interrupted and checkpointed.";
 
-/// Pre-train a diffusion transformer that can be taken apart: one learngene, a small tailor per class.
+/// Train an image generator that comes apart: one shared part, and one small file for each class of pictures.
+///
+/// Train it once, on your own pictures sorted into folders. Afterwards hand out a smaller model for any choice of classes,
+/// which draws exactly the same images as the whole, or add new classes as small files without touching the rest.
 #[derive(Parser)]
 #[command(
     version,

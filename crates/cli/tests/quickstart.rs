@@ -1,5 +1,5 @@
 //! The whole story at its shortest: every stage runs and what it leaves fits together. What it shows about the method
-//! takes the real length; see the README.
+//! takes the real length; see docs/results.md.
 
 mod common;
 
