@@ -99,7 +99,9 @@ fn every_verb_and_option_that_a_page_names_exists() {
         let text = text(&page);
         for command in commands(&text).into_iter().chain(spans(&text)) {
             let line = command.join(" ");
-            let known = match arguments(&command) {
+            let short =
+                Some(&command[..]).filter(|c| helps.contains_key(&c[0]) && line.contains(" --"));
+            let known = match arguments(&command).or(short) {
                 None if line.starts_with("--") => all.clone(),
                 Some([verb, ..]) if verb == "hub" && !hub => continue,
                 Some([verb, rest @ ..]) if verb.chars().all(|c| c.is_ascii_lowercase()) => {
