@@ -313,6 +313,13 @@ fn torch() -> Result {
     for name in ["state", "parameters", "compressed", "transposed"] {
         seed("torch_zip", name, &[&read(name)?])?;
     }
+    // What training programs leave: options, numbers of NumPy, paths; parts in one another; views.
+    let foreign =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/transfer/tests/fixtures/foreign");
+    for name in ["sit", "training", "nested", "strided", "ema-pytorch"] {
+        let bytes = fs::read(foreign.join(name).with_extension("pt"))?;
+        seed("torch_zip", &format!("foreign-{name}"), &[&bytes])?;
+    }
     for name in [
         "state",
         "training",

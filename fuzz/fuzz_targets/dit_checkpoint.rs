@@ -4,14 +4,19 @@
 
 use burn::tensor::Device;
 use learngene_fuzz::{tiny, write};
-use learngene_transfer::interop::checkpoint;
+use learngene_transfer::interop::checkpoint::{self, Asked};
 
 libfuzzer_sys::fuzz_target!(init: tiny::seed_dit_checkpoint(), |data: &[u8]| {
     let path = write("a.safetensors", data);
     drop(checkpoint::is_one(&path).map_err(|error| error.to_string()));
     for heads in [None, Some(2)] {
-        match checkpoint::read(&path, None, heads, &Device::flex()) {
-            Ok((config, model)) => assert_eq!(config.model, *model.config()),
+        let asked = Asked {
+            heads,
+            classes: heads,
+            part: None,
+        };
+        match checkpoint::read(&path, &asked, &Device::flex()) {
+            Ok(read) => assert_eq!(read.config.model, *read.model.config()),
             Err(error) => drop(error.to_string()),
         }
     }

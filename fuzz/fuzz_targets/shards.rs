@@ -1,4 +1,4 @@
-//! Weights in several files: the index and two of them.
+//! Weights in several files: the index and two of them, as safetensors and as what torch.save writes.
 
 #![no_main]
 
@@ -11,4 +11,6 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     write("1.safetensors", first);
     write("2.safetensors", second);
     drop(shards::read(folder(), "w").map_err(|error| error.to_string()));
+    write("v.bin.index.json", index);
+    drop(shards::read(folder(), "v").map_err(|error| error.to_string()));
 });

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use burn::tensor::Device;
 use learngene_formats::container::{self, Contents};
-use learngene_formats::{Kind, torch};
+use learngene_formats::{Kind, TensorEntry, torch};
 use learngene_nn::{Autoencoder, AutoencoderConfig, Dit, DitConfig, FactorInit, RankSplit, params};
 use learngene_train::{DataConfig, RunConfig, TrainConfig, weights};
 use learngene_transfer::TailorSet;
@@ -88,9 +88,31 @@ pub fn seed_diffusers() {
     let mut plain: serde_json::Value = serde_json::from_slice(&described).expect(EXPECT);
     seed("diffusers", "ours", &[&described, tensors::header(&file)]);
     plain.as_object_mut().expect(EXPECT).remove("_learngene");
-    let plain = plain.to_string();
-    let files = [plain.as_bytes(), tensors::header(&file)];
+    let whole = plain.to_string();
+    let files = [whole.as_bytes(), tensors::header(&file)];
     seed("diffusers", "plain", &files);
+    let average = whole.replacen('{', "{\"decay\": 0.9, \"use_ema_warmup\": true,", 1);
+    let index =
+        br#"{"_class_name": "DiTPipeline", "id2label": {"0": "tench, Tinca tinca", "1": "crane"}}"#;
+    for (name, scheduler) in [
+        (
+            "v-cosine",
+            r#"{"_class_name": "DDPMScheduler", "prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2",
+                "rescale_betas_zero_snr": true, "timestep_spacing": "trailing"}"#,
+        ),
+        (
+            "trained-betas",
+            r#"{"_class_name": "DDIMScheduler", "num_train_timesteps": 2, "trained_betas": [0.1, 0.2]}"#,
+        ),
+        (
+            "linear",
+            r#"{"_class_name": "Own", "prediction_type": "epsilon", "beta_schedule": "linear", "beta_start": 0.0001,
+                "beta_end": 0.02, "num_train_timesteps": 1000}"#,
+        ),
+    ] {
+        let files = [average.as_bytes(), files[1], scheduler.as_bytes(), index];
+        seed("diffusers", name, &files);
+    }
 }
 
 /// Seeds of `autoencoder`.
@@ -121,6 +143,26 @@ pub fn seed_dit_checkpoint() {
     };
     container::write(&path, &contents).expect(EXPECT);
     seed("dit_checkpoint", "whole", &[&read(&path)]);
+    for (name, prefix) in [
+        ("module", "module._orig_mod."),
+        ("lightning", "model."),
+        ("average", "ema_model."),
+    ] {
+        let tensors = contents.tensors.iter();
+        let renamed = tensors.map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone()));
+        let counter = TensorEntry {
+            shape: Vec::new(),
+            values: vec![3.0],
+        };
+        let renamed = Contents {
+            tensors: renamed
+                .chain([("n_averaged".to_owned(), counter)])
+                .collect(),
+            metadata: BTreeMap::new(),
+        };
+        container::write(&path, &renamed).expect(EXPECT);
+        seed("dit_checkpoint", name, &[&read(&path)]);
+    }
 }
 
 /// Seeds of `lora`: PEFT's and kohya's names.
@@ -135,6 +177,25 @@ pub fn seed_lora() {
         let header = tensors::header(&file);
         let name = class.unwrap_or_default();
         seed("lora", &name, &[&described, header]);
+        let described = String::from_utf8_lossy(&described).replacen(
+            '{',
+            "{\"rank_pattern\": {\"^a.to_q\": 2}, \"alpha_pattern\": {\"ff\\\\.net.2\": 3}, \"new\": 1,",
+            1,
+        );
+        seed(
+            "lora",
+            &format!("patterns-{name}"),
+            &[described.as_bytes(), header],
+        );
+        let of_diffusers =
+            String::from_utf8_lossy(header).replace("base_model.model.", "transformer.");
+        let said = r#"{"__metadata__": {"lora_adapter_metadata": "{\"transformer.r\": 1, \"transformer.lora_alpha\": 4}"},"#;
+        let of_diffusers = of_diffusers.replacen("{\"__metadata__\":{\"format\":\"pt\"},", said, 1);
+        seed(
+            "lora",
+            &format!("header-{name}"),
+            &[&[], of_diffusers.as_bytes()],
+        );
         let header = String::from_utf8_lossy(header).replace("base_model.model.", "lora_unet_");
         let header = header
             .replace("transformer_blocks.0.", "transformer_blocks_0_")

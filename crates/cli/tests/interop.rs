@@ -207,7 +207,7 @@ fn hostile_files_are_refused_and_leave_nothing_behind() {
         (lora, vec!["it is no checkpoint of DiT"]),
         (
             "good/transformer --tailor 0=pt/state.pt",
-            vec!["state.pt", "not a valid safetensors file"],
+            vec!["state.pt", "does not fit the model", "unexpected 2: a, b"],
         ),
         (
             "good/transformer --tailor 0=overlap/diffusion_pytorch_model.safetensors",

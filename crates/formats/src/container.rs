@@ -24,7 +24,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Serialize;
 
 use crate::atomic::write_atomically;
-use crate::decode;
+use crate::decode::{self, Take};
 use crate::error::{FormatError, Result};
 use crate::json_header::{HeaderIn, METADATA_KEY, require_light};
 
@@ -57,17 +57,17 @@ pub struct Contents {
 /// # Errors
 /// [`FormatError::Malformed`], [`FormatError::Dtype`], [`FormatError::NotAFile`] or [`FormatError::Io`].
 pub fn read(path: impl AsRef<Path>) -> Result<Contents> {
-    read_where(path, |_| true)
+    read_taking(path, |_| Take::Floats)
 }
 
-/// Reads the tensors whose name `keep` accepts, passing over the others whatever their type.
+/// Reads the tensors as `take` says by their names.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_where(path: impl AsRef<Path>, keep: impl Fn(&str) -> bool) -> Result<Contents> {
+pub fn read_taking(path: impl AsRef<Path>, take: impl Fn(&str) -> Take) -> Result<Contents> {
     let path = path.as_ref();
     let (file, length) = open(path)?;
-    read_some(&mut io::BufReader::new(file), length, path, &keep)
+    read_some(&mut io::BufReader::new(file), length, path, &take)
 }
 
 /// Reads the metadata alone. The header is checked as a whole, against the length of the file too.
@@ -107,14 +107,14 @@ pub fn write(path: impl AsRef<Path>, contents: &Contents) -> Result<()> {
 
 /// Reads from `source`, which holds `length` bytes and is called `path` in errors.
 pub(crate) fn read_from(source: &mut dyn Read, length: u64, path: &Path) -> Result<Contents> {
-    read_some(source, length, path, &|_| true)
+    read_some(source, length, path, &|_| Take::Floats)
 }
 
 fn read_some(
     source: &mut dyn Read,
     length: u64,
     path: &Path,
-    keep: &dyn Fn(&str) -> bool,
+    take: &dyn Fn(&str) -> Take,
 ) -> Result<Contents> {
     let layout = read_layout(source, length, path)?;
     let mut tensors = BTreeMap::new();
@@ -124,7 +124,8 @@ fn read_some(
             continue;
         };
         let (start, end) = info.data_offsets;
-        if !keep(&name) {
+        let taken = take(&name);
+        if taken == Take::Nothing {
             let passed = io::copy(&mut source.take((end - start) as u64), &mut io::sink());
             passed.map_err(|source| FormatError::io("read", path, source))?;
             continue;
@@ -133,7 +134,10 @@ fn read_some(
         source
             .read_exact(&mut bytes)
             .map_err(|source| FormatError::io("read", path, source))?;
-        let values = decode::values(info.dtype, &bytes, &name, path)?;
+        let values = match taken {
+            Take::Numbers => decode::numbers(info.dtype, &bytes, &name, path)?,
+            _ => decode::values(info.dtype, &bytes, &name, path)?,
+        };
         let shape = info.shape.clone();
         tensors.insert(name, TensorEntry { shape, values });
     }

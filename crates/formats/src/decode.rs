@@ -7,16 +7,40 @@ use safetensors::Dtype;
 
 use crate::error::{FormatError, Result};
 
+/// What a reader does with a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// It is read, and an error unless it is of floats.
+    Floats,
+    /// It is read, and may be of whole numbers or truth values too.
+    Numbers,
+    /// It is passed over, whatever its type.
+    Nothing,
+}
+
 /// The values of a safetensors tensor of that name.
 ///
 /// # Errors
 /// [`FormatError::Dtype`].
 pub(crate) fn values(dtype: Dtype, bytes: &[u8], tensor: &str, path: &Path) -> Result<Vec<f32>> {
-    to_f32(dtype, bytes).ok_or_else(|| FormatError::Dtype {
+    to_f32(dtype, bytes).ok_or_else(|| refused(dtype, tensor, path))
+}
+
+/// The same where whole numbers are as good.
+///
+/// # Errors
+/// [`FormatError::Dtype`].
+pub(crate) fn numbers(dtype: Dtype, bytes: &[u8], tensor: &str, path: &Path) -> Result<Vec<f32>> {
+    let values = to_f32(dtype, bytes).or_else(|| integers_to_f32(dtype, bytes));
+    values.ok_or_else(|| refused(dtype, tensor, path))
+}
+
+fn refused(dtype: Dtype, tensor: &str, path: &Path) -> FormatError {
+    FormatError::Dtype {
         path: path.to_path_buf(),
         tensor: tensor.to_owned(),
         dtype: dtype.to_string(),
-    })
+    }
 }
 
 /// Decodes little-endian `bytes` of type `dtype`; `None` for a type that is not one of the four floats.
@@ -27,6 +51,18 @@ pub(crate) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
         Dtype::F64 => map_chunks(bytes, |value| f64::from_le_bytes(value) as f32),
         Dtype::F16 => map_chunks(bytes, |bits| f16::from_le_bytes(bits).to_f32()),
         Dtype::BF16 => map_chunks(bytes, |bits| bf16::from_le_bytes(bits).to_f32()),
+        _ => return None,
+    })
+}
+
+/// Decodes little-endian whole numbers and truth values to the nearest `f32`; `None` for any other type.
+pub(crate) fn integers_to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
+        Dtype::I64 => map_chunks(bytes, |value| i64::from_le_bytes(value) as f32),
+        Dtype::I32 => map_chunks(bytes, |value| i32::from_le_bytes(value) as f32),
+        Dtype::I16 => map_chunks(bytes, |value| i16::from_le_bytes(value).into()),
+        Dtype::I8 => map_chunks(bytes, |value| i8::from_le_bytes(value).into()),
+        Dtype::U8 | Dtype::BOOL => map_chunks(bytes, |value| u8::from_le_bytes(value).into()),
         _ => return None,
     })
 }
@@ -80,5 +116,21 @@ mod tests {
             1 << 31
         );
         assert_eq!(to_f32(Dtype::I64, &[0; 8]), None);
+    }
+
+    #[test]
+    fn whole_numbers_and_truth_values() {
+        // torch.tensor(-3, dtype=...).numpy().tobytes(), and torch.tensor([True, False]).
+        for (dtype, bytes) in [
+            (Dtype::I64, &(-3i64).to_le_bytes()[..]),
+            (Dtype::I32, &(-3i32).to_le_bytes()),
+            (Dtype::I16, &(-3i16).to_le_bytes()),
+            (Dtype::I8, &(-3i8).to_le_bytes()),
+        ] {
+            assert_eq!(integers_to_f32(dtype, bytes), Some(vec![-3.0]));
+        }
+        assert_eq!(integers_to_f32(Dtype::BOOL, &[1, 0]), Some(vec![1.0, 0.0]));
+        assert_eq!(integers_to_f32(Dtype::U8, &[200]), Some(vec![200.0]));
+        assert_eq!(integers_to_f32(Dtype::F32, &[0; 4]), None);
     }
 }

@@ -32,6 +32,7 @@ mod zip;
 pub use atomic::write_atomically;
 pub use checkpoint::{Checkpoint, Checkpoints, Found};
 pub use checkpoint_writer::{CheckpointWriter, Content, Saved};
+pub use decode::Take;
 pub use error::{FormatError, Mismatch, Result};
 pub use folder::FolderWriter;
 pub use header::{FORMAT_VERSION, Header, Kind};

@@ -11,11 +11,20 @@ use learngene_formats::{container, torch};
 use learngene_nn::{AdaLn, Dit, DitConfig, FactorInit, Prompts, TimeCode, params};
 use learngene_train::RunConfig;
 use learngene_transfer::interop::{
-    checkpoint, diffusers,
+    Imported,
+    checkpoint::{self, Asked},
+    diffusers,
     lora::{self, Lora},
 };
 use std::fs;
 use std::path::Path;
+
+/// The attention of the fixture, which a checkpoint does not tell.
+const TWO_HEADS: Asked<'_> = Asked {
+    part: None,
+    heads: Some(2),
+    classes: None,
+};
 
 #[test]
 fn a_model_of_diffusers_computes_what_diffusers_does() {
@@ -52,16 +61,16 @@ fn what_was_read_is_written_to_the_bit() {
     let original = container::read(fixture("transformer").join(weights)).unwrap();
     assert_eq!(written.tensors, original.tensors);
     let found = diffusers::find(folder.path()).unwrap();
-    let (again, copy) = diffusers::read(&found, &Device::flex()).unwrap();
-    assert_eq!(again, config);
-    assert_eq!(params::values(&copy), params::values(&model));
+    let again = diffusers::read(&found, &Device::flex()).unwrap();
+    assert_eq!(again.config, config);
+    assert_eq!(params::values(&again.model), params::values(&model));
 }
 
 #[test]
 fn a_checkpoint_of_dit_computes_what_dit_does() {
     let device = Device::flex();
     let path = fixture("dit.pt");
-    let (config, model) = checkpoint::read(&path, None, Some(2), &device).unwrap();
+    let Imported { config, model, .. } = checkpoint::read(&path, &TWO_HEADS, &device).unwrap();
     assert_eq!(
         (config.model.time_code, config.model.mlp_norm_eps),
         (TimeCode::Dit, None)
@@ -83,8 +92,8 @@ fn a_checkpoint_of_dit_computes_what_dit_does() {
     let positions = [&mut ours, &mut theirs].map(|t| t.remove("pos_embed").unwrap());
     close(&positions[0].values, &positions[1].values);
     assert_eq!(ours, theirs);
-    let (_, again) = checkpoint::read(&written, None, Some(2), &device).unwrap();
-    assert_eq!(params::values(&again), params::values(&model));
+    let again = checkpoint::read(&written, &TWO_HEADS, &device).unwrap();
+    assert_eq!(params::values(&again.model), params::values(&model));
 }
 
 #[test]
@@ -93,7 +102,11 @@ fn checkpoints_that_are_no_dit_are_refused() {
     let path = folder.path().join("other.pt");
     let original = torch::read(&fixture("dit.pt"), None).unwrap();
     let refused = |heads, parts: &[&str]| {
-        let error = checkpoint::read(&path, None, heads, &Device::flex())
+        let asked = Asked {
+            heads,
+            ..Asked::default()
+        };
+        let error = checkpoint::read(&path, &asked, &Device::flex())
             .err()
             .unwrap()
             .to_string();
@@ -143,7 +156,8 @@ fn a_learngene_and_its_tailors_are_a_dense_model_and_its_adapters() {
     let (config, model) = kind();
     assert!(diffusers::write(&config, &model, folder.path()).unwrap());
     let found = diffusers::find(folder.path()).unwrap();
-    let (plain, learngene) = diffusers::read(&found, &Device::flex()).unwrap();
+    let read = diffusers::read(&found, &Device::flex()).unwrap();
+    let (plain, learngene) = (read.config, read.model);
     assert_eq!(plain.classes, config.classes);
     assert_eq!(
         (plain.model.adaln, plain.model.time_code),

@@ -204,8 +204,8 @@ fn adapters_of_another_architecture_are_refused_with_every_difference() {
         ),
         (
             "\"alpha_pattern\": {}",
-            "\"alpha_pattern\": {\"to_q\": 2}",
-            "`alpha_pattern` is",
+            "\"alpha_pattern\": {\"to_[qk]\": 2}",
+            "`alpha_pattern` has `to_[qk]`",
         ),
     ] {
         assert!(text.contains(from), "{from}");

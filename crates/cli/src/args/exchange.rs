@@ -10,11 +10,14 @@ const ABOUT_IMPORT: &str = "Examples:
   learngene import DiT-XL-2-256x256.pt --out dit.safetensors
   learngene import dit.safetensors --tailor 207=lora-retriever/ --tailor 281=tabby.safetensors --out two.safetensors
 
-SOURCE is a folder of diffusers' DiTTransformer2DModel (config.json beside safetensors, in shards or not, or a .bin) or of a \
-pipeline with one; a checkpoint with the names of the published DiT, as .pt or safetensors; or a MODEL. All is read as data: nothing in a \
-file is run.
+SOURCE is a folder of diffusers' DiTTransformer2DModel (config.json beside safetensors, in shards or not, or a .bin), one of \
+its files, or a pipeline with one, whose scheduler says what it predicts and on which schedule; a checkpoint with the names \
+of the published DiT, as .pt or safetensors, or a folder of accelerate's with one; or a MODEL. All is read as data: nothing \
+in a file is run.
 
-LORA is a folder of PEFT's (adapter_config.json) or a safetensors file with the names of diffusers or of kohya's scripts.";
+LORA is a folder of PEFT's (adapter_config.json), or a file with the names of PEFT, of diffusers or of kohya's scripts.
+
+docs/formats.md lists what is read, refused or warned of.";
 
 const ABOUT_EXPORT: &str = "Examples:
   learngene export runs/kind --format diffusers --out exported
@@ -52,10 +55,10 @@ pub struct Import {
     /// Weights of another program, or a MODEL to put LoRA on.
     pub source: PathBuf,
     /// Names of the classes in the order of their numbers, with commas, as in `assemble`; the numbers if nothing else is
-    /// known.
+    /// known. As many as a checkpoint's label table has rows say that none of them is "no class".
     #[arg(long, value_name = "NAMES")]
     pub classes: Vec<String>,
-    /// Part of a training checkpoint to take [default: ema, model or state_dict, the first that is there].
+    /// Part of a training checkpoint to take [default: a moving average, else the weights, by their usual names].
     #[arg(long, value_name = "NAME")]
     pub part: Option<String>,
     /// Attention heads of a .pt, which does not say; by default those of the published size of its width.

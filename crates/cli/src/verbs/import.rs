@@ -9,21 +9,23 @@ use learngene_data::class_list;
 use learngene_formats::Kind;
 use learngene_nn::{Dit, cost, params};
 use learngene_train::{RunConfig, weights};
-use learngene_transfer::interop::{checkpoint, diffusers, lora};
+use learngene_transfer::interop::checkpoint::{self, Asked};
+use learngene_transfer::interop::{Remark, diffusers, lora};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// `import`: nothing is written before everything has been checked.
 pub fn import(args: &args::Import, device: &str) -> Result<()> {
     let wanted = adapters(args)?;
-    let (mut config, mut whole) = read(args, &model::device(device)?)?;
+    let classes = class_list::names_in_all(&args.classes, &[])?;
+    let (mut config, mut whole, remarks) = read(args, classes.len(), &model::device(device)?)?;
     for source in [&args.source]
         .into_iter()
         .chain(wanted.iter().map(|(_, path)| path))
     {
         require_other_file(&args.out, source)?;
     }
-    let classes = class_list::names_in_all(&args.classes, &[])?;
+    remarks.iter().for_each(remark);
     if !classes.is_empty() {
         if classes.len() != config.classes.len() {
             return Err(Failure::Usage(format!(
@@ -42,7 +44,9 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
     }
     if !wanted.is_empty() {
         let read = |(class, path): &(Option<String>, PathBuf)| {
-            Ok((class.clone(), lora::Lora::read(path, &config.model)?))
+            let adapter = lora::Lora::read(path, &config.model)?;
+            adapter.remarks.iter().for_each(remark);
+            Ok((class.clone(), adapter))
         };
         let read: Result<Vec<_>> = wanted.iter().map(read).collect();
         (config, whole) = lora::attach(&config, &whole, &read?)?;
@@ -59,33 +63,48 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// The model by what lies at the path.
-fn read(args: &args::Import, device: &Device) -> Result<(RunConfig, Dit)> {
+fn remark(remark: &Remark) {
+    output::note(&remark.to_string());
+}
+
+/// The model by what lies at the path, and what is to be said of it; `classes` are as many as were named, 0 for none.
+fn read(
+    args: &args::Import,
+    classes: usize,
+    device: &Device,
+) -> Result<(RunConfig, Dit, Vec<Remark>)> {
+    let source = &args.source;
+    let found = diffusers::find(source);
+    let of_checkpoint = found.is_none() && source.exists() && checkpoint::is_one(source)?;
     let unused = [
         ("--part", args.part.is_some()),
         ("--heads", args.heads.is_some()),
     ];
-    let of_checkpoint = args.source.is_file() && checkpoint::is_one(&args.source)?;
     if let Some((option, _)) = unused.iter().find(|(_, given)| *given && !of_checkpoint) {
         return Err(Failure::Usage(format!(
             "{option} is for a checkpoint with DiT's names; {} says it itself",
-            args.source.display()
+            source.display()
         )));
     }
-    if let Some(folder) = diffusers::find(&args.source) {
-        return Ok(diffusers::read(&folder, device)?);
-    }
-    if lora::is_folder_of_one(&args.source) {
+    let imported = if let Some(found) = found {
+        diffusers::read(&found, device)?
+    } else if lora::is_folder_of_one(source) {
         return Err(Failure::Usage(format!(
             "{0} is an adapter: give the model it is for, and --lora {0} or --tailor CLASS={0}",
-            args.source.display()
+            source.display()
         )));
-    }
-    if of_checkpoint {
-        let part = args.part.as_deref();
-        return Ok(checkpoint::read(&args.source, part, args.heads, device)?);
-    }
-    model::load(&args.source, device)
+    } else if of_checkpoint {
+        let asked = Asked {
+            part: args.part.as_deref(),
+            heads: args.heads,
+            classes: Some(classes).filter(|count| *count > 0),
+        };
+        checkpoint::read(source, &asked, device)?
+    } else {
+        let (config, model) = model::load(source, device)?;
+        return Ok((config, model, Vec::new()));
+    };
+    Ok((imported.config, imported.model, imported.remarks))
 }
 
 /// The adapters asked for, with their classes.

@@ -8,10 +8,12 @@
 //! own size, which is at most 4 MiB.
 
 mod legacy;
+mod parts;
 mod pickle;
+mod strided;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -19,20 +21,25 @@ use std::path::Path;
 use safetensors::Dtype;
 
 use crate::container::{TensorEntry, open};
-use crate::decode::to_f32;
+use crate::decode::{Take, integers_to_f32, to_f32};
 use crate::error::{FormatError, Result};
 use crate::zip::{self, Member, invalid};
 use pickle::{Object, Unpickled, Value};
+use strided::Layout;
 
 pub use write::write;
 
 /// Largest pickle that is read; that of a DiT-XL/2 with its optimiser has half a megabyte.
 const MAX_PICKLE: u64 = 4 << 20;
 
-/// Parts of a training checkpoint in the order in which they are taken if none is asked for.
-const PARTS: [&str; 3] = ["ema", "model", "state_dict"];
-/// Parts that an error names.
-const NAMED_PARTS: usize = 8;
+/// What a file of `torch.save` holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateDict {
+    /// The tensors of one part.
+    pub tensors: BTreeMap<String, TensorEntry>,
+    /// Options of the program that trained it, where the file keeps them: texts, whole numbers and truth values.
+    pub settings: BTreeMap<String, String>,
+}
 
 /// Whether the file begins as one of `torch.save` does.
 ///
@@ -47,14 +54,27 @@ pub fn is_one(path: &Path) -> Result<bool> {
     Ok(start == b"PK" || start == [0x80, 2])
 }
 
-/// The tensors of a file: of the part of that name if the file is a dictionary of several, of `ema`, `model` or
-/// `state_dict` if none is named. Half-precision and double values are converted.
+/// The tensors of a file: of the part of that name if the file is a dictionary of several, of the first of a list of
+/// usual names (`ema`, `model`, `state_dict` and others) if none is named. Half-precision and double values are converted.
 ///
 /// # Errors
 /// [`FormatError::Foreign`] for anything but named tensors of floats, [`FormatError::NotAFile`] or [`FormatError::Io`].
 pub fn read(path: &Path, part: Option<&str>) -> Result<BTreeMap<String, TensorEntry>> {
+    Ok(read_taking(path, part, |_| Take::Floats)?.tensors)
+}
+
+/// The same, with each tensor treated as `take` says by its name, and with the options of the training.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_taking(
+    path: &Path,
+    part: Option<&str>,
+    take: impl Fn(&str) -> Take,
+) -> Result<StateDict> {
     let (file, length) = open(path)?;
-    tensors(&mut BufReader::new(file), length, part).map_err(|error| match error.kind() {
+    let read = state_dict(&mut BufReader::new(file), length, part, &take);
+    read.map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput => {
             FormatError::foreign(path, error.to_string())
         }
@@ -62,11 +82,12 @@ pub fn read(path: &Path, part: Option<&str>) -> Result<BTreeMap<String, TensorEn
     })
 }
 
-fn tensors(
+fn state_dict(
     file: &mut BufReader<File>,
     length: u64,
     part: Option<&str>,
-) -> io::Result<BTreeMap<String, TensorEntry>> {
+    take: &dyn Fn(&str) -> Take,
+) -> io::Result<StateDict> {
     let mut start = [0; 2];
     file.read_exact(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
@@ -77,7 +98,11 @@ fn tensors(
     };
     let mut room = length.saturating_mul(2);
     let mut tensors = BTreeMap::new();
-    for (name, tensor) in chosen(&pickle, part)? {
+    for (name, tensor) in parts::chosen(&pickle, part)? {
+        let taken = take(name);
+        if taken == Take::Nothing {
+            continue;
+        }
         let Some(Object::Tensor {
             storage,
             offset,
@@ -90,33 +115,30 @@ fn tensors(
         let Some(Object::Storage { key, kind, count }) = pickle.object(Value::At(*storage)) else {
             return Err(invalid(format!("`{name}` has no values")));
         };
-        let dtype = dtype(kind).ok_or_else(|| {
+        let dtype = dtype(kind).filter(|(_, floats)| *floats || taken == Take::Numbers);
+        let (dtype, _) = dtype.ok_or_else(|| {
             invalid(format!(
                 "`{name}` is a {kind}, expected floats: convert it first"
             ))
         })?;
         let size = dtype.bitsize() / 8;
-        let values = shape
-            .iter()
-            .try_fold(1usize, |n, &side| n.checked_mul(side));
-        let whole = count.checked_mul(size);
-        let span = values.and_then(|n| Some((n, whole?, offset.checked_add(n)?)));
-        let Some((values, whole, _)) = span.filter(|&(.., end)| end <= *count) else {
+        let layout = Layout { shape, strides };
+        let span = layout.span().filter(|&(values, span)| {
+            let end = offset.checked_add(span);
+            values <= *count && end.is_some_and(|end| end <= *count)
+        });
+        let (Some((_, span)), Some(whole)) = (span, count.checked_mul(size)) else {
             return Err(invalid(format!(
                 "`{name}` of shape {shape:?} is larger than its storage"
             )));
         };
-        if !is_contiguous(shape, strides) {
-            return Err(invalid(format!(
-                "`{name}` is a view with strides {strides:?}: save it as a tensor of its own"
-            )));
-        }
         room = room.checked_sub(whole as u64).ok_or_else(|| {
             invalid("its tensors share their storages more than twice over: save each as one of its own")
         })?;
-        let range = (offset * size, values * size);
+        let range = (offset * size, span * size);
         let bytes = place.read(file, length, key, whole, range)?;
-        let values = to_f32(dtype, &bytes).unwrap_or_default();
+        let values = to_f32(dtype, &bytes).or_else(|| integers_to_f32(dtype, &bytes));
+        let values = layout.in_order(values.unwrap_or_default());
         let shape = shape.clone();
         if tensors
             .insert(name.to_owned(), TensorEntry { shape, values })
@@ -125,7 +147,8 @@ fn tensors(
             return Err(invalid(format!("`{name}` stands there twice")));
         }
     }
-    Ok(tensors)
+    let settings = parts::settings(&pickle);
+    Ok(StateDict { tensors, settings })
 }
 
 /// Where the values of storages lie.
@@ -227,73 +250,19 @@ fn zipped(file: &mut BufReader<File>, length: u64) -> io::Result<(Unpickled, Pla
     Ok((pickle, Place::Members(members, prefix)))
 }
 
-/// Names and tensors of the part asked for.
-fn chosen<'a>(pickle: &'a Unpickled, part: Option<&str>) -> io::Result<Vec<(&'a str, Value)>> {
-    let no_names = || invalid("it holds no dictionary of named tensors");
-    let root = pickle.dict(pickle.root).ok_or_else(no_names)?;
-    let named = |entries: &'a [(Value, Value)]| {
-        let name = |&(key, value): &(Value, Value)| Some((pickle.text(key)?, value));
-        entries.iter().map(name).collect::<Option<Vec<_>>>()
-    };
-    let is_tensor = |value: Value| matches!(pickle.object(value), Some(Object::Tensor { .. }));
-    let entries = named(root).ok_or_else(no_names)?;
-    let whole = entries.iter().any(|&(_, value)| is_tensor(value));
-    if whole && part.is_none() {
-        return Ok(entries);
-    }
-    // Each dictionary is looked through once, however many names it has.
-    let holding: BTreeSet<usize> = (0..pickle.objects().len())
-        .filter(|&at| {
-            let entries = pickle.dict(Value::At(at)).unwrap_or_default();
-            entries.iter().any(|&(_, value)| is_tensor(value))
-        })
-        .collect();
-    let parts: Vec<&str> = entries
-        .iter()
-        .filter(|(_, value)| matches!(value, Value::At(at) if holding.contains(at)))
-        .map(|(name, _)| *name)
-        .collect();
-    let wanted = match part {
-        Some(part) => parts.iter().find(|name| **name == part),
-        None => PARTS.iter().find(|name| parts.contains(name)),
-    };
-    let Some(wanted) = wanted else {
-        let asked = part.map_or_else(|| PARTS.join(", "), str::to_owned);
-        let found = if whole {
-            "one set of tensors".into()
-        } else {
-            parts[..parts.len().min(NAMED_PARTS)].join(", ")
-        };
-        return Err(invalid(format!(
-            "it has no part {asked}; it has {}",
-            match found.is_empty() {
-                true => "no tensors".into(),
-                false => found,
-            }
-        )));
-    };
-    let part = entries.iter().find(|(name, _)| name == wanted);
-    part.and_then(|&(_, value)| named(pickle.dict(value)?))
-        .ok_or_else(no_names)
-}
-
-fn dtype(kind: &str) -> Option<Dtype> {
+/// The type of the values of a storage, and whether they are floats.
+fn dtype(kind: &str) -> Option<(Dtype, bool)> {
     Some(match kind {
-        "torch.FloatStorage" => Dtype::F32,
-        "torch.DoubleStorage" => Dtype::F64,
-        "torch.HalfStorage" => Dtype::F16,
-        "torch.BFloat16Storage" => Dtype::BF16,
+        "torch.FloatStorage" => (Dtype::F32, true),
+        "torch.DoubleStorage" => (Dtype::F64, true),
+        "torch.HalfStorage" => (Dtype::F16, true),
+        "torch.BFloat16Storage" => (Dtype::BF16, true),
+        "torch.LongStorage" => (Dtype::I64, false),
+        "torch.IntStorage" => (Dtype::I32, false),
+        "torch.ShortStorage" => (Dtype::I16, false),
+        "torch.CharStorage" => (Dtype::I8, false),
+        "torch.ByteStorage" => (Dtype::U8, false),
+        "torch.BoolStorage" => (Dtype::BOOL, false),
         _ => return None,
     })
-}
-
-/// Whether values lie one after another; the stride along a side of 1 does not matter.
-fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
-    let mut expected = 1usize;
-    shape.len() == strides.len()
-        && shape.iter().zip(strides).rev().all(|(&side, &stride)| {
-            let good = side <= 1 || stride == expected;
-            expected = expected.saturating_mul(side.max(1));
-            good
-        })
 }

@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 
-/// What a pickle of weights may name: containers, tensors and storages, and the options that training scripts keep
-/// beside them, which are passed over.
-const ALLOWED: [&str; 18] = [
+/// What a pickle of weights may name: containers, tensors and storages, and what training scripts keep beside them (options,
+/// numbers of NumPy, paths), which is passed over.
+const ALLOWED: [&str; 44] = [
     ORDERED_DICT,
+    DEFAULT_DICT,
     REBUILD,
     REBUILD_OLD,
     REBUILD_PARAMETER,
@@ -27,8 +28,53 @@ const ALLOWED: [&str; 18] = [
     "torch.Size",
     "torch.device",
     "torch.float32",
+    "torch.float64",
+    "torch.float16",
+    "torch.bfloat16",
+    "torch.int64",
+    "torch.int32",
+    "torch.uint8",
+    "torch.bool",
+    "builtins.dict",
+    "__builtin__.dict",
+    "builtins.list",
+    "__builtin__.list",
+    "builtins.int",
+    "__builtin__.int",
+    "builtins.set",
+    "__builtin__.set",
+    "_codecs.encode",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "pathlib.Path",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.Path",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+];
+/// Of those, what makes something that no weights need.
+const PASSED_OVER: [&str; 16] = [
+    "torch.device",
+    "torch.Size",
+    "builtins.set",
+    "__builtin__.set",
+    "_codecs.encode",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "pathlib.Path",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.Path",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "builtins.list",
+    "__builtin__.list",
 ];
 const ORDERED_DICT: &str = "collections.OrderedDict";
+const DEFAULT_DICT: &str = "collections.defaultdict";
 const REBUILD: &str = "torch._utils._rebuild_tensor_v2";
 const REBUILD_OLD: &str = "torch._utils._rebuild_tensor";
 const REBUILD_PARAMETER: &str = "torch._utils._rebuild_parameter";
@@ -43,7 +89,7 @@ const MAX_KEY: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value {
     None,
-    Bool,
+    Bool(bool),
     Int(i128),
     Float,
     At(usize),
@@ -57,6 +103,8 @@ pub(super) enum Object {
     List(Vec<Value>),
     Dict(Vec<(Value, Value)>),
     Global(String),
+    /// The options of a program, and the dictionary of them once it has come.
+    Namespace(Option<Value>),
     /// Key and type of values that lie outside the pickle, and how many there are.
     Storage {
         key: String,
@@ -102,7 +150,12 @@ impl Unpickled {
         }
     }
 
+    /// The entries of a dictionary, or of a namespace.
     pub(super) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        let value = match self.object(value) {
+            Some(Object::Namespace(inner)) => (*inner)?,
+            _ => value,
+        };
         match self.object(value) {
             Some(Object::Dict(entries)) => Some(entries),
             _ => None,
@@ -152,7 +205,7 @@ impl<'a> Machine<'a> {
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.since_mark()?),
                 b'N' => self.stack.push(Value::None),
-                0x88 | 0x89 => self.stack.push(Value::Bool),
+                0x88 | 0x89 => self.stack.push(Value::Bool(code == 0x88)),
                 b'J' => {
                     let value = i32::from_le_bytes(self.take()?);
                     self.stack.push(Value::Int(value.into()));
@@ -236,7 +289,12 @@ impl<'a> Machine<'a> {
                     let made = self.make(pair[0], pair[1])?;
                     self.stack.push(made);
                 }
-                b'b' => drop(self.pop()?),
+                b'b' => {
+                    let state = self.pop()?;
+                    if let Ok(Object::Namespace(inner)) = self.top() {
+                        *inner = Some(state);
+                    }
+                }
                 b'Q' => {
                     let id = self.pop()?;
                     let storage = self.storage(id)?;
@@ -405,8 +463,9 @@ impl<'a> Machine<'a> {
             return Err(unfit());
         };
         let object = match (name.as_str(), &arguments[..]) {
-            (ORDERED_DICT, []) => Object::Dict(Vec::new()),
-            (NAMESPACE | "torch.device" | "torch.Size", _) => Object::Other,
+            (ORDERED_DICT, []) | (DEFAULT_DICT, _) => Object::Dict(Vec::new()),
+            (NAMESPACE, _) => Object::Namespace(None),
+            (name, _) if PASSED_OVER.contains(&name) => Object::Other,
             (REBUILD_PARAMETER, [tensor, ..]) => return Ok(*tensor),
             (
                 REBUILD | REBUILD_OLD,

@@ -3,10 +3,11 @@
 //! A file says nothing of how latents are scaled, and a wrong factor spoils everything that is trained or drawn, so one
 //! is only read with a `config.json` beside it.
 
-use super::write_folder;
+use super::wrappers::bare_from_start;
+use super::{OF_AVERAGES, write_folder};
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use learngene_formats::{Mismatch, TensorEntry, container, shards, torch};
+use learngene_formats::{Mismatch, Take, TensorEntry, container, shards, torch};
 use learngene_nn::{Autoencoder, AutoencoderConfig, params};
 use learngene_train::weights;
 use serde_json::{Map, Value, json};
@@ -97,16 +98,18 @@ pub fn write(autoencoder: &Autoencoder, folder: &Path) -> Result<()> {
 
 /// The tensors of an autoencoder in a file that may hold more.
 fn of_file(path: &Path) -> Result<Tensors> {
-    let own = |name: &str| {
-        let name = name.strip_prefix(FIRST_STAGE).unwrap_or(name);
-        PARTS.iter().any(|part| name.starts_with(part))
+    let take = |name: &str| {
+        let name = bare_from_start(name);
+        let name = name.strip_prefix(FIRST_STAGE).unwrap_or(&name);
+        match PARTS.iter().any(|part| name.starts_with(part)) {
+            true => Take::Floats,
+            false => Take::Nothing,
+        }
     };
-    let mut tensors = match torch::is_one(path)? {
-        true => torch::read(path, None)?,
-        false => container::read_where(path, own)?.tensors,
-    };
-    tensors.retain(|name, _| own(name));
-    Ok(tensors)
+    Ok(match torch::is_one(path)? {
+        true => torch::read_taking(path, None, take)?.tensors,
+        false => container::read_taking(path, take)?.tensors,
+    })
 }
 
 /// The tensors under the names that diffusers gives them today, and matrices of attention as matrices: older files have
@@ -131,7 +134,8 @@ fn named_alike(tensors: Tensors, levels: usize) -> std::result::Result<Tensors, 
 
 /// What diffusers calls a tensor today that it, or latent diffusion, called `name`.
 fn current(name: &str, levels: usize) -> String {
-    let name = name.strip_prefix(FIRST_STAGE).unwrap_or(name);
+    let bare = bare_from_start(name);
+    let name = bare.strip_prefix(FIRST_STAGE).unwrap_or(&bare);
     let parts: Vec<&str> = name.split('.').collect();
     let joined = |start: String, rest: &[&str]| [&[start.as_str()], rest].concat().join(".");
     match parts[..] {
@@ -271,7 +275,10 @@ fn understand(described: &Map<String, Value>) -> std::result::Result<Autoencoder
         number("scaling_factor", 0.18215)?,
         number("shift_factor", 0.0)?,
     );
-    rest.retain(|key, value| !key.starts_with('_') && !value.is_null() && *value != json!(false));
+    rest.retain(|key, value| {
+        let said = !value.is_null() && *value != json!(false);
+        !key.starts_with('_') && said && !OF_AVERAGES.contains(&key.as_str())
+    });
     if let Some((key, value)) = rest.iter().next() {
         return Err(format!("`{key}` is {value}, which cannot be computed here"));
     }

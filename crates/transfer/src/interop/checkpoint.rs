@@ -3,12 +3,19 @@
 //! The file says nothing about the model but by its shapes. They tell all but the number of heads, which is that of the
 //! published size with this width or has to be given, and the sides of the image, which is taken to be square.
 
+mod labels;
+mod positions;
+mod process;
+
 use super::names::Names;
 use super::plain::plain;
-use super::{Shape, unknown_run};
+use super::wrappers::{is_weight, unwrapped};
+use super::{Imported, Remark, Shape, unknown_run};
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use learngene_formats::{FormatError, TensorEntry, container, torch};
+use learngene_formats::shards::Weights;
+use learngene_formats::torch::StateDict;
+use learngene_formats::{FormatError, Take, TensorEntry, container, torch};
 use learngene_nn::{Dit, FactorInit, NORM_EPS, SIZES, TimeCode, fixed_positions, params};
 use learngene_train::RunConfig;
 use std::collections::BTreeMap;
@@ -16,8 +23,23 @@ use std::path::Path;
 
 /// The fixed positions, which the file keeps and a model here computes.
 const POSITIONS: &str = "pos_embed";
-/// How far stored positions may lie from the computed ones: they are rounded to f32 once or twice.
-const POSITION_TOLERANCE: f32 = 1e-5;
+/// The tensor that says where the network's names begin.
+const FIRST: &str = "x_embedder.proj.weight";
+/// The rows of classes.
+const LABELS: &str = "y_embedder.embedding_table.weight";
+/// What `accelerate` and `transformers` call the weights in a folder, without the end of the name.
+const STEMS: [&str; 2] = ["model", "pytorch_model"];
+
+/// What a file does not say, or what of it is meant.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The part of a training checkpoint; the moving average, else the weights, if not said.
+    pub part: Option<&'a str>,
+    /// Heads of the attention; those of the published size of that width if not said.
+    pub heads: Option<usize>,
+    /// Classes without "no class"; one fewer than the label table has rows if not said.
+    pub classes: Option<usize>,
+}
 
 /// Writes the model without its tailors as a `.pt` with DiT's names.
 ///
@@ -42,52 +64,117 @@ pub fn write(config: &RunConfig, model: &Dit, path: &Path) -> Result<()> {
     Ok(torch::write(path, &tensors)?)
 }
 
-/// The model in a `.pt`, or in a safetensors file of the same tensors.
-///
-/// - part: of a training checkpoint; `ema` or `model` if not said
-/// - heads: of the attention; those of the published size of that width if not said
+/// The model in a `.pt`, in a safetensors file of the same tensors, or in a folder that `accelerate` saved.
 ///
 /// # Errors
-/// A file that is no such checkpoint, tensors that are not a DiT's, all listed in one error, positions that were trained.
-pub fn read(
-    path: &Path,
-    part: Option<&str>,
-    heads: Option<usize>,
-    device: &Device,
-) -> Result<(RunConfig, Dit)> {
+/// A file that is no such checkpoint, tensors that are not a DiT's, all listed in one error, positions that were trained,
+/// a network that was trained for another process than diffusion.
+pub fn read(path: &Path, asked: &Asked<'_>, device: &Device) -> Result<Imported> {
     let refuse = |reason: String| Error::Import {
         path: path.into(),
         reason,
     };
-    let mut tensors = match torch::is_one(path)? {
-        true => torch::read(path, part)?,
-        false if part.is_some() => return Err(refuse("a safetensors file has no parts".into())),
-        false => container::read(path)?.tensors,
-    };
-    let shape = shape(&tensors, heads).map_err(refuse)?;
+    let StateDict { tensors, settings } = state(path, asked.part)?;
+    let mut remarks = process::of(&settings, path).map_err(refuse)?;
+    let (mut tensors, others) = unwrapped(tensors, FIRST, asked.part).map_err(refuse)?;
+    if others > 0 {
+        remarks.push(Remark::Note(format!(
+            "left out {others} tensors that belong to something else than the network"
+        )));
+    }
+    let stated = settings.get("num_classes").and_then(|n| n.parse().ok());
+    let classes = asked.classes.or(stated);
+    if let Some(remark) = labels::with_null_row(&mut tensors, LABELS, classes) {
+        remarks.push(remark);
+    }
+    let shape = shape(&tensors, asked.heads).map_err(refuse)?;
     let config = unknown_run(shape.config()?, path);
     let model = &config.model;
     let stored = tensors
         .remove(POSITIONS)
         .map(|t| t.values)
         .unwrap_or_default();
-    let computed = fixed_positions(model);
-    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= POSITION_TOLERANCE;
-    if stored.len() != computed.len() || !stored.iter().zip(&computed).all(near) {
+    if !positions::are_fixed(&stored, &fixed_positions(model)) {
         return Err(refuse(format!(
             "`{POSITIONS}` is not the fixed code of sines and cosines: trained positions cannot be kept here"
         )));
     }
     let parameters = Names::dit(model).read(tensors, model, path)?;
     let start = Dit::init(model, FactorInit::ZeroStart, 0, device)?;
-    Ok((config, params::replace(start, &parameters)?))
+    let model = params::replace(start, &parameters)?;
+    Ok(Imported {
+        config,
+        model,
+        remarks,
+    })
 }
 
-/// Whether the file is one that [`read`] understands: of `torch.save`, or a safetensors file with DiT's names.
+/// The tensors of a file or folder.
+fn state(path: &Path, part: Option<&str>) -> Result<StateDict> {
+    // Counters beside the weights may be whole numbers.
+    let take = |name: &str| match is_weight(name) {
+        true => Take::Floats,
+        false => Take::Numbers,
+    };
+    if path.is_dir() {
+        let weights = weights_of(path)?.ok_or_else(|| FormatError::Foreign {
+            path: path.into(),
+            reason: format!(
+                "expected {}.safetensors in it",
+                STEMS.join(".safetensors or ")
+            ),
+        })?;
+        return Ok(StateDict {
+            tensors: weights.read()?,
+            ..StateDict::default()
+        });
+    }
+    if torch::is_one(path)? {
+        return Ok(torch::read_taking(path, part, take)?);
+    }
+    let tensors = container::read_taking(path, take)?.tensors;
+    let below = |name: &String, part: &str| {
+        let rest = name.strip_prefix(part);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    match part {
+        Some(part) if !tensors.keys().any(|name| below(name, part)) => Err(Error::Import {
+            path: path.into(),
+            reason: format!(
+                "a safetensors file has no parts, and none of its names begins with {part}."
+            ),
+        }),
+        _ => Ok(StateDict {
+            tensors,
+            ..StateDict::default()
+        }),
+    }
+}
+
+fn weights_of(folder: &Path) -> Result<Option<Weights>> {
+    for stem in STEMS {
+        if let Some(weights) = Weights::find(folder, stem)? {
+            return Ok(Some(weights));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the path is one that [`read`] understands: a file of `torch.save`, a safetensors file that is not ours, or a
+/// folder with such a file under one of the names that `accelerate` gives.
 ///
 /// # Errors
 /// A file that cannot be read at all.
 pub fn is_one(path: &Path) -> Result<bool> {
+    if path.is_dir() {
+        return match weights_of(path)? {
+            Some(weights) if weights.path().extension().is_some_and(|end| end == "json") => {
+                Ok(true)
+            }
+            Some(weights) => is_one(weights.path()),
+            None => Ok(false),
+        };
+    }
     if torch::is_one(path)? {
         return Ok(true);
     }
@@ -107,13 +194,21 @@ fn shape(
         name: &str,
     ) -> std::result::Result<[usize; N], String> {
         let tensor = tensors.get(name);
-        let tensor =
-            tensor.ok_or_else(|| format!("it has no `{name}`, so it is no checkpoint of DiT"))?;
+        let tensor = tensor.ok_or_else(|| {
+            let hint = match tensors.keys().any(|name| name.contains("transformer_blocks.")) {
+                true => {
+                    "; its names are those of diffusers: import the folder with its config.json, or, if they are a LoRA, give \
+                     the model it is for and --lora or --tailor"
+                }
+                false => "",
+            };
+            format!("it has no `{name}`, so it is no checkpoint of DiT{hint}")
+        })?;
         let shape = tensor.shape.as_slice().try_into();
         shape.map_err(|_| format!("`{name}` has shape {:?}, expected {N} sides", tensor.shape))
     }
-    let [hidden, channels, patch, _] = of(tensors, "x_embedder.proj.weight")?;
-    let [rows, _] = of(tensors, "y_embedder.embedding_table.weight")?;
+    let [hidden, channels, patch, _] = of(tensors, FIRST)?;
+    let [rows, _] = of(tensors, LABELS)?;
     let [_, tokens, _] = of(tensors, POSITIONS)?;
     let [outputs, _] = of(tensors, "final_layer.linear.weight")?;
     let blocks = tensors.keys().filter_map(|name| {

@@ -10,10 +10,11 @@
 
 use super::names::Names;
 use super::plain::plain;
-use super::{Shape, unknown_run, write_folder};
+use super::wrappers::all_bare;
+use super::{Imported, OF_AVERAGES, Remark, Shape, pipeline, unknown_run, write_folder};
 use crate::error::{Error, Result};
 use burn::tensor::Device;
-use learngene_formats::shards;
+use learngene_formats::shards::{self, Weights};
 use learngene_nn::{Dit, DitConfig, FactorInit, NORM_EPS, TimeCode, params};
 use learngene_train::{RunConfig, weights};
 use serde_json::{Map, Value, json};
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the network in that of a pipeline.
 pub const TRANSFORMER: &str = "transformer";
+/// The folder of its moving average in a checkpoint of diffusers' training scripts.
+const AVERAGE: &str = "transformer_ema";
 /// The description of a model.
 pub const CONFIG: &str = "config.json";
 /// The weights, without the end of the name.
@@ -28,10 +31,18 @@ const WEIGHTS: &str = "diffusion_pytorch_model";
 /// Where `config.json` keeps our own configuration.
 const OURS: &str = "_learngene";
 
-/// The folder with `config.json` that is meant by a path: itself, or the network's in that of a pipeline.
+/// What is meant by a path: the folder with `config.json`, or the network's in that of a pipeline, or a file of weights
+/// beside its `config.json`.
 pub fn find(path: &Path) -> Option<PathBuf> {
+    let described = |folder: &Path| folder.join(CONFIG).is_file();
+    let name = path.file_name().and_then(|name| name.to_str());
+    if path.is_file() {
+        let is_weights = name.is_some_and(|name| name.starts_with(WEIGHTS));
+        let is_one = is_weights && path.parent().is_some_and(described);
+        return is_one.then(|| path.to_path_buf());
+    }
     let folders = [path.join(TRANSFORMER), path.to_path_buf()];
-    folders.into_iter().find(|f| f.join(CONFIG).is_file())
+    folders.into_iter().find(|folder| described(folder))
 }
 
 /// Writes the model without its tailors into `folder/transformer`; returns whether diffusers computes with other
@@ -47,19 +58,47 @@ pub fn write(config: &RunConfig, model: &Dit, folder: &Path) -> Result<bool> {
     Ok(config.model.time_code == TimeCode::Dit)
 }
 
-/// The model in a folder with `config.json`.
+/// The model in a folder with `config.json`, or in one of the files of weights there, with what a pipeline around it says.
 ///
 /// # Errors
 /// A description of anything but a DiT that can be computed here; tensors that are not its own, all listed in one
 /// error; files that are damaged.
-pub fn read(folder: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
+pub fn read(found: &Path, device: &Device) -> Result<Imported> {
+    let (folder, weights) = match found.is_file() {
+        true => {
+            let folder = found.parent().unwrap_or(found);
+            (folder, Ok(Weights::at(found)))
+        }
+        false => (found, shards::required(found, WEIGHTS)),
+    };
     let path = folder.join(CONFIG);
     let described: Map<String, Value> = shards::read_json(&path)?;
-    let config = understand(&described, &path)?;
-    let tensors = shards::read(folder, WEIGHTS)?;
+    let mut config = understand(&described, &path)?;
+    let mut remarks = pipeline::apply(&mut config, folder, described.contains_key(OURS))?;
+    let average = folder.with_file_name(AVERAGE);
+    if folder.ends_with(TRANSFORMER) && average.join(CONFIG).is_file() {
+        remarks.push(Remark::Note(format!(
+            "beside it lies {AVERAGE}, its moving average: import that folder for it"
+        )));
+    }
+    let weights = weights?;
+    if let Some(variant) = &weights.variant {
+        remarks.push(Remark::Note(format!(
+            "there are weights of the variant {variant} only: they are taken"
+        )));
+    }
+    let tensors = all_bare(weights.read()?).map_err(|reason| Error::Import {
+        path: folder.into(),
+        reason,
+    })?;
     let parameters = Names::diffusers(&config.model).read(tensors, &config.model, folder)?;
     let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, device)?;
-    Ok((config, params::replace(start, &parameters)?))
+    let model = params::replace(start, &parameters)?;
+    Ok(Imported {
+        config,
+        model,
+        remarks,
+    })
 }
 
 /// `config.json` of a dense model.
@@ -181,7 +220,8 @@ fn shape(described: &Map<String, Value>) -> std::result::Result<Shape, String> {
     // Older versions of diffusers list what other models have, as null or false.
     rest.retain(|key, value| {
         let absent = value.is_null() || *value == json!(false);
-        !key.starts_with('_') && !absent && !WITHOUT_EFFECT.contains(&key.as_str())
+        let known = WITHOUT_EFFECT.iter().chain(&OF_AVERAGES);
+        !key.starts_with('_') && !absent && !known.into_iter().any(|known| known == key)
     });
     if let Some((key, value)) = rest.iter().next() {
         return Err(format!("`{key}` is {value}, which a DiT does not have"));

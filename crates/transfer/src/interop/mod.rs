@@ -16,17 +16,59 @@ pub mod checkpoint;
 pub mod diffusers;
 pub mod lora;
 mod names;
+mod pipeline;
 mod plain;
+mod wrappers;
 
 use crate::error::Result;
 use learngene_diffusion::{Objective, ScheduleKind, Target};
 use learngene_formats::{
     FormatError, TensorEntry, atomic::write_bytes_atomically, container, container::Contents,
 };
-use learngene_nn::{DitConfig, FactorInit, TimeCode};
+use learngene_nn::{Dit, DitConfig, FactorInit, TimeCode};
 use learngene_train::{DataConfig, RunConfig, TrainConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// A model of another program.
+pub struct Imported {
+    /// Its configuration: what the file says, and what is taken for granted where it says nothing.
+    pub config: RunConfig,
+    /// The model itself.
+    pub model: Dit,
+    /// What a person should know of it.
+    pub remarks: Vec<Remark>,
+}
+
+/// A sentence about what was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// How something was understood that the file leaves open, or what was passed over as other programs do.
+    Note(String),
+    /// What is not as the other program has it.
+    Warning(String),
+}
+
+impl std::fmt::Display for Remark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Note(text) => write!(f, "note: {text}"),
+            Self::Warning(text) => write!(f, "warning: {text}"),
+        }
+    }
+}
+
+/// Settings that the moving averages of diffusers' training scripts (`EMAModel`) leave in a model's `config.json`. They
+/// say how it was averaged and nothing of the model.
+const OF_AVERAGES: [&str; 7] = [
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
+    "use_ema_warmup",
+];
 
 /// What a foreign layout tells of a model's shape.
 struct Shape {

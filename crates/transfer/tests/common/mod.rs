@@ -103,7 +103,8 @@ pub fn close(a: &[f32], b: &[f32]) {
 
 /// The model of the fixture.
 pub fn from_diffusers() -> (RunConfig, Dit) {
-    diffusers::read(&fixture("transformer"), &Device::flex()).unwrap()
+    let read = diffusers::read(&fixture("transformer"), &Device::flex()).unwrap();
+    (read.config, read.model)
 }
 
 /// A factorised model with a shared adaLN matrix and tailors of three classes, of which the first and the last share

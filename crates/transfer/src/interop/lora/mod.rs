@@ -4,9 +4,12 @@
 //! the learngene merged into ordinary weights, a tailor is an adapter of that model, and the other way round. Where all
 //! sigmas are one number, as our method `lora` leaves them, it is written as `alpha / r`; else they go into B.
 
+mod peft;
 mod read;
+mod saved;
 mod write;
 
+use super::Remark;
 use super::names::MODULES;
 use crate::error::{Error, Result};
 use crate::factors::Components;
@@ -28,6 +31,8 @@ pub struct Lora {
     /// By the name of the matrix, all of this rank, so that it can be a tailor.
     changes: BTreeMap<String, Components>,
     rank: usize,
+    /// What a person should know of what was read.
+    pub remarks: Vec<Remark>,
 }
 
 /// Whether a path is a folder of PEFT's.
@@ -57,6 +62,7 @@ pub fn of_model(config: &RunConfig, model: &Dit) -> Vec<(Option<String>, Lora)> 
             path: PathBuf::new(),
             changes,
             rank: shape.tailor_rank * groups.len(),
+            remarks: Vec::new(),
         };
         (class.map(|c| config.classes[c].clone()), lora)
     };
