@@ -202,10 +202,12 @@ impl Grid {
             shown: [columns, rows],
             ..
         } = layout;
-        let mut canvas = Image::filled(layout.size[0], layout.size[1], &[WHITE; 3]);
-        if let Some(text) = layout.left_out() {
-            let line = layout.size[1] - MARGIN - LINE;
-            write_text(&mut canvas, MARGIN, line, &format!("{text} are shown"));
+        let [width, height] = layout.size;
+        let notice = layout.left_out().map(|text| format!("{text} are shown"));
+        let room = notice.as_deref().map_or(0, text_width) + 2 * MARGIN;
+        let mut canvas = Image::filled(width.max(room), height, &[WHITE; 3]);
+        if let Some(text) = notice {
+            write_text(&mut canvas, MARGIN, height - MARGIN - LINE, &text);
         }
         for (head, column) in layout.heads.iter().take(columns).zip(0..) {
             // Lines stand on the tiles, so that a short label is as near to its column as a long one.
