@@ -253,6 +253,32 @@ fn few_images_are_said() {
     ] {
         assert!(text.contains(part), "`{part}` is not in {text}");
     }
+    // What is advised for them can be typed as it stands.
+    let found = common::json(folder, &words("data inspect photos --advise --json"));
+    let advice = &found["advice"];
+    assert_eq!(found["images"], 41);
+    assert_eq!(advice["patch"], 1);
+    assert_eq!(advice["steps"], 1000);
+    let trials = advice["trials"].as_array().unwrap();
+    for trial in trials {
+        let [step, all] = ["seconds_a_step", "seconds"].map(|key| trial[key].as_f64().unwrap());
+        assert!(step > 0.0 && (all / step - 1000.0).abs() < 1e-6, "{advice}");
+    }
+    let command = advice["command"].as_str().unwrap();
+    assert!(
+        command.contains(trials[0]["size"].as_str().unwrap()),
+        "{command}"
+    );
+    let command = command.replace("--steps 1000", "--steps 1 --no-report");
+    let text = stderr(&run(
+        folder,
+        &words(command.strip_prefix("learngene ").unwrap()),
+    ));
+    let images = advice["images_a_step"].as_u64().unwrap();
+    assert!(
+        images >= 32 && text.contains(&format!("{images} images a step")),
+        "{text}"
+    );
     let moved = "transfer run --data photos --classes many --steps 1 --no-report --out moved";
     let text = stderr(&run(folder, &words(moved)));
     assert!(text.contains(", of which "), "{text}");
