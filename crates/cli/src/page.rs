@@ -43,21 +43,25 @@ fn precision(precision: Precision) -> &'static str {
 
 /// The losses of a training.
 pub fn curve(course: &Course) -> Curve {
-    let series = |name: &str, points: &[(f64, f64)], smooth| Series {
+    let line = |name: &str, points: &[(f64, f64)], smooth| Series {
         name: name.into(),
         points: points.to_vec(),
         smooth,
     };
+    let mut series = vec![
+        line("training", &course.training, true),
+        line("validation", &course.validation, false),
+    ];
+    if !course.raw.is_empty() {
+        series.push(line("validation, raw weights", &course.raw, false));
+    }
     Curve {
         caption: "v loss of each logged step, and of the averaged weights on validation images"
             .into(),
         x_label: "step".into(),
         y_label: "v loss".into(),
         scale: report::Scale::Log,
-        series: vec![
-            series("training", &course.training, true),
-            series("validation", &course.validation, false),
-        ],
+        series,
     }
 }
 

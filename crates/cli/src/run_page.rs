@@ -110,7 +110,7 @@ impl Ended<'_> {
         Ok(Report {
             title: format!("Training run {name}"),
             summary: vec![self.summary()],
-            figures: self.figures(plan.total.parameters),
+            figures: self.figures(course, plan.total.parameters),
             sections,
             how_to_read: vec![
                 "The v loss is the mean squared error of what the model predicts, on images it was not trained on, with times and \
@@ -143,12 +143,15 @@ impl Ended<'_> {
         )
     }
 
-    fn figures(&self, parameters: u64) -> Vec<Figure> {
+    fn figures(&self, course: &Course, parameters: u64) -> Vec<Figure> {
+        let raw = course.raw.last().map_or_else(String::new, |(_, raw)| {
+            format!("; {raw:.4} by the raw ones")
+        });
         let validation = self.outcome.validation.as_ref().map(|v| {
             figure(
                 format!("{:.4}", v.velocity),
                 "validation v loss",
-                format!("averaged weights, n = {} draws", v.draws),
+                format!("by the averaged weights, n = {} draws{raw}", v.draws),
             )
         });
         let size = figure(

@@ -16,6 +16,8 @@ pub struct Course {
     pub training: Vec<(f64, f64)>,
     /// (step, v loss on validation images).
     pub validation: Vec<(f64, f64)>,
+    /// The same of the weights as they are, where they were measured besides their average.
+    pub raw: Vec<(f64, f64)>,
     /// Wall time between the logged steps. What a kill undid is not in the log, so it does not count.
     pub seconds: f64,
 }
@@ -25,6 +27,7 @@ struct Line {
     event: String,
     step: u64,
     velocity: Option<f64>,
+    raw_velocity: Option<f64>,
     images_per_second: Option<f64>,
 }
 
@@ -59,7 +62,10 @@ fn course(log: &mut impl BufRead, batch: u64) -> io::Result<Course> {
                 course.seconds += line.images_per_second.map_or(0.0, |speed| images / speed);
                 last = line.step;
             }
-            ("validation", Some(velocity)) => course.validation.push((step, velocity)),
+            ("validation", Some(velocity)) => {
+                course.validation.push((step, velocity));
+                course.raw.extend(line.raw_velocity.map(|raw| (step, raw)));
+            }
             ("resumed", _) => last = line.step,
             _ => {}
         }
@@ -84,6 +90,9 @@ mod tests {
         assert_eq!(found.seconds, 2.0 + 2.0);
         assert_eq!(found.training, [(10.0, 0.5), (20.0, 0.4)]);
         assert_eq!(found.validation, [(10.0, 0.25)]);
+        assert!(found.raw.is_empty());
+        let both = r#"{"event":"validation","step":10,"velocity":0.25,"epsilon":0.1,"raw_velocity":0.5,"draws":3}"#;
+        assert_eq!(course(&mut both.as_bytes(), 4).unwrap().raw, [(10.0, 0.5)]);
         assert!(course(&mut "{".as_bytes(), 4).is_err());
     }
 }
