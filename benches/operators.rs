@@ -535,7 +535,7 @@ mod optimiser {
                 rule,
                 parameter: Parameter { weights, ema, m, v },
                 grads,
-                rested: 0,
+                rested: &[],
             };
             fused::update(
                 weights

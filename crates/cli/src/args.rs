@@ -23,10 +23,11 @@ const ABOUT_MODELS_AND_CODES: &str = "\
 Start with: learngene quickstart
 
 A MODEL is a run folder, a checkpoint folder or a safetensors file; of a run folder it is the moving average of the \
-newest complete checkpoint.
+newest complete checkpoint, of RUN/best the checkpoint of the lowest validation loss. /raw behind a run or a checkpoint \
+means the weights as the last step left them instead of their moving average.
 
 Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
-finite; 5 interrupted and checkpointed.";
+finite; 5 interrupted and checkpointed; 130 stopped at once, by a second Ctrl-C a second or more after the first.";
 
 /// Train an image generator that comes apart: one shared part, and one small file for each class of pictures.
 ///

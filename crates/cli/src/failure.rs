@@ -9,6 +9,14 @@ pub enum Failure {
     /// The run stopped early on request.
     #[error("interrupted at step {0}; the state is checkpointed")]
     Interrupted(u64),
+    /// The training of an autoencoder stopped early on request.
+    #[error("interrupted at step {step}; the state is checkpointed in {}", checkpoints.display())]
+    InterruptedHere {
+        /// Steps done.
+        step: u64,
+        /// The folder.
+        checkpoints: PathBuf,
+    },
     /// Stopped on request between two runs.
     #[error("interrupted between two stages; what is finished lies in the folder")]
     Stopped,
@@ -170,7 +178,9 @@ const FILE: u8 = 3;
 /// Numbers that are not finite.
 const NUMERICAL: u8 = 4;
 /// Stopped on request, checkpointed.
-pub const INTERRUPTED: u8 = 5;
+const INTERRUPTED: u8 = 5;
+/// Stopped by a second request, without a checkpoint: what shells say of a program that SIGINT ended.
+pub const STOPPED_AT_ONCE: u8 = 130;
 
 impl Failure {
     /// The exit code scripts rely on.
@@ -184,6 +194,7 @@ impl Failure {
         match self {
             Self::InRun { failure, .. } | Self::InRow { failure, .. } => failure.exit_code(),
             Self::Interrupted(_)
+            | Self::InterruptedHere { .. }
             | Self::Stopped
             | Self::StoppedHere(_)
             | Self::Compare(Compare::Interrupted { .. }) => INTERRUPTED,
@@ -253,7 +264,8 @@ impl miette::Diagnostic for Failure {
                     other => return other.help(),
                 }
             }
-            Self::Compare(learngene_compare::Error::Interrupted { .. }) => {
+            Self::InterruptedHere { .. }
+            | Self::Compare(learngene_compare::Error::Interrupted { .. }) => {
                 "the same command goes on where it was".into()
             }
             Self::Interrupted(_) => "go on with `learngene resume` and the run's folder".into(),

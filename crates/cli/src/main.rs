@@ -1,5 +1,5 @@
 //! The `learngene` program: parse, plan, call. Exit codes: 0 done, 1 ran but a check failed, 2 usage or configuration,
-//! 3 data or file, 4 numerical, 5 interrupted and checkpointed.
+//! 3 data or file, 4 numerical, 5 interrupted and checkpointed, 130 stopped at once.
 
 mod args;
 mod failure;

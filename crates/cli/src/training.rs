@@ -1,6 +1,6 @@
 //! A training run: what it is before it begins, how far it is, an answer to Ctrl-C, and whether it came to anything.
 
-use crate::failure::{Failure, INTERRUPTED, Result};
+use crate::failure::{Failure, Result, STOPPED_AT_ONCE};
 use crate::output;
 use crate::progress::{self, Progress};
 use learngene_data::{Dataset, Split};
@@ -11,16 +11,26 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Signals so close together are one wish: a terminal and the process above may both pass Ctrl-C on.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// Set by Ctrl-C.
 pub fn stop() -> &'static AtomicBool {
     static STOP: OnceLock<&'static AtomicBool> = OnceLock::new();
     STOP.get_or_init(|| {
         let flag: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        let mut first: Option<Instant> = None;
         // The second time there is no waiting: a checkpoint on disk is whole at any moment.
-        let handler = || {
-            if flag.swap(true, Ordering::Relaxed) {
-                std::process::exit(i32::from(INTERRUPTED));
+        let handler = move || {
+            flag.store(true, Ordering::Relaxed);
+            if first.get_or_insert_with(Instant::now).elapsed() > ONE_WISH {
+                output::note(
+                    "stopped at once: what was done since the last checkpoint is lost; `learngene resume` and the run's \
+                     folder go on from it",
+                );
+                std::process::exit(i32::from(STOPPED_AT_ONCE));
             }
         };
         if let Err(error) = ctrlc::set_handler(handler) {

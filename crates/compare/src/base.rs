@@ -104,12 +104,22 @@ fn require_finished(path: &str, config: &RunConfig) -> crate::Result<()> {
     }
     let newest = Checkpoints::at(checkpoints).latest()?.checkpoint;
     let (done, steps) = (newest.map_or(0, |c| c.step()), config.train.steps);
-    if done < steps {
+    if done < steps && !stopped_early(Path::new(path), done) {
         let message =
             format!("it is at step {done} of {steps}; finish it with `learngene resume {path}`");
         return Err(Error::unfit(format!("base {path}"), message));
     }
     Ok(())
+}
+
+/// Whether a run ended by itself after that step, as `train.patience` asked.
+fn stopped_early(run: &Path, step: u64) -> bool {
+    let text = std::fs::read_to_string(run.join("events.jsonl")).unwrap_or_default();
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut ends = lines.filter(|event| event["event"] == "stopped-early");
+    ends.any(|event| event["step"] == step)
 }
 
 /// What each base cost, and what is unequal about it.

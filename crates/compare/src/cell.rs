@@ -116,6 +116,7 @@ impl Cell {
             "method": row.method,
             "settings": settings.map(|s| s.values().clone()),
             "train": [&wanted.train, &row.train],
+            "average": "warmed up",
             "steps": wanted.steps,
             "seed": self.seed,
             "factor": self.factor,

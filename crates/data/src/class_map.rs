@@ -311,6 +311,11 @@ impl Indexed for MappedSource {
         samples.block(i)
     }
 
+    fn stored_bytes(&self, i: usize) -> Option<u64> {
+        let (samples, i) = self.beneath(i);
+        samples.stored_bytes(i)
+    }
+
     fn window(&self) -> usize {
         self.source.indexed().map_or(1, Indexed::window)
     }

@@ -197,6 +197,15 @@ impl Dataset {
         matches!(self.parts[0].values, Values::Stored(_))
     }
 
+    /// Bytes that the images of a split take where they are stored, of images that are read as they are wanted and whose
+    /// source knows it: files of a folder, entries of a tar. It looks at each file.
+    pub fn stored_bytes(&self, split: Split) -> Option<u64> {
+        match &self.part(split).values {
+            Values::Stored(stored) => stored.bytes(),
+            _ => None,
+        }
+    }
+
     /// The images that could not be read, as far as they have been tried, in the order of the source: which, and why not.
     pub fn broken(&self) -> Vec<String> {
         broken_in(&self.broken)

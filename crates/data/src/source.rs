@@ -113,6 +113,12 @@ pub trait Indexed: Send + Sync {
     /// or of a part of one. All samples with it follow one another.
     fn block(&self, i: usize) -> usize;
 
+    /// Bytes that sample `i` takes where it is stored, if they are known without reading it: files of a folder and entries
+    /// of a tar, not rows of a Parquet file or latents.
+    fn stored_bytes(&self, _i: usize) -> Option<u64> {
+        None
+    }
+
     /// Samples that are shuffled together at most, whole blocks of them: where blocks are kept when they have been read,
     /// half as many as are kept.
     fn window(&self) -> usize {

@@ -162,6 +162,19 @@ impl Checkpoints {
         Ok(found)
     }
 
+    /// Step and metric of the checkpoint of the lowest metric; of equal ones the newest. Contents are not verified.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::latest`].
+    pub fn best_metric(&self) -> Result<Option<(u64, f64)>> {
+        let metrics: Vec<_> = self.list()?.0.iter().map(step_and_metric).collect();
+        let best = best_first(&metrics.iter().collect::<Vec<_>>())
+            .first()
+            .copied();
+        let found = metrics.into_iter().find(|(step, _)| Some(*step) == best);
+        Ok(found.and_then(|(step, metric)| Some((step, metric?))))
+    }
+
     /// Every entry named like a checkpoint, by step.
     fn step_folders(&self) -> Result<BTreeMap<u64, PathBuf>> {
         let mut folders = BTreeMap::new();

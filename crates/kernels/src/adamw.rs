@@ -47,8 +47,8 @@ pub struct Step<'a> {
     pub parameter: Parameter<'a>,
     /// The gradient.
     pub grads: &'a [f32],
-    /// Steps without an update that the average has yet to follow: [`average`] comes first.
-    pub rested: u32,
+    /// What stays of the average in each step without an update that it has yet to follow: [`average`] comes first.
+    pub rested: &'a [f32],
 }
 
 impl<'a> Step<'a> {
@@ -75,7 +75,7 @@ impl<'a> Step<'a> {
 
     fn run(mut self) {
         let Parameter { weights, ema, .. } = &mut self.parameter;
-        average_here(ema, weights, self.rule.ema, self.rested);
+        average_here(ema, weights, self.rested);
         simd::run(Update(self));
     }
 }
@@ -90,28 +90,29 @@ pub fn update(steps: Vec<Step<'_>>) {
     pieces.into_par_iter().for_each(Step::run);
 }
 
-/// `ema` follows `weights` that have had no update for so many steps, to the same bits as step by step.
+/// `ema` follows `weights` that have had no update for some steps, to the same bits as step by step.
+///
+/// - decays: what stays of the average in each of these steps, the oldest first
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn average(ema: &mut [f32], weights: &[f32], decay: f32, steps: u32) {
+/// If the lengths of `ema` and `weights` differ.
+pub fn average(ema: &mut [f32], weights: &[f32], decays: &[f32]) {
     assert_eq!(ema.len(), weights.len(), "lengths");
-    if steps == 0 {
+    if decays.is_empty() {
         return;
     }
     (ema.par_chunks_mut(TASK), weights.par_chunks(TASK))
         .into_par_iter()
-        .for_each(|(ema, weights)| average_here(ema, weights, decay, steps));
+        .for_each(|(ema, weights)| average_here(ema, weights, decays));
 }
 
 /// The same on this thread.
-fn average_here(ema: &mut [f32], weights: &[f32], decay: f32, steps: u32) {
-    if steps > 0 {
+fn average_here(ema: &mut [f32], weights: &[f32], decays: &[f32]) {
+    if !decays.is_empty() {
         simd::run(Average {
             ema,
             weights,
-            decay,
-            steps,
+            decays,
         });
     }
 }
@@ -170,8 +171,7 @@ impl WithSimd for Update<'_> {
 struct Average<'a> {
     ema: &'a mut [f32],
     weights: &'a [f32],
-    decay: f32,
-    steps: u32,
+    decays: &'a [f32],
 }
 
 impl WithSimd for Average<'_> {
@@ -183,16 +183,16 @@ impl WithSimd for Average<'_> {
         let (weights, weights_rest) = self.weights.as_chunks::<LANES>();
         for (ema, weights) in ema.iter_mut().zip(weights) {
             let mut lanes = *ema;
-            for _ in 0..self.steps {
+            for decay in self.decays {
                 for (e, w) in lanes.iter_mut().zip(weights) {
-                    *e += (1.0 - self.decay) * (w - *e);
+                    *e += (1.0 - decay) * (w - *e);
                 }
             }
             *ema = lanes;
         }
         for (e, w) in ema_rest.iter_mut().zip(weights_rest) {
-            for _ in 0..self.steps {
-                *e += (1.0 - self.decay) * (w - *e);
+            for decay in self.decays {
+                *e += (1.0 - decay) * (w - *e);
             }
         }
     }
@@ -258,7 +258,7 @@ mod tests {
                 rule,
                 parameter,
                 grads: &grads.map(|g: f32| 2.0 * g),
-                rested: 0,
+                rested: &[],
             }]);
             for (expected, &w) in expected.iter_mut().zip(&weights) {
                 *expected = 0.75 * *expected + 0.25 * f64::from(w);
@@ -275,13 +275,16 @@ mod tests {
         let weights: Vec<f32> = (0..77).map(|i| (i as f32 * 0.7).sin()).collect();
         let start: Vec<f32> = (0..77).map(|i| (i as f32 * 0.3).cos()).collect();
         let (mut at_once, mut each) = (start.clone(), start.clone());
-        average(&mut at_once, &weights, 0.9, 13);
-        (0..13).for_each(|_| average(&mut each, &weights, 0.9, 1));
+        // Decays that rise, as those of a warm-up do.
+        let decays: Vec<f32> = (0..13).map(|n| (1 + n) as f32 / (10 + n) as f32).collect();
+        average(&mut at_once, &weights, &decays);
+        for decay in &decays {
+            average(&mut each, &weights, std::slice::from_ref(decay));
+        }
         assert_eq!(at_once, each);
-        assert!(
-            (at_once[0] - (weights[0] + 0.9f32.powi(13) * (start[0] - weights[0]))).abs() < 1e-6
-        );
-        average(&mut each, &weights, 0.9, 0);
+        let left: f32 = decays.iter().product();
+        assert!((at_once[0] - (weights[0] + left * (start[0] - weights[0]))).abs() < 1e-6);
+        average(&mut each, &weights, &[]);
         assert_eq!(at_once, each);
     }
 
@@ -305,7 +308,7 @@ mod tests {
         let lens = [2 * TASK + 7, 1, 40];
         let mut many: Vec<_> = lens.iter().map(|&n| start(n, n as f32)).collect();
         let mut single = many.clone();
-        fn step<'a>(rule: AdamW, of: &'a mut [Vec<f32>; 5], rested: u32) -> Step<'a> {
+        fn step<'a>(rule: AdamW, of: &'a mut [Vec<f32>; 5], rested: &'a [f32]) -> Step<'a> {
             let [weights, ema, m, v, grads] = of;
             Step {
                 rule,
@@ -314,7 +317,7 @@ mod tests {
                 rested,
             }
         }
-        let rested = [0, 2, 3];
+        let rested: [&[f32]; 3] = [&[], &[0.5, 0.95], &[0.25, 0.5, 0.95]];
         update(
             many.iter_mut()
                 .zip(rested)
@@ -323,8 +326,8 @@ mod tests {
         );
         for (of, rested) in single.iter_mut().zip(rested) {
             let [weights, ema, ..] = of;
-            average(ema, weights, rule.ema, rested);
-            simd::run(Update(step(rule, of, 0)));
+            average(ema, weights, rested);
+            simd::run(Update(step(rule, of, &[])));
         }
         assert_eq!(many, single);
     }

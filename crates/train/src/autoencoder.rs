@@ -1,5 +1,6 @@
 //! Training a small autoencoder, top to bottom.
 
+use crate::checkpoint;
 use crate::config::{TrainConfig, Trainable};
 use crate::error::{Error, Result};
 use crate::memory::require;
@@ -8,8 +9,10 @@ use crate::rate;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use learngene_data::{BatchOrder, Batches, Dataset, Draw, Purpose, Split, Stream};
+use learngene_formats::{CheckpointWriter, Retention};
 use learngene_nn::{Autoencoder, AutoencoderConfig, Moments, is_cpu, params};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Weight of the divergence from a standard normal distribution, mean over the values of a latent, beside the mean absolute
@@ -29,6 +32,8 @@ pub struct AutoencoderTraining {
     pub lr: f64,
     /// Seed of everything random.
     pub seed: u64,
+    /// Steps between checkpoints; 0 for the end and interruptions only.
+    pub checkpoint_every: u64,
 }
 
 impl Default for AutoencoderTraining {
@@ -38,6 +43,7 @@ impl Default for AutoencoderTraining {
             batch: 12,
             lr: 4e-3,
             seed: 0,
+            checkpoint_every: 100,
         }
     }
 }
@@ -51,71 +57,167 @@ pub struct Fitted {
     pub psnr: Option<(f64, usize)>,
 }
 
-/// Trains an autoencoder on the training images, half of them mirrored, and measures its factors on them: with both, the
-/// latents have mean 0 and standard deviation 1. None if it was stopped.
-///
-/// - observe: gets each step's number and mean absolute error, on a scale from -1 to 1
-///
-/// # Errors
-/// Latents instead of images, or images that do not fit; settings nothing could be trained with; losses that are not
-/// finite.
-pub fn fit_autoencoder(
-    config: &AutoencoderConfig,
-    dataset: &Dataset,
-    how: &AutoencoderTraining,
-    device: &Device,
-    stop: &AtomicBool,
-    observe: &mut dyn FnMut(u64, f64),
-) -> Result<Option<Fitted>> {
-    if dataset.latent_space().is_some() {
-        let origin = dataset.name().to_owned();
-        return Err(learngene_data::Error::NoImages { origin }.into());
-    }
-    let latent = config.latent_shape(dataset.shape())?;
-    let train = TrainConfig {
-        steps: how.steps,
-        lr: how.lr,
-        seed: how.seed,
-        trainable: Trainable::default(),
-        ..TrainConfig::default()
-    };
-    train.validate()?;
-    if is_cpu(device) {
-        require(
-            config.least_step_bytes(how.batch, dataset.shape()),
-            &format!("a training step of {} images", how.batch),
-            "fewer images (--batch), or smaller ones",
-        )?;
-    }
-    let order = BatchOrder::Plain {
-        batch: how.batch,
-        label_drop: 0.0,
-    };
-    let mut batches = Batches::new(dataset, order, how.seed, true)?;
-    let device = device.clone().autodiff();
-    let start = Autoencoder::init(config, how.seed, &device)?;
-    let mut model = params::set_trainable(start, |_| true);
-    let mut optimiser = AdamW::new(&model, 0, &train);
-    for step in 0..how.steps {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
+/// The training of an autoencoder, with its checkpoints in a folder of their own. It ends with the same weights whether it
+/// was interrupted or not.
+pub struct AutoencoderRun<'a> {
+    dataset: &'a Dataset,
+    batches: Batches,
+    latent: [usize; 3],
+    how: AutoencoderTraining,
+    train: TrainConfig,
+    model: Autoencoder,
+    optimiser: AdamW,
+    writer: CheckpointWriter,
+    /// What has to be the same for whoever goes on.
+    about: serde_json::Value,
+}
+
+impl<'a> AutoencoderRun<'a> {
+    /// Goes on from the checkpoint in that folder, or starts anew if there is none.
+    ///
+    /// # Errors
+    /// Latents instead of images, or images that do not fit; settings nothing could be trained with; a checkpoint of other
+    /// settings or images.
+    pub fn open(
+        folder: &Path,
+        config: &AutoencoderConfig,
+        dataset: &'a Dataset,
+        how: &AutoencoderTraining,
+        device: &Device,
+    ) -> Result<Self> {
+        if dataset.latent_space().is_some() {
+            let origin = dataset.name().to_owned();
+            return Err(learngene_data::Error::NoImages { origin }.into());
         }
-        let draws = batches.batch(step);
-        let (update, error) = update(&model, dataset, &draws, latent, &train, step)?;
-        model = optimiser.update(model, &update, &train);
-        observe(step + 1, error);
+        let latent = config.latent_shape(dataset.shape())?;
+        let train = TrainConfig {
+            steps: how.steps,
+            lr: how.lr,
+            seed: how.seed,
+            trainable: Trainable::default(),
+            ..TrainConfig::default()
+        };
+        train.validate()?;
+        if is_cpu(device) {
+            require(
+                config.least_step_bytes(how.batch, dataset.shape()),
+                &format!("a training step of {} images", how.batch),
+                "fewer images (--batch), or smaller ones",
+            )?;
+        }
+        let order = BatchOrder::Plain {
+            batch: how.batch,
+            label_drop: 0.0,
+        };
+        let batches = Batches::new(dataset, order, how.seed, true)?;
+        let (steps, batch, lr, seed) = (how.steps, how.batch, how.lr, how.seed);
+        let about = serde_json::json!({
+            "autoencoder": config, "images": dataset.fingerprint(),
+            "--steps": steps, "--batch": batch, "--lr": lr, "--seed": seed,
+        });
+        let retention = Retention {
+            last: 1,
+            best: false,
+        };
+        let writer = CheckpointWriter::open(folder, retention)?;
+        let start = Autoencoder::init(config, how.seed, &device.clone().autodiff())?;
+        let mut optimiser = AdamW::new(&start, 0, &train);
+        let model = match writer.checkpoints().latest()?.checkpoint {
+            None => start,
+            Some(newest) => {
+                let (model, saved) = checkpoint::load_module(&newest, start, &mut optimiser)?;
+                require_same(folder, &about, &saved)?;
+                model
+            }
+        };
+        Ok(Self {
+            dataset,
+            batches,
+            latent,
+            how: *how,
+            train,
+            model: params::set_trainable(model, |_| true),
+            optimiser,
+            writer,
+            about,
+        })
     }
-    let model = model.valid();
-    let (mean, deviation) = spread(&model, dataset)?;
-    if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
-        let what = "the spread of its latents".into();
-        return Err(Error::not_finite(how.steps, what));
+
+    /// Steps done.
+    pub fn done(&self) -> u64 {
+        self.optimiser.done
     }
-    let autoencoder = model.with_factors(1.0 / deviation, mean);
-    Ok(Some(Fitted {
-        psnr: psnr(&autoencoder, dataset)?,
-        autoencoder,
-    }))
+
+    /// Trains on the training images, half of them mirrored, and measures the factors on them: with both, the latents have
+    /// mean 0 and standard deviation 1. If it is stopped before the end, the state is checkpointed, and the steps done are
+    /// what is left.
+    ///
+    /// - observe: gets each step's number and mean absolute error, on a scale from -1 to 1
+    ///
+    /// # Errors
+    /// Losses that are not finite; images that cannot be read; checkpoints that cannot be written.
+    pub fn train(
+        mut self,
+        stop: &AtomicBool,
+        observe: &mut dyn FnMut(u64, f64),
+    ) -> Result<std::result::Result<Fitted, u64>> {
+        let steps = self.how.steps;
+        while self.done() < steps {
+            let step = self.done();
+            if stop.load(Ordering::Relaxed) {
+                self.save()?;
+                return Ok(Err(step));
+            }
+            let draws = self.batches.batch(step);
+            let (update, error) = update(
+                &self.model,
+                self.dataset,
+                &draws,
+                self.latent,
+                &self.train,
+                step,
+            )?;
+            self.model = self.optimiser.update(self.model, &update, &self.train);
+            observe(step + 1, error);
+            let every = self.how.checkpoint_every;
+            if step + 1 == steps || (every > 0 && (step + 1).is_multiple_of(every)) {
+                self.save()?;
+            }
+        }
+        let model = self.model.valid();
+        let (mean, deviation) = spread(&model, self.dataset)?;
+        if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
+            let what = "the spread of its latents".into();
+            return Err(Error::not_finite(steps, what));
+        }
+        let autoencoder = model.with_factors(1.0 / deviation, mean);
+        Ok(Ok(Fitted {
+            psnr: psnr(&autoencoder, self.dataset)?,
+            autoencoder,
+        }))
+    }
+
+    fn save(&self) -> Result<()> {
+        checkpoint::save_module(&self.writer, &self.about, &self.model, &self.optimiser)
+    }
+}
+
+/// Refuses to go on with the checkpoint of another training.
+fn require_same(folder: &Path, now: &serde_json::Value, then: &serde_json::Value) -> Result<()> {
+    let differs = |key: &&String| then.get(key.as_str()) != now.get(key.as_str());
+    let keys = now.as_object().into_iter().flat_map(|keys| keys.keys());
+    let differences: Vec<&str> = keys.filter(differs).map(String::as_str).collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Folder {
+        path: folder.into(),
+        message: format!(
+            "holds the beginning of a training with other settings or images ({}): give those again to go on with it, or \
+             remove the folder to start anew",
+            differences.join(", ")
+        ),
+    })
 }
 
 /// The gradient of one batch, and its mean absolute error.

@@ -6,6 +6,7 @@ use crate::{
     optimiser::{AdamW, Slot},
     weights,
 };
+use burn::module::Module;
 use burn::tensor::Device;
 use learngene_formats::{
     Checkpoint, CheckpointWriter, Checkpoints, Content, FormatError, Header, Kind, TensorEntry,
@@ -18,10 +19,12 @@ use std::path::{Path, PathBuf};
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
+/// The folder of a run's checkpoints.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Metadata of the optimiser's file: how many updates each parameter had.
 const UPDATES: &str = "updates/";
 
-/// Saves the state after `step` steps.
+/// Saves the state.
 ///
 /// # Errors
 /// [`Error::NotFinite`] with the first weight that is not finite: such a state must not push out a good one.
@@ -30,9 +33,9 @@ pub(crate) fn save(
     config: &RunConfig,
     model: &Dit,
     optimiser: &AdamW,
-    step: u64,
     metric: Option<f64>,
 ) -> Result<Checkpoint> {
+    let step = optimiser.done;
     if let Some(what) = params::first_not_finite(model) {
         return Err(Error::not_finite(step, format!("the weight `{what}`")));
     }
@@ -49,6 +52,15 @@ pub(crate) fn save(
     Ok(writer.save(step, metric, &files)?.checkpoint)
 }
 
+/// The configuration of a checkpoint.
+///
+/// # Errors
+/// A file that is damaged or of another kind.
+pub(crate) fn config(checkpoint: &Checkpoint) -> Result<RunConfig> {
+    let path = checkpoint.file(MODEL)?;
+    weights::config_of(&Header::read(&path)?, &path)
+}
+
 /// The state of a checkpoint: configuration, model and optimiser.
 ///
 /// # Errors
@@ -57,24 +69,68 @@ pub(crate) fn save(
 pub(crate) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(RunConfig, Dit, AdamW)> {
     let (config, model) = weights::read(&checkpoint.file(MODEL)?, device)?;
     let mut optimiser = AdamW::new(&model, config.model.groups, &config.train);
-    let average = WeightFile::read(checkpoint.file(EMA)?)?;
+    let mut average = WeightFile::read(checkpoint.file(EMA)?)?;
     average.require_kind(Kind::Ema)?;
     average.check_strict(&params::layout(&config.model))?;
-    let state = WeightFile::read(checkpoint.file(OPTIMISER)?)?;
+    load_moments(&mut optimiser, checkpoint)?;
+    for (name, slot) in &mut optimiser.slots {
+        if let Some(values) = average.tensors.remove(name) {
+            slot.ema = values.values;
+        }
+    }
+    Ok((config, model, optimiser))
+}
+
+/// Moments, update counts and the number of steps done, of an optimiser for the same parameters.
+fn load_moments(optimiser: &mut AdamW, checkpoint: &Checkpoint) -> Result<()> {
+    let mut state = WeightFile::read(checkpoint.file(OPTIMISER)?)?;
     state.require_kind(Kind::Optimiser)?;
     let moments = |(name, slot): (&String, &Slot)| {
         ["m", "v"].map(|moment| (format!("{name}/{moment}"), slot.shape.clone()))
     };
     state.check_strict(&optimiser.slots.iter().flat_map(moments).collect())?;
-    let mut counts = update_counts(&state, &optimiser, checkpoint)?;
-    let take = |file: &WeightFile, name: &str| file.tensors[name].values.clone();
+    let mut counts = update_counts(&state, optimiser, checkpoint)?;
+    let mut take = |name: String| state.tensors.remove(&name).map(|moment| moment.values);
     for (name, slot) in &mut optimiser.slots {
-        slot.m = take(&state, &format!("{name}/m"));
-        slot.v = take(&state, &format!("{name}/v"));
-        slot.ema = take(&average, name);
+        slot.m = take(format!("{name}/m")).unwrap_or_default();
+        slot.v = take(format!("{name}/v")).unwrap_or_default();
         slot.updates = counts.remove(name).unwrap_or_default();
     }
-    Ok((config, model, optimiser))
+    optimiser.done = checkpoint.step();
+    Ok(())
+}
+
+/// Saves any module and its optimiser, without an average. `about` is what has to be the same for whoever goes on with it.
+pub(crate) fn save_module<M: Module>(
+    writer: &CheckpointWriter,
+    about: &serde_json::Value,
+    model: &M,
+    optimiser: &AdamW,
+) -> Result<()> {
+    let header = Header::new(Kind::Model, about.clone());
+    let weights = WeightFile::new(header, weights::entries(&params::values(model))).to_bytes()?;
+    let state = optimiser_file(optimiser).to_bytes()?;
+    let files = [
+        (MODEL, Content::Bytes(&weights)),
+        (OPTIMISER, Content::Bytes(&state)),
+    ];
+    writer.save(optimiser.done, None, &files)?;
+    Ok(())
+}
+
+/// A module of the same shape with the values that [`save_module`] saved, its optimiser brought to that state, and what was
+/// said about it.
+pub(crate) fn load_module<M: Module>(
+    checkpoint: &Checkpoint,
+    model: M,
+    optimiser: &mut AdamW,
+) -> Result<(M, serde_json::Value)> {
+    let file = WeightFile::read(checkpoint.file(MODEL)?)?;
+    file.require_kind(Kind::Model)?;
+    file.check_strict(&params::shapes(&model))?;
+    load_moments(optimiser, checkpoint)?;
+    let model = params::replace(model, &weights::parameters(file.tensors))?;
+    Ok((model, file.header.config))
 }
 
 /// The stored update counts of every slot, as many as the slot has and none above the steps done; all faults in one error.
@@ -149,27 +205,64 @@ pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightFile {
     WeightFile::new(header, tensors)
 }
 
-/// The weight file a user means by MODEL: a safetensors file itself; for a run folder the moving average of its newest
-/// complete checkpoint; for a checkpoint folder its moving average. Also returns why newer checkpoints were passed over.
+/// What a user adds to the path of a run or a checkpoint to mean its weights as the last step left them.
+pub const RAW: &str = "raw";
+/// What a user adds to the path of a run to mean its checkpoint of the lowest validation loss.
+pub const BEST: &str = "best";
+
+/// The weight file a user means by MODEL. A safetensors file is itself; a run folder is its newest complete checkpoint,
+/// `RUN/best` the one of the lowest validation loss; a checkpoint is its moving average, and with `/raw` behind it or
+/// behind a run the weights as the last step left them. Also returns why better checkpoints were passed over.
+///
+/// # Errors
+/// A path that is none of these; [`BEST`] of a run without a validated checkpoint; [`RAW`] of a file.
 pub fn find_model(path: &Path) -> Result<(PathBuf, Vec<FormatError>)> {
+    let wrong = |message: &str| Error::Folder {
+        path: path.into(),
+        message: message.into(),
+    };
     if path.is_file() {
         return Ok((path.into(), Vec::new()));
     }
-    let direct = path.join(EMA);
-    if direct.is_file() {
+    let (path_of_run, raw) = without_suffix(path, RAW);
+    let (folder, best) = without_suffix(path_of_run, BEST);
+    if raw && folder.is_file() {
+        return Err(wrong(
+            "a file holds one set of weights; name the run or the checkpoint to choose between its moving average and \
+             its raw weights",
+        ));
+    }
+    let file = if raw { MODEL } else { EMA };
+    let direct = folder.join(file);
+    if direct.is_file() && !best {
         return Ok((direct, Vec::new()));
     }
-    let folder = path.join("checkpoints");
-    if folder.is_dir() {
-        let found = Checkpoints::at(&folder).latest()?;
-        if let Some(newest) = found.checkpoint {
-            return Ok((newest.file(EMA)?, found.rejected));
+    let checkpoints = folder.join(CHECKPOINTS);
+    if checkpoints.is_dir() {
+        let checkpoints = Checkpoints::at(&checkpoints);
+        let found = if best {
+            checkpoints.best()?
+        } else {
+            checkpoints.latest()?
+        };
+        if let Some(chosen) = found.checkpoint {
+            return Ok((chosen.file(file)?, found.rejected));
+        }
+        if best {
+            return Err(wrong(
+                "no checkpoint of this run has a validation loss; leave `/best` out to take the newest",
+            ));
         }
     }
-    Err(Error::Folder {
-        path: path.into(),
-        message:
-            "expected a safetensors file, a checkpoint, or a run folder with a complete checkpoint"
-                .into(),
-    })
+    Err(wrong(
+        "expected a safetensors file, a checkpoint, or a run folder with a complete checkpoint",
+    ))
+}
+
+/// A path without that last part, if nothing of that name is there; and whether it had it.
+fn without_suffix<'a>(path: &'a Path, suffix: &str) -> (&'a Path, bool) {
+    match path.parent() {
+        Some(parent) if path.ends_with(suffix) && !path.exists() => (parent, true),
+        _ => (path, false),
+    }
 }

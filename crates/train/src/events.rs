@@ -37,7 +37,7 @@ pub enum Event {
         /// Images per second since training began or went on.
         images_per_second: f64,
     },
-    /// A validation of the averaged weights.
+    /// A validation of the averaged weights, and beside it one of the weights as they are.
     Validation {
         /// Steps done.
         step: u64,
@@ -45,6 +45,10 @@ pub enum Event {
         velocity: f64,
         /// Mean squared error of the noise.
         epsilon: f64,
+        /// Mean squared error of v of the weights as they are.
+        raw_velocity: f64,
+        /// Mean squared error of the noise of the weights as they are.
+        raw_epsilon: f64,
         /// Draws it is a mean of.
         draws: usize,
     },
@@ -52,6 +56,20 @@ pub enum Event {
     Checkpoint {
         /// Steps done.
         step: u64,
+    },
+    /// The checkpoint just completed is the best of the run so far.
+    Best {
+        /// Steps done.
+        step: u64,
+        /// Its validation: mean squared error of v of the averaged weights.
+        velocity: f64,
+    },
+    /// Training ended before its last step, since validations were no better any more.
+    StoppedEarly {
+        /// Steps done.
+        step: u64,
+        /// Validations in a row that were no better than the best before them.
+        validations: u64,
     },
     /// A sample grid was written.
     Samples {
@@ -75,6 +93,8 @@ impl Event {
             | Self::Underway { step, .. }
             | Self::Validation { step, .. }
             | Self::Checkpoint { step }
+            | Self::Best { step, .. }
+            | Self::StoppedEarly { step, .. }
             | Self::Samples { step, .. }
             | Self::Resumed { step } => *step,
         }
@@ -85,12 +105,15 @@ impl Event {
 pub(crate) struct EventLog {
     path: PathBuf,
     file: File,
+    /// v losses of the validations that were in it when it was opened.
+    pub validations: Vec<f64>,
 }
 
 impl EventLog {
     /// Opens the log of a run that has done `done` steps. What a killed run noted beyond them is dropped, a line it did
     /// not finish as well: those steps are yet to come.
     pub fn open(path: &Path, done: u64) -> Result<Self> {
+        let mut validations = Vec::new();
         if path.is_file() {
             let text = std::fs::read(path).map_err(Error::io("read", path))?;
             let kept = text
@@ -100,11 +123,13 @@ impl EventLog {
             if kept != text {
                 write_bytes_atomically(path, &kept)?;
             }
+            validations.extend(kept.split(|&byte| byte == b'\n').filter_map(validation_of));
         }
         let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self {
             path: path.into(),
             file: file.map_err(Error::io("open", path))?,
+            validations,
         })
     }
 
@@ -122,6 +147,13 @@ fn step_of(line: &[u8]) -> Option<u64> {
     let line = line.strip_suffix(b"\n")?;
     let event: serde_json::Value = serde_json::from_slice(line).ok()?;
     event.get("step")?.as_u64()
+}
+
+/// The v loss of a line, if it is a validation.
+fn validation_of(line: &[u8]) -> Option<f64> {
+    let event: serde_json::Value = serde_json::from_slice(line).ok()?;
+    let validation = event.get("event")?.as_str()? == "validation";
+    validation.then(|| event.get("velocity")?.as_f64())?
 }
 
 #[cfg(test)]

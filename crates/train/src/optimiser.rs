@@ -6,6 +6,7 @@
 //! bias corrections count their own updates only.
 
 use crate::config::TrainConfig;
+use crate::rate;
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use learngene_kernels::{self as kernels, Parameter, Step};
@@ -65,6 +66,7 @@ impl Slot {
         name: &str,
         weights: &'a mut [f32],
         update: &'a Update,
+        average: &'a Decays,
         config: &TrainConfig,
     ) -> Vec<Step<'a>> {
         let lr = update.lr * config.trainable.factor(name);
@@ -82,13 +84,38 @@ impl Slot {
             };
             *updates += 1;
             steps.push(Step {
-                rule: rule(config, lr, update.scale, *updates),
+                rule: rule(config, lr, update.scale, *updates, average.now),
                 parameter: Parameter { weights, ema, m, v },
                 grads: &grads[at * block..(at + 1) * block],
-                rested: std::mem::take(resting),
+                rested: average.of_last(std::mem::take(resting)),
             });
         }
         steps
+    }
+}
+
+/// What stays of an average in each of the steps before the one under way, the oldest first, as far back as anything
+/// rests; and in that one.
+struct Decays {
+    before: Vec<f32>,
+    now: f32,
+}
+
+impl Decays {
+    /// In step `done`, counted from 0, with blocks that have rested for up to so many steps.
+    fn at(config: &TrainConfig, done: u64, rested: u32) -> Self {
+        let decay = |step| rate::average(config, step) as f32;
+        Self {
+            before: (done.saturating_sub(rested.into())..done)
+                .map(decay)
+                .collect(),
+            now: decay(done),
+        }
+    }
+
+    /// In the last so many steps before it.
+    fn of_last(&self, steps: u32) -> &[f32] {
+        &self.before[self.before.len().saturating_sub(steps as usize)..]
     }
 }
 
@@ -96,6 +123,8 @@ impl Slot {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AdamW {
     pub slots: BTreeMap<String, Slot>,
+    /// Updates done.
+    pub done: u64,
 }
 
 impl AdamW {
@@ -124,7 +153,13 @@ impl AdamW {
                 (name, slot)
             })
             .collect();
-        Self { slots }
+        Self { slots, done: 0 }
+    }
+
+    /// The longest that anything has rested.
+    fn longest_rest(&self) -> u32 {
+        let resting = self.slots.values().flat_map(|slot| &slot.resting);
+        resting.copied().max().unwrap_or(0)
     }
 
     /// One update, in the model's own memory if this is all that refers to it: weights are taken out of the model,
@@ -159,6 +194,8 @@ impl AdamW {
                 }
             }
         }
+        let average = Decays::at(config, self.done, self.longest_rest());
+        self.done += 1;
         let slots = &self.slots;
         let taken = BTreeMap::new();
         let mut take = Take { slots, taken };
@@ -170,7 +207,7 @@ impl AdamW {
             .zip(slots)
             .flat_map(|((name, weights), (of, slot))| {
                 assert_eq!(name, of, "every slot is a parameter of the model");
-                slot.steps(name, weights, update, config)
+                slot.steps(name, weights, update, &average, config)
             });
         kernels::update(steps.collect());
         let slots = &self.slots;
@@ -178,11 +215,11 @@ impl AdamW {
     }
 
     /// The averaged weights of every trained parameter of the model. Averages of what rests are brought up to this step:
-    /// they follow late, but to the same bits.
+    /// they follow late, each step with the decay it had, and so to the same bits.
     pub fn averaged(&self, model: &Dit, config: &TrainConfig) -> BTreeMap<String, params::Values> {
         struct Follow<'a> {
             slots: &'a BTreeMap<String, Slot>,
-            decay: f32,
+            average: Decays,
             found: BTreeMap<String, params::Values>,
         }
         impl params::Visit for Follow<'_> {
@@ -196,7 +233,7 @@ impl AdamW {
                     let block = weights.len() / slot.resting.len();
                     let rows = values.chunks_mut(block).zip(weights.chunks(block));
                     for ((ema, weights), &steps) in rows.zip(&slot.resting) {
-                        kernels::average(ema, weights, self.decay, steps);
+                        kernels::average(ema, weights, self.average.of_last(steps));
                     }
                 }
                 let shape = slot.shape.clone();
@@ -206,7 +243,7 @@ impl AdamW {
         }
         let mut follow = Follow {
             slots: &self.slots,
-            decay: config.ema as f32,
+            average: Decays::at(config, self.done, self.longest_rest()),
             found: BTreeMap::new(),
         };
         params::visit(model, &mut follow);
@@ -214,8 +251,8 @@ impl AdamW {
     }
 }
 
-/// The constants of a parameter's update number `updates`.
-fn rule(config: &TrainConfig, lr: f64, scale: f32, updates: u64) -> kernels::AdamW {
+/// The constants of a parameter's update number `updates`, in which that share of the average stays.
+fn rule(config: &TrainConfig, lr: f64, scale: f32, updates: u64, ema: f32) -> kernels::AdamW {
     let [b1, b2] = config.betas;
     let t = updates as i32;
     kernels::AdamW {
@@ -226,7 +263,7 @@ fn rule(config: &TrainConfig, lr: f64, scale: f32, updates: u64) -> kernels::Ada
         eps: config.eps as f32,
         decay: (1.0 - lr * config.weight_decay) as f32,
         scale,
-        ema: config.ema as f32,
+        ema,
     }
 }
 

@@ -28,9 +28,15 @@ impl<'a> Record<'a> {
     pub fn open(folder: &Path, step: u64, observe: &'a mut dyn FnMut(&Event)) -> Result<Self> {
         Ok(Self {
             log: EventLog::open(&folder.join("events.jsonl"), step)?,
-            board: EventWriter::create(folder.join("tb"), step, now())?,
+            // TensorBoard forgets what earlier files hold of the step it is given and of later ones.
+            board: EventWriter::create(folder.join("tb"), step + 1, now())?,
             observe,
         })
+    }
+
+    /// v losses of the validations before it was opened.
+    pub fn validations(&self) -> impl Iterator<Item = f64> {
+        self.log.validations.iter().copied()
     }
 
     /// Writes the event everywhere, then shows it.
@@ -80,11 +86,17 @@ fn scalars(event: &Event) -> Vec<(&'static str, f64)> {
             ]
         }
         Event::Validation {
-            velocity, epsilon, ..
+            velocity,
+            epsilon,
+            raw_velocity,
+            raw_epsilon,
+            ..
         } => {
             vec![
                 ("validation/v_loss", *velocity),
                 ("validation/epsilon_loss", *epsilon),
+                ("validation/v_loss_raw", *raw_velocity),
+                ("validation/epsilon_loss_raw", *raw_epsilon),
             ]
         }
         _ => Vec::new(),

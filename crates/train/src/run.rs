@@ -1,13 +1,15 @@
 //! A run from its folder: start or go on, train, validate, checkpoint, stop.
 
 use crate::{
-    checkpoint,
+    checkpoint::{self, CHECKPOINTS},
     config::{RunConfig, TrainConfig},
+    course::Course,
     error::{Error, Result},
     evaluate::Evaluation,
     events::Event,
     generate::class_grid,
     record::{Picture, Record},
+    run_folder::{CONFIG, check_unchanged, make_room, newest, write_config},
     trainer::{State, Trainer},
 };
 use burn::tensor::Device;
@@ -24,23 +26,31 @@ pub struct Run {
     config: RunConfig,
     state: State,
     writer: CheckpointWriter,
+    config_restored: bool,
 }
 
 /// How training ended.
 pub struct Outcome {
     /// Steps done.
     pub step: u64,
-    /// Whether it was asked to stop early; the state is checkpointed.
+    /// Whether it was interrupted before its last step; the state is checkpointed.
     pub interrupted: bool,
+    /// Whether validations were no better for as long as `train.patience` says, so that it ended before its last step.
+    pub stopped_early: bool,
+    /// Step and validation loss of v of the best checkpoint, if one has a validation.
+    pub best: Option<(u64, f64)>,
     /// The model with averaged weights, off the autodiff device.
     pub model: Dit,
     /// Its validation, if the data set has validation images.
     pub validation: Option<Evaluation>,
+    /// The same losses of the weights as the last step left them.
+    pub raw_validation: Option<Evaluation>,
 }
 
 impl Run {
-    /// Creates a run folder for a model at its start. A folder that already holds a run is refused.
-    pub fn create(folder: &Path, config: RunConfig, model: Dit) -> Result<Self> {
+    /// Creates a run folder for a model at its start, with its first checkpoint and, last, its config.toml. A folder that
+    /// already holds a run is refused; what a creation that was cut short left there is none.
+    pub fn create(folder: &Path, mut config: RunConfig, model: Dit) -> Result<Self> {
         config.train.validate_for(&config.model)?;
         config.require_memory(&model.device())?;
         if config.model != *model.config() {
@@ -65,59 +75,52 @@ impl Run {
                     .into(),
             });
         }
-        let file = folder.join("config.toml");
-        if file.exists() || folder.join("checkpoints").exists() {
-            return Err(Error::Folder {
-                path: folder.into(),
-                message:
-                    "already holds a run; go on with `learngene resume`, or choose another --out"
-                        .into(),
-            });
-        }
-        let checkpoints = folder.join("checkpoints");
-        let writer = CheckpointWriter::open(checkpoints, retention(&config))?;
-        let text = config.to_toml()?;
-        write_atomically(&file, |out| out.write_all(text.as_bytes()))?;
+        make_room(folder)?;
+        config.train.batch = config.train.order().images(config.model.num_classes);
+        let writer = CheckpointWriter::open(folder.join(CHECKPOINTS), retention(&config))?;
+        let state = State::start(model, &config.train);
+        checkpoint::save(&writer, &config, state.model(), &state.optimiser, None)?;
+        write_config(folder, &config)?;
         Ok(Self {
             folder: folder.into(),
-            state: State::start(model, &config.train),
+            state,
             config,
             writer,
+            config_restored: false,
         })
     }
 
-    /// Goes on from the newest complete checkpoint of a run folder. Also returns why newer ones were passed over.
+    /// Goes on from the newest complete checkpoint of a run folder. A config.toml that is gone is written anew from it.
+    /// Also returns why newer checkpoints were passed over.
     pub fn resume(folder: &Path, device: &Device) -> Result<(Self, Vec<String>)> {
-        let config = RunConfig::read(&folder.join("config.toml"))?;
-        config.require_memory(device)?;
-        let writer = CheckpointWriter::open(folder.join("checkpoints"), retention(&config))?;
-        let found = Checkpoints::at(folder.join("checkpoints")).latest()?;
-        let rejected = found.rejected.iter().map(ToString::to_string).collect();
-        let device = device.clone().autodiff();
-        let state = match found.checkpoint {
-            Some(newest) => {
-                let (saved, model, optimiser) = checkpoint::load(&newest, &device)?;
-                check_unchanged(folder, &config, &saved)?;
-                State::after(newest.step(), model, optimiser, &config.train)
-            }
-            None => {
-                return Err(Error::Folder {
-                    path: folder.into(),
-                    message:
-                        "holds no complete checkpoint to go on from; start again with another --out"
-                            .into(),
-                });
-            }
+        let file = folder.join(CONFIG);
+        let checkpoints = Checkpoints::at(folder.join(CHECKPOINTS));
+        let config_restored = !file.exists();
+        let config = match config_restored {
+            false => RunConfig::read(&file)?,
+            true => checkpoint::config(&newest(folder, &checkpoints)?.0)?,
         };
-        Ok((
-            Self {
-                folder: folder.into(),
-                config,
-                state,
-                writer,
-            },
-            rejected,
-        ))
+        config.require_memory(device)?;
+        let writer = CheckpointWriter::open(checkpoints.folder(), retention(&config))?;
+        let (newest, rejected) = newest(folder, &checkpoints)?;
+        let (saved, model, optimiser) = checkpoint::load(&newest, &device.clone().autodiff())?;
+        check_unchanged(folder, &config, &saved)?;
+        if config_restored {
+            write_config(folder, &config)?;
+        }
+        let run = Self {
+            folder: folder.into(),
+            state: State::after(model, optimiser, &config.train),
+            config,
+            writer,
+            config_restored,
+        };
+        Ok((run, rejected))
+    }
+
+    /// Whether config.toml was gone when the run was resumed, and was written anew from the checkpoint.
+    pub fn config_restored(&self) -> bool {
+        self.config_restored
     }
 
     /// The run folder.
@@ -132,7 +135,29 @@ impl Run {
 
     /// Steps done so far.
     pub fn done(&self) -> u64 {
-        self.state.done
+        self.state.done()
+    }
+
+    /// Trains to so many steps, from now on, whatever it was planned for. The learning rate follows: it falls over the last
+    /// part of all these steps.
+    ///
+    /// # Errors
+    /// Fewer steps than are done.
+    pub fn set_steps(&mut self, steps: u64) -> Result<()> {
+        let done = self.done();
+        if steps < done {
+            return Err(Error::Config {
+                path: None,
+                message: format!(
+                    "--steps is {steps}, and {done} steps are done: expected as many or more; earlier states lie in {} as \
+                     far as they are kept",
+                    self.folder.join(CHECKPOINTS).display()
+                ),
+            });
+        }
+        self.config.train.steps = steps;
+        self.config.validate()?;
+        write_config(&self.folder, &self.config)
     }
 
     /// Trains to the end, or until `stop` is set; then the state is checkpointed.
@@ -147,30 +172,31 @@ impl Run {
             config,
             state,
             writer,
+            ..
         } = self;
         let train = &config.train;
         let mut trainer = Trainer::from_state(state, train.clone(), dataset)?;
         // `last` is the step of the checkpoint before.
-        let save = |trainer: &Trainer, metric: Option<f64>, last: Option<u64>| {
+        let save = |trainer: &Trainer, metric: Option<f64>, last: u64| {
             let state = trainer.state();
             let (model, optimiser) = (state.model(), &state.optimiser);
-            checkpoint::save(&writer, &config, model, optimiser, state.done, metric)
+            checkpoint::save(&writer, &config, model, optimiser, metric)
                 .map_err(|e| at_checkpoint(e, last))
         };
-        let mut record = Record::open(&folder, trainer.done(), observe)?;
-        if trainer.done() > 0 {
-            record.add(&Event::Resumed {
-                step: trainer.done(),
-            })?;
-        } else {
-            save(&trainer, None, None)?;
+        let started = trainer.done();
+        let mut saved = started;
+        let mut record = Record::open(&folder, started, observe)?;
+        if started > 0 {
+            record.add(&Event::Resumed { step: started })?;
         }
-        let mut saved = trainer.done();
+        let mut course = Course::after(record.validations());
         let mut validation = None;
-        let (begun, before) = (Instant::now(), trainer.done());
+        let (begun, before) = (Instant::now(), started);
         let (mut since, mut at) = (begun, before);
-        while trainer.done() < train.steps && !stop.load(Ordering::Relaxed) {
-            let losses = trainer.step().map_err(|e| at_checkpoint(e, Some(saved)))?;
+        let over =
+            |done: u64, course: &Course| done >= train.steps || course.is_exhausted(train.patience);
+        while !over(trainer.done(), &course) && !stop.load(Ordering::Relaxed) {
+            let losses = trainer.step().map_err(|e| at_checkpoint(e, saved))?;
             let step = trainer.done();
             let end = step == train.steps;
             record.show(&Event::Underway {
@@ -196,46 +222,60 @@ impl Run {
                 record.add(&event)?;
             }
             validation = None;
+            let mut improved = false;
             if due(train.evaluate_every) {
                 validation = trainer.validate()?;
                 if let Some(v) = &validation {
                     let event = Event::Validation {
                         step,
-                        velocity: v.velocity,
-                        epsilon: v.epsilon,
-                        draws: v.draws,
+                        velocity: v.averaged.velocity,
+                        epsilon: v.averaged.epsilon,
+                        raw_velocity: v.raw.velocity,
+                        raw_epsilon: v.raw.epsilon,
+                        draws: v.averaged.draws,
                     };
                     record.add(&event)?;
+                    improved = course.add(v.averaged.velocity);
+                }
+            }
+            // Before the samples, which cost no checkpoint when they cannot be drawn or written.
+            let best = improved && train.saves_best();
+            if due(train.checkpoint_every) || best || over(step, &course) {
+                let metric = validation.as_ref().map(|v| v.averaged.velocity);
+                save(&trainer, metric, saved)?;
+                saved = step;
+                record.add(&Event::Checkpoint { step })?;
+                if let Some(velocity) = metric.filter(|_| improved) {
+                    record.add(&Event::Best { step, velocity })?;
                 }
             }
             if train.sample_every > 0 && due(train.sample_every) {
                 let (path, picture) = sample_grid(&trainer, &folder, train, dataset.classes())?;
                 record.add_picture(&Event::Samples { step, path }, &picture)?;
             }
-            if due(train.checkpoint_every) {
-                save(
-                    &trainer,
-                    validation.as_ref().map(|v| v.velocity),
-                    Some(saved),
-                )?;
-                saved = step;
-                record.add(&Event::Checkpoint { step: saved })?;
-            }
         }
         let step = trainer.done();
-        let interrupted = step < train.steps;
+        let stopped_early = step < train.steps && course.is_exhausted(train.patience);
+        if let (true, Some(validations)) = (stopped_early && step > started, train.patience) {
+            record.add(&Event::StoppedEarly { step, validations })?;
+        }
+        let interrupted = step < train.steps && !stopped_early;
         if interrupted && saved < step {
-            save(&trainer, None, Some(saved))?;
+            save(&trainer, None, saved)?;
             record.add(&Event::Checkpoint { step })?;
         }
         if validation.is_none() && !interrupted {
             validation = trainer.validate()?;
         }
+        let (validation, raw_validation) = validation.map(|v| (v.averaged, v.raw)).unzip();
         Ok(Outcome {
             step,
             interrupted,
+            stopped_early,
+            best: writer.checkpoints().best_metric()?,
             model: trainer.averaged()?,
             validation,
+            raw_validation,
         })
     }
 }
@@ -266,27 +306,6 @@ fn sample_grid(
     Ok((path, Picture { width, height, png }))
 }
 
-/// Refuses to go on with another model, or with other parts of it training, than the checkpoint's.
-fn check_unchanged(folder: &Path, config: &RunConfig, saved: &RunConfig) -> Result<()> {
-    let changed = [
-        ("model", config.model != saved.model),
-        ("classes", config.classes != saved.classes),
-        (
-            "train.trainable",
-            config.train.trainable != saved.train.trainable,
-        ),
-    ];
-    let Some((section, _)) = changed.into_iter().find(|(_, changed)| *changed) else {
-        return Ok(());
-    };
-    Err(Error::Config {
-        path: Some(folder.join("config.toml")),
-        message: format!(
-            "`{section}` is not what the checkpoint was trained with; set it back, or start a new run"
-        ),
-    })
-}
-
 fn retention(config: &RunConfig) -> Retention {
     Retention {
         last: config.train.keep_last,
@@ -294,12 +313,12 @@ fn retention(config: &RunConfig) -> Retention {
     }
 }
 
-fn at_checkpoint(error: Error, saved: Option<u64>) -> Error {
+fn at_checkpoint(error: Error, saved: u64) -> Error {
     match error {
         Error::NotFinite { step, what, .. } => Error::NotFinite {
             step,
             what,
-            checkpoint: saved,
+            checkpoint: Some(saved),
         },
         other => other,
     }

@@ -34,8 +34,8 @@ pub struct EventWriter {
 
 impl EventWriter {
     /// Creates `folder` where needed and in it a new file that sorts after those of earlier starts. `first_step` is the
-    /// first step that will be logged, 0 for a new run: what earlier files hold of this step and after is no longer
-    /// shown.
+    /// first step that will be logged, the one behind the last that was: what earlier files hold of this step and after is
+    /// no longer shown.
     ///
     /// # Errors
     /// [`EventError`] when the folder or the file cannot be created.

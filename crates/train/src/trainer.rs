@@ -22,8 +22,6 @@ pub(crate) struct State {
     /// Absent only while it is updated, so that nothing else refers to its memory then.
     model: Option<Dit>,
     pub optimiser: AdamW,
-    /// Steps done.
-    pub done: u64,
 }
 
 impl State {
@@ -34,7 +32,6 @@ impl State {
         Self {
             model: Some(model),
             optimiser,
-            done: 0,
         }
     }
 
@@ -43,18 +40,31 @@ impl State {
         self.model.as_ref().expect("a model between updates")
     }
 
-    /// After `done` steps.
-    pub fn after(done: u64, model: Dit, optimiser: AdamW, config: &TrainConfig) -> Self {
+    /// Steps done.
+    pub fn done(&self) -> u64 {
+        self.optimiser.done
+    }
+
+    /// After the steps that the optimiser has done.
+    pub fn after(model: Dit, optimiser: AdamW, config: &TrainConfig) -> Self {
         Self {
             model: Some(trainable(model, config)),
             optimiser,
-            done,
         }
     }
 }
 
 fn trainable(model: Dit, config: &TrainConfig) -> Dit {
     params::set_trainable(model, |name| config.trainable.factor(name) > 0.0).in_mode(config.mode())
+}
+
+/// Losses on validation images, the same draws for both.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Of the averaged weights: those that are drawn with, judged and exported.
+    pub averaged: Evaluation,
+    /// Of the weights as the last step left them.
+    pub raw: Evaluation,
 }
 
 /// A model, its optimiser and the batches it learns from: all that a training step needs.
@@ -107,18 +117,19 @@ impl<'a> Trainer<'a> {
     /// and the images.
     pub fn step(&mut self) -> Result<StepLosses> {
         let (state, config, dataset) = (&mut self.state, &self.config, self.dataset);
-        let draws = self.batches.batch(state.done);
+        let done = state.done();
+        let draws = self.batches.batch(done);
         let batch = match self.ahead.take() {
-            Some(Ahead { step, images }) if step == state.done => images,
+            Some(Ahead { step, images }) if step == done => images,
             _ => images(config, dataset, &draws),
         }?;
-        let next = state.done + 1;
+        let next = done + 1;
         let ahead = dataset.streams() && next < config.steps;
         let ahead = ahead.then(|| self.batches.batch(next));
         let computed = std::thread::scope(|scope| {
             let reader = ahead.map(|draws| scope.spawn(move || images(config, dataset, &draws)));
             let model = state.model();
-            let computed = step(model, config, &self.schedule, &batch, &draws, state.done);
+            let computed = step(model, config, &self.schedule, &batch, &draws, done);
             // A reader that panicked is as none: the next step reads for itself and meets the same.
             let images = reader.and_then(|reader| reader.join().ok());
             self.ahead = images.map(|images| Ahead { step: next, images });
@@ -127,13 +138,12 @@ impl<'a> Trainer<'a> {
         let (update, losses) = computed?;
         let model = state.model.take();
         state.model = model.map(|model| state.optimiser.update(model, &update, &self.config));
-        state.done += 1;
         Ok(losses)
     }
 
     /// Steps done so far.
     pub fn done(&self) -> u64 {
-        self.state.done
+        self.state.done()
     }
 
     /// Images in a batch.
@@ -149,8 +159,13 @@ impl<'a> Trainer<'a> {
         Ok(model.in_mode(Mode::default()))
     }
 
-    /// Losses of the averaged model on the validation images, if there are any.
-    pub fn validate(&self) -> Result<Option<Evaluation>> {
+    /// The model as it is, off the autodiff device, computing as a model read from a file does.
+    pub fn raw(&self) -> Dit {
+        self.state.model().valid().in_mode(Mode::default())
+    }
+
+    /// Losses on the validation images, if there are any: of the averaged weights and of those as they are.
+    pub fn validate(&self) -> Result<Option<Validation>> {
         if self.dataset.is_empty(Split::Val) {
             return Ok(None);
         }
@@ -160,8 +175,11 @@ impl<'a> Trainer<'a> {
             repeats: VALIDATION_REPEATS,
             watch: Watch::default(),
         };
-        let model = self.averaged()?;
-        evaluate(&model, self.dataset, Split::Val, Gating::Right, &how).map(Some)
+        let losses = |model: &Dit| evaluate(model, self.dataset, Split::Val, Gating::Right, &how);
+        Ok(Some(Validation {
+            averaged: losses(&self.averaged()?)?,
+            raw: losses(&self.raw())?,
+        }))
     }
 
     pub(crate) fn schedule(&self) -> &Schedule {

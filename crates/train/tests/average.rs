@@ -3,7 +3,7 @@
 mod common;
 
 use common::{State, config, data, quick, small_kind, start, train};
-use learngene_train::TrainConfig;
+use learngene_train::{RunConfig, TrainConfig};
 
 /// `e_k = d e_{k-1} + (1 - d) w_k` from `e_0 = w_0`, so `e_2 = d^2 w_0 + d (1 - d) w_1 + (1 - d) w_2`.
 #[test]
@@ -11,6 +11,7 @@ fn the_average_is_the_recursion_over_the_saved_weights() {
     let dataset = data().load().unwrap();
     let settings = TrainConfig {
         ema: 0.75,
+        ema_warmup: None,
         checkpoint_every: 1,
         keep_last: 10,
         ..quick(3)
@@ -36,4 +37,54 @@ fn the_average_is_the_recursion_over_the_saved_weights() {
             assert!(apart < 4e-7, "{name}[{i}]: {found}, expected {expected}");
         }
     }
+}
+
+/// Tailors whose class is not in the batch rest, and their averages follow late: each step with the decay it had,
+/// `min(ema, (1 + n) / (10 + n))`, and to the bit as if they followed at once, which the average of every checkpoint does.
+#[test]
+fn a_warm_average_is_the_recursion_also_of_what_rests() {
+    const STEPS: u64 = 12;
+    let dataset = data().load().unwrap();
+    let settings = TrainConfig {
+        ema: 0.5,
+        classes_per_step: Some(3),
+        checkpoint_every: 1,
+        keep_last: 20,
+        ..quick(STEPS)
+    };
+    let config = config(small_kind(), settings, &dataset);
+    let folder = tempfile::tempdir().unwrap();
+    train(folder.path(), &config, start(&config), &dataset).unwrap();
+    let states: Vec<State> = (0..=STEPS)
+        .map(|step| State::read(folder.path(), step))
+        .collect();
+    let tailor = "blocks.0.mlp.input.tailors.u";
+    let updates = &states[STEPS as usize].updates[tailor];
+    assert!(updates.iter().any(|&n| n < STEPS), "{updates:?}");
+    for (name, last) in &states[STEPS as usize].ema {
+        for (i, found) in last.values.iter().enumerate() {
+            let mut average = states[0].ema[name].values[i];
+            for (n, state) in states[1..].iter().enumerate() {
+                let decay = 0.5f64.min((1.0 + n as f64) / (10.0 + n as f64)) as f32;
+                average += (1.0 - decay) * (state.model[name].values[i] - average);
+            }
+            assert_eq!(*found, average, "{name}[{i}]");
+        }
+    }
+}
+
+/// A configuration from before the warm-up was a setting is read without it and written as it was; new ones write it.
+#[test]
+fn an_old_configuration_stays_without_a_warm_up() {
+    let dataset = data().load().unwrap();
+    let new = config(small_kind(), quick(1), &dataset);
+    let text = new.to_toml().unwrap();
+    assert!(text.contains("ema_warmup = true\n"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let old = text.replace("ema_warmup = true\n", "");
+    std::fs::write(&path, &old).unwrap();
+    let read = RunConfig::read(&path).unwrap();
+    assert_eq!(read.train.ema_warmup, None);
+    assert_eq!(read.to_toml().unwrap(), old);
 }

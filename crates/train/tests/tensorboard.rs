@@ -4,10 +4,13 @@
 //! says so and checks nothing. To run it: `python3 -m venv v && v/bin/pip install tensorboard` and
 //! `LEARNGENE_TEST_PYTHON=v/bin/python cargo test --release -p learngene-train --test tensorboard`.
 
+mod common;
+
 use std::fs::OpenOptions;
 use std::process::Command;
 
 use learngene_train::tensorboard::EventWriter;
+use learngene_train::{Run, TrainConfig};
 
 /// Prints every scalar, image and text of a run folder, one per line.
 const READ: &str = r#"
@@ -98,6 +101,88 @@ fn tensorboard_reads_a_run_that_was_killed_and_resumed() {
         image samples 300 40 30 89504e470d0a1a0a0000000d 1700000003.0\n\
         text config 0 seed = 7 \u{e9}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+/// Prints for each of TensorBoard's three readers the steps of a curve of a run folder: the accumulator of one run, the
+/// multiplexer behind the program's slow path, and the data server behind its fast one.
+const STEPS: &str = r#"
+import os, sys, time
+from tensorboard.backend.event_processing import event_accumulator, plugin_event_multiplexer
+from tensorboard.data import server_ingester
+from tensorboard.data.provider import RunTagFilter
+from tensorboard import context
+from tensorboard.util import grpc_util
+folder, tags = sys.argv[1], sys.argv[2:]
+accumulator = event_accumulator.EventAccumulator(folder, size_guidance={event_accumulator.SCALARS: 0})
+accumulator.Reload()
+multiplexer = plugin_event_multiplexer.EventMultiplexer(size_guidance={"tensors": 0}, tensor_size_guidance={"scalars": 0})
+multiplexer.AddRun(folder, "run")
+multiplexer.Reload()
+run = multiplexer.GetAccumulator("run")
+server = server_ingester.SubprocessServerDataIngester(
+    server_binary=server_ingester.get_server_binary(), logdir=folder, reload_interval=0, channel_creds_type=grpc_util.ChannelCredsType.LOCAL,
+    samples_per_plugin={"scalars": 1000, "images": 100})
+server.start()
+served = server.data_provider
+for tag in tags:
+    print("accumulator", tag, *[e.step for e in accumulator.Scalars(tag)])
+    print("multiplexer", tag, *[e.step for e in run.Tensors(tag)])
+    found = {}
+    for _ in range(50):
+        found = served.read_scalars(context.RequestContext(), experiment_id="", plugin_name="scalars", downsample=1000,
+            run_tag_filter=RunTagFilter(tags=[tag]))
+        if found: break
+        time.sleep(0.1)
+    for points in found.values():
+        print("server", tag, *[p.step for p in points[tag]])
+"#;
+
+/// A run that went on to step 10 and was killed is resumed from step 4: no reader lacks the loss and the validation of
+/// step 4, or shows a step twice.
+#[test]
+fn all_readers_of_tensorboard_show_every_step_of_a_resumed_run_once() {
+    let Some(python) = python() else {
+        eprintln!("skipped: no Python with tensorboard; set LEARNGENE_TEST_PYTHON to one");
+        return;
+    };
+    let dataset = common::data().load().unwrap();
+    let settings = TrainConfig {
+        evaluate_every: 2,
+        checkpoint_every: 4,
+        ..common::quick(10)
+    };
+    let config = common::config(common::small(), settings, &dataset);
+    let folder = tempfile::tempdir().unwrap();
+    let start = common::start(&config);
+    common::train(folder.path(), &config, start, &dataset).unwrap();
+    for step in [8, 10] {
+        std::fs::remove_dir_all(common::checkpoint(folder.path(), step)).unwrap();
+    }
+    let (run, _) = Run::resume(folder.path(), &common::device()).unwrap();
+    assert_eq!(run.done(), 4);
+    common::go_on(run, &dataset, None).unwrap();
+    let output = Command::new(python)
+        .args(["-c", STEPS])
+        .arg(folder.path().join("tb"))
+        .args(["train/loss", "validation/v_loss"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let curves = [
+        ("train/loss", "1 2 3 4 5 6 7 8 9 10"),
+        ("validation/v_loss", "2 4 6 8 10"),
+    ];
+    let readers = ["accumulator", "multiplexer", "server"];
+    let lines =
+        curves.map(|(tag, steps)| readers.map(|reader| format!("{reader} {tag} {steps}\n")));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        lines.concat().concat()
+    );
 }
 
 #[test]

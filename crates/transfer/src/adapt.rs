@@ -94,7 +94,7 @@ pub fn adapt(
     }
     train.classes_per_step = train.classes_per_step.filter(|&n| n <= classes.len());
     (train.steps, train.lr, train.seed) = (STEPS, method.rate(), seed);
-    (train.warmup, train.ema) = (WARMUP, EMA);
+    (train.warmup, train.ema, train.ema_warmup) = (WARMUP, EMA, Some(true));
     (train.gate_dropout, train.hide_label) = (0.0, 0.0);
     (train.null_pressure, train.thin_learngene) = (None, 0.0);
 

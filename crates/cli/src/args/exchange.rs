@@ -132,6 +132,10 @@ pub enum AutoencoderVerb {
         /// Seed of everything random.
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Steps between checkpoints; 0 for the end and interruptions only. They lie in DIR.checkpoints until DIR is
+        /// written; the same command goes on from there.
+        #[arg(long, value_name = "STEPS", default_value_t = AutoencoderTraining::default().checkpoint_every)]
+        checkpoint_every: u64,
         /// Folder to make, which is not there yet or is empty.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,

@@ -132,6 +132,10 @@ pub struct Merge {
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
     pub model: PathBuf,
+    /// Draw with the weights of a run or checkpoint as the last step left them, instead of their moving average; the same
+    /// as MODEL/raw.
+    #[arg(long)]
+    pub raw: bool,
     /// Classes to draw, with commas; all by default. A name with a comma in it stands in double quotes: '"a,b",c'.
     #[arg(long, value_name = "NAMES")]
     pub class: Vec<String>,

@@ -9,11 +9,17 @@ const ABOUT_PRETRAIN: &str = "Examples:
   learngene pretrain --data builtin:emoji --classes base --dense --set train.ema=0.99 --out runs/dense
   learngene pretrain --config runs/kind/config.toml --seed 1 --out runs/kind-1
   learngene pretrain --data builtin:emoji --classes base --set train.hide_label=0.2 --out runs/hidden
+  learngene pretrain --data builtin:emoji --classes base --init runs/kind --steps 500 --out runs/longer
+  learngene pretrain --data photos/ --set train.evaluate_every=100 --set train.patience=3 --out runs/photos
 
 Options win over --config, and --set over both. The config.toml that a run leaves lists every key with its value. \
 train.hide_label shows that share of the images with their tailors but without their label, train.gate_dropout with \
 their label but without their tailors. train.null_pressure=0.1 adds a loss on what labels say without tailors. train.thin_learngene=0.5 runs only some of the learngene's first components in \
-half of the steps, so that `assemble` can make smaller models of it.";
+half of the steps, so that `assemble` can make smaller models of it. train.patience=3 ends the training after three validations in a row \
+that are no better than the best; train.best=true saves a checkpoint whenever a validation is. Either way the best of \
+the checkpoints saved with a validation is kept: it is the MODEL named RUN/best.
+
+A run that was stopped before its first checkpoint is started again by the same command.";
 
 /// Examples, then every method with its settings.
 fn about_transfer() -> String {
@@ -140,6 +146,10 @@ pub struct Pretrain {
     /// Steps between sample grids; 0 for none [default: 0].
     #[arg(long, value_name = "STEPS")]
     pub sample_every: Option<u64>,
+    /// Start from the weights of this model instead of at random. It has the same shape, which is taken from it unless
+    /// options say one, and the classes of the images, whose label rows and tailors are found by name.
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["image_size", "class_tree"])]
+    pub init: Option<PathBuf>,
     /// A TOML with deviations from the defaults, such as the config.toml of another run.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -154,12 +164,26 @@ pub struct Pretrain {
     pub out: PathBuf,
 }
 
+const ABOUT_RESUME: &str = "Examples:
+  learngene resume runs/kind
+  learngene resume runs/kind --steps 2000
+
+A run ends with the weights it would have without the interruption. With --steps it trains to so many steps in all, a \
+finished one too. The learning rate follows the new number: it is back at its peak, and falls over the last \
+train.decay_share of all steps.";
+
 /// Options of `resume`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  learngene resume runs/kind")]
+#[command(after_help = ABOUT_RESUME)]
 pub struct Resume {
     /// Folder of the run.
     pub run: PathBuf,
+    /// Steps to train to, those that are done included; as many as planned by default.
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Go on although the images, or the model that the run was started from, are others than at its start.
+    #[arg(long)]
+    pub accept_changes: bool,
     /// Leave no report.html in the run folder.
     #[arg(long)]
     pub no_report: bool,

@@ -8,8 +8,9 @@ use crate::verbs::resolve;
 use crate::{model, output};
 use learngene_formats::FolderWriter;
 use learngene_nn::{Autoencoder, AutoencoderConfig, params};
-use learngene_train::{AutoencoderTraining, DataConfig, fit_autoencoder};
+use learngene_train::{AutoencoderRun, AutoencoderTraining, DataConfig};
 use learngene_transfer::interop::autoencoder as files;
+use std::path::{Path, PathBuf};
 
 /// `autoencoder`.
 pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
@@ -21,6 +22,7 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         batch,
         lr,
         seed,
+        checkpoint_every,
         out,
     } = &args.verb;
     FolderWriter::check(out)?;
@@ -37,28 +39,39 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         batch: *batch,
         lr: *lr,
         seed: *seed,
+        checkpoint_every: *checkpoint_every,
     };
     let device = model::device(device)?;
+    let checkpoints = checkpoints_of(out)?;
+    let run = AutoencoderRun::open(&checkpoints, &config, &dataset, &how, &device)?;
     let shapes = params::shapes(&Autoencoder::init(&config, how.seed, &device)?);
     let numbers = shapes.values().map(|shape| shape.iter().product::<usize>());
     let about = About::autoencoder(out, &dataset, how.batch, numbers.sum::<usize>() as u64);
     about.announce();
-    let shown = Progress::new("training", how.steps, "steps");
+    let shown = Progress::after("training", run.done(), how.steps, "steps");
     let mut last = 0.0;
     let mut observe = |step: u64, error: f64| {
         shown.set(step as f64);
         shown.note(format!("mean absolute error {error:.4}"));
         last = error;
     };
-    let fitted = fit_autoencoder(&config, &dataset, &how, &device, stop(), &mut observe)?;
+    let fitted = run.train(stop(), &mut observe)?;
     drop(shown);
     if dataset.streams() {
         output::broken(&dataset.broken());
     }
-    let fitted = fitted.ok_or(Failure::StoppedHere("nothing is written"))?;
+    let fitted = fitted.map_err(|step| Failure::InterruptedHere {
+        step,
+        checkpoints: checkpoints.clone(),
+    })?;
     let folder = FolderWriter::begin(out)?;
     files::write(&fitted.autoencoder, &folder.path())?;
     folder.finish()?;
+    // It is written whole; what is left of its training is of no more use.
+    std::fs::remove_dir_all(&checkpoints).map_err(|source| Failure::Write {
+        path: checkpoints.display().to_string(),
+        source,
+    })?;
     output::wrote(out);
     if let Some((psnr, images)) = fitted.psnr {
         output::say(&format!(
@@ -87,4 +100,14 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Where the checkpoints lie while it trains: beside the folder, which is the autoencoder's alone.
+fn checkpoints_of(out: &Path) -> Result<PathBuf> {
+    let name = out.file_name().ok_or_else(|| {
+        Failure::Usage(format!("--out {} names no folder to make", out.display()))
+    })?;
+    let mut name = name.to_owned();
+    name.push(".checkpoints");
+    Ok(out.with_file_name(name))
 }

@@ -4,7 +4,7 @@ use crate::failure::Result;
 use crate::verbs::{diversion, plan};
 use crate::{args, model, output};
 use learngene_formats::manifest::{MANIFEST_NAME, Manifest};
-use learngene_formats::{FormatError, Header, Kind, Mismatch, container};
+use learngene_formats::{Checkpoints, FormatError, Header, Kind, Mismatch, container};
 use learngene_nn::{Sharing, Superclass, cost, params};
 use learngene_train::{Method, RunConfig, weights};
 use learngene_transfer::{Adapter, TailorSet};
@@ -34,9 +34,10 @@ pub fn inspect(args: &args::Inspect, device: &str) -> Result<()> {
     };
     Mismatch::between_shapes(&container::read_shapes(&path)?, &expected).refuse(&path)?;
     let cost = cost::plan(&config.model);
-    let step = step_of(&path)?;
+    let (step, best) = (step_of(&path)?, best_of(&path));
     output::json(&serde_json::json!({
         "file": path, "kind": header.kind, "classes": config.classes, "step": step,
+        "best": best.map(|(step, loss)| serde_json::json!({"step": step, "validation_v_loss": loss})),
         "learngene_blake3": header.learngene, "method": config.method, "model": config.model, "train": config.train, "cost": cost,
     }));
     let line = |name: &str, value: &str| output::say(&format!("{name:<13}{value}"));
@@ -63,6 +64,9 @@ pub fn inspect(args: &args::Inspect, device: &str) -> Result<()> {
             &format!("{planned} planned (the file is no checkpoint)"),
         ),
     }
+    if let Some((step, loss)) = best {
+        line("best", &format!("step {step}, validation v loss {loss:.4}"));
+    }
     output::say("");
     match header.kind {
         Kind::Tailor => plan::print_tailors(&cost),
@@ -79,6 +83,14 @@ fn step_of(path: &Path) -> Result<Option<u64>> {
         }
         _ => Ok(None),
     }
+}
+
+/// Step and validation loss of the best checkpoint of the run that the file is of.
+fn best_of(path: &Path) -> Option<(u64, f64)> {
+    let checkpoint = path
+        .parent()
+        .filter(|folder| folder.join(MANIFEST_NAME).is_file())?;
+    Checkpoints::at(checkpoint.parent()?).best_metric().ok()?
 }
 
 fn kind(kind: Kind) -> String {

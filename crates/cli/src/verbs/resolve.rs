@@ -5,8 +5,9 @@ use crate::progress::Progress;
 use crate::{args, output};
 use learngene_data::{ClassTree, Dataset, source};
 use learngene_formats::read_text;
-use learngene_nn::{DitConfig, FactorInit, RankSplit, Superclass};
+use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass};
 use learngene_train::{DataConfig, Error, RunConfig, TrainConfig, memory};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Size of a model if nothing says otherwise.
@@ -52,23 +53,58 @@ pub fn start(
     })
 }
 
-/// The configuration and the data of `pretrain`.
-pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
+/// What `pretrain` trains.
+pub(super) struct Pretraining {
+    pub config: RunConfig,
+    pub dataset: Dataset,
+    /// Its start, if it is not made anew.
+    pub start: Option<Dit>,
+}
+
+/// The configuration and the data of `pretrain`, and its start if that is taken from a model.
+pub(super) fn pretrain(
+    args: &args::Pretrain,
+    base: Option<&(RunConfig, Dit)>,
+) -> Result<Pretraining> {
     let file = match &args.config {
         Some(path) => table(path)?,
         None => toml::Table::new(),
     };
     let data = data_config(args, &section(&file, "data"))?;
     let size = args.size.as_deref().unwrap_or(SIZE);
-    if let Some(side) = data.image_size {
-        refuse_impossible(side, args.size.as_deref(), &section(&file, "model"))?;
-    }
-    let dataset = load(&data)?;
+    let (data, dataset) = match base {
+        None => {
+            if let Some(side) = data.image_size {
+                refuse_impossible(side, args.size.as_deref(), &section(&file, "model"))?;
+            }
+            let dataset = load(&data)?;
+            (data, dataset)
+        }
+        Some((of, _)) => load_for(of, data)?,
+    };
+    let start_of = base.map(|base| picked(base, &dataset)).transpose()?;
     let matrices = match args.rank_split.as_deref() {
         None if args.dense || section(&file, "model").contains_key("basis") => Matrices::Dense,
         split => Matrices::Factors(split),
     };
-    let mut config = start(data, &dataset, size, &matrices)?;
+    let keeps = args.size.is_none() && args.rank_split.is_none() && !args.dense;
+    let of_base = start_of
+        .as_ref()
+        .filter(|_| keeps && section(&file, "model").is_empty());
+    let mut config = match of_base {
+        Some((picked, _)) => RunConfig {
+            data,
+            train: TrainConfig::default(),
+            method: None,
+            ..picked.clone()
+        },
+        None => start(data, &dataset, size, &matrices)?,
+    };
+    if let Some((picked, _)) = &start_of {
+        let (train, of) = (&mut config.train, &picked.train);
+        (train.schedule, train.diffusion_steps) = (of.schedule, of.diffusion_steps);
+        train.objective = of.objective.clone();
+    }
     if let Some(path) = &args.config {
         let from_options = config.clone();
         config = config.with_file(path)?;
@@ -100,7 +136,61 @@ pub(super) fn pretrain(args: &args::Pretrain) -> Result<(RunConfig, Dataset)> {
     if let Some(batch) = args.batch {
         (train.per_class, train.batch) = (0, batch);
     }
-    Ok((with_settings(&config, &args.set)?, dataset))
+    let config = with_settings(&config, &args.set)?;
+    if let (Some(path), Some((picked, _))) = (&args.init, &start_of) {
+        require_same_shape(path, &config.model, &picked.model)?;
+    }
+    Ok(Pretraining {
+        config,
+        dataset,
+        start: start_of.map(|(_, model)| model),
+    })
+}
+
+/// A model for the classes of a data set, which are among its own.
+fn picked((config, model): &(RunConfig, Dit), dataset: &Dataset) -> Result<(RunConfig, Dit)> {
+    let classes = dataset.classes();
+    if classes == config.classes {
+        return Ok((config.clone(), model.clone()));
+    }
+    let lacks = classes
+        .iter()
+        .filter(|class| !config.classes.contains(class));
+    let lacks: Vec<String> = lacks.cloned().collect();
+    if !lacks.is_empty() {
+        return Err(Failure::Usage(format!(
+            "the model of --init has no class {}; it has {}: choose among them with --classes, or learn new ones with \
+             `learngene transfer`",
+            output::shortened(lacks.into_iter()),
+            output::shortened(config.classes.iter().cloned())
+        )));
+    }
+    Ok(learngene_transfer::assemble(config, model, classes, None)?)
+}
+
+/// Refuses to start a model from one of another shape, naming what differs.
+fn require_same_shape(path: &Path, wanted: &DitConfig, found: &DitConfig) -> Result<()> {
+    let keys = |config: &DitConfig| match serde_json::to_value(config) {
+        Ok(serde_json::Value::Object(keys)) => keys,
+        _ => serde_json::Map::new(),
+    };
+    let (wanted, found) = (keys(wanted), keys(found));
+    let none = serde_json::Value::Null;
+    let names: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
+    let differences = names.into_iter().filter_map(|name| {
+        let [wanted, found] = [&wanted, &found].map(|keys| keys.get(name).unwrap_or(&none));
+        (wanted != found).then(|| format!("{name} is {wanted}, the model's is {found}"))
+    });
+    let differences: Vec<String> = differences.collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "--init {} is not of the shape that is asked for: {}; leave --size, --rank-split, --dense and [model] out to take \
+         the model's own",
+        path.display(),
+        differences.join("; ")
+    )))
 }
 
 /// Refuses, before any image is read, images of a side that the model cannot have.
@@ -138,6 +228,14 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
             model.num_classes,
         )
     };
+    let batch = |c: &RunConfig| c.train.batch;
+    if set.train.per_class > 0 && batch(&set) != batch(config) {
+        return Err(Failure::Usage(format!(
+            "`train.batch` is set for batches of {} images of each class and {} without a label, whose size follows from \
+             that: set `train.per_class=0` as well for plain batches (`pretrain --batch`)",
+            set.train.per_class, set.train.null
+        )));
+    }
     if decided(&set) == decided(config) {
         return Ok(set);
     }

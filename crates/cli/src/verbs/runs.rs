@@ -4,10 +4,12 @@ use crate::failure::{Failure, Result};
 use crate::run_page::Ended;
 use crate::verbs::resolve;
 use crate::{args, model, output, training};
-use learngene_data::{Batches, ClassTree, Dataset};
+use learngene_data::{Batches, ClassTree, Dataset, Split};
 use learngene_diffusion::Schedule;
 use learngene_nn::Dit;
-use learngene_train::{DataConfig, Outcome, Run, RunConfig, require_precision};
+use learngene_train::{
+    DataConfig, Inputs, Origin, Outcome, Run, RunConfig, TrainConfig, checkpoint, require_precision,
+};
 use learngene_transfer::Shipped;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,30 +17,94 @@ use std::path::{Path, PathBuf};
 /// `pretrain`.
 pub fn pretrain(args: &args::Pretrain, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
-    let (config, dataset) = resolve::pretrain(args)?;
+    let init = args.init.as_deref();
+    let base = init.map(|path| model::load(path, &device)).transpose()?;
+    let resolve::Pretraining {
+        config,
+        dataset,
+        start,
+    } = resolve::pretrain(args, base.as_ref())?;
     config.require_memory(&device)?;
-    let model = Dit::init(&config.model, config.init, config.train.seed, &device)?;
-    finish(
-        create(&args.out, config, model, &dataset)?,
-        &dataset,
-        &args.out,
-        !args.no_report,
-    )
+    let model = match start {
+        Some(model) => model,
+        None => Dit::init(&config.model, config.init, config.train.seed, &device)?,
+    };
+    let inputs = Inputs::of(&dataset, init.map(Origin::at).transpose()?);
+    let run = create(&args.out, config, model, &dataset)?;
+    inputs.write(&args.out)?;
+    finish(run, &dataset, &args.out, !args.no_report)
 }
 
 /// `resume`.
 pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
-    let (run, rejected) = Run::resume(&args.run, &model::device(device)?)?;
+    let folder = &args.run;
+    let (mut run, rejected) = Run::resume(folder, &model::device(device)?)?;
     rejected.iter().for_each(output::passed_over);
+    if run.config_restored() {
+        output::note(&format!(
+            "warning: config.toml was gone from {}: it is written anew from the checkpoint of step {}, without what was \
+             changed in it since",
+            folder.display(),
+            run.done()
+        ));
+    }
     let dataset = resolve::load(&run.config().data)?;
-    if dataset.classes() != run.config().classes {
+    require_same_inputs(args, run.config(), &dataset)?;
+    if let Some(steps) = args.steps {
+        run.set_steps(steps)?;
+    }
+    let steps = run.config().train.steps;
+    if run.done() >= steps {
+        output::note(&format!(
+            "finished: all {steps} steps are done; `learngene resume {} --steps N` trains on to N steps",
+            folder.display()
+        ));
+    }
+    finish(run, &dataset, folder, !args.no_report)
+}
+
+/// Refuses to go on with other images, or from another start, than those the run was started with, unless that is wanted.
+fn require_same_inputs(args: &args::Resume, config: &RunConfig, dataset: &Dataset) -> Result<()> {
+    if dataset.classes() != config.classes {
         return Err(Failure::Usage(format!(
             "the data now have the classes {}, the run was started with {}",
             dataset.classes().join(", "),
-            run.config().classes.join(", "),
+            config.classes.join(", "),
         )));
     }
-    finish(run, &dataset, &args.run, !args.no_report)
+    if dataset.shape() != config.model.input {
+        return Err(Failure::Usage(format!(
+            "the images are now {:?} (channels, height, width), the run was started with {:?}: set [data] in its \
+             config.toml back",
+            dataset.shape(),
+            config.model.input
+        )));
+    }
+    let then = Inputs::read(&args.run)?;
+    let changes = match &then {
+        Some(then) => then.changes(dataset),
+        None => {
+            output::note(
+                "note: the run does not say what its images were, so whether they are still the same is not known",
+            );
+            Vec::new()
+        }
+    };
+    if !changes.is_empty() && !args.accept_changes {
+        return Err(Failure::Usage(format!(
+            "not what the run was started with: {}; put it back, or go on all the same with --accept-changes",
+            changes.join("; ")
+        )));
+    }
+    for change in &changes {
+        output::note(&format!("warning: {change}"));
+    }
+    if then.is_none() || !changes.is_empty() {
+        let start = then.and_then(|then| then.start);
+        let start = start.map(|start| Origin::at(&start.path).unwrap_or(start));
+        Inputs::of(dataset, start).write(&args.run)?;
+    }
+    Ok(())
 }
 
 /// `transfer`.
@@ -78,13 +144,10 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
                 .into(),
         ));
     }
-    let config = set;
-    finish(
-        create(&args.out, config, model, &dataset)?,
-        &dataset,
-        &args.out,
-        !args.no_report,
-    )
+    let inputs = Inputs::of(&dataset, Some(Origin::at(&args.model)?));
+    let run = create(&args.out, set, model, &dataset)?;
+    inputs.write(&args.out)?;
+    finish(run, &dataset, &args.out, !args.no_report)
 }
 
 /// Trains a factorised model, whole, on the classes that it has.
@@ -101,9 +164,12 @@ pub(super) fn fine_tune(args: &args::Factorise, mut config: RunConfig, model: Di
         )));
     }
     config.train.steps = args.fine_tune.unwrap_or(config.train.steps);
+    config.train.ema_warmup = TrainConfig::default().ema_warmup;
     config.train.lr = args.lr.unwrap_or(config.train.lr);
     config.train.trainable = learngene_train::Trainable::default();
+    let inputs = Inputs::of(&dataset, Some(Origin::at(&args.model)?));
     let run = create(&args.out, config, model, &dataset)?;
+    inputs.write(&args.out)?;
     finish(run, &dataset, &args.out, !args.no_report)
 }
 
@@ -132,6 +198,12 @@ fn create(folder: &Path, config: RunConfig, model: Dit, dataset: &Dataset) -> Re
     require_precision(train.precision, &model.device())?;
     Schedule::new(train.schedule, train.diffusion_steps)?;
     Batches::new(dataset, train.order(), train.seed, train.flip)?;
+    if train.patience.is_some() && dataset.is_empty(Split::Val) {
+        return Err(Failure::Usage(
+            "`train.patience` counts validations, and there are no images to validate on: leave it out, or set some aside"
+                .into(),
+        ));
+    }
     Ok(Run::create(folder, config, model)?)
 }
 
@@ -148,11 +220,33 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
     if outcome.interrupted {
         return Err(Failure::Interrupted(outcome.step).in_run(folder));
     }
-    output::json(&serde_json::json!({ "steps": outcome.step, "validation": outcome.validation }));
+    let best = outcome
+        .best
+        .map(|(step, loss)| serde_json::json!({"step": step, "validation_v_loss": loss}));
+    output::json(&serde_json::json!({
+        "steps": outcome.step, "validation": outcome.validation, "raw_validation": outcome.raw_validation,
+        "best": best, "stopped_early": outcome.stopped_early,
+    }));
     if let Some(v) = &outcome.validation {
         let (loss, epsilon, n) = (v.velocity, v.epsilon, v.draws);
+        let raw = outcome.raw_validation.as_ref().map_or(loss, |r| r.velocity);
         output::say(&format!(
-            "validation v loss {loss:.4}, epsilon loss {epsilon:.4} (n = {n} draws)"
+            "validation v loss {loss:.4} (raw weights {raw:.4}), epsilon loss {epsilon:.4} (n = {n} draws)"
+        ));
+    }
+    if let Some((step, loss)) = outcome.best {
+        output::say(&format!(
+            "best checkpoint: step {step}, validation v loss {loss:.4}: {}",
+            folder.join(checkpoint::BEST).display()
+        ));
+    }
+    if let (true, Some(patience)) = (outcome.stopped_early, config.train.patience) {
+        output::say(&format!(
+            "stopped early at step {} of {}: {patience} validations in a row were no better than the best; to train on, \
+             raise `patience` under [train] in {} and resume",
+            outcome.step,
+            config.train.steps,
+            folder.join("config.toml").display()
         ));
     }
     match learngene_transfer::ship(&config, &outcome.model, folder)? {

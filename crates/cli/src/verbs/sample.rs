@@ -9,7 +9,7 @@ use learngene_diffusion::{Clip, Sampling, Schedule};
 use learngene_formats::ImageArchive;
 use learngene_nn::{Autoencoder, Blend, Dit, Mode};
 use learngene_train::{
-    Generation, Request, RunConfig, generate, generate_decoded, latent_space, memory,
+    Generation, Request, RunConfig, checkpoint, generate, generate_decoded, latent_space, memory,
     require_precision,
 };
 use learngene_transfer::interop::autoencoder;
@@ -19,7 +19,11 @@ use std::path::Path;
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let mut how = generation(args)?;
     let device = model::device(device)?;
-    let (config, model) = model::load(&args.model, &device)?;
+    let path = match args.raw {
+        true => &args.model.join(checkpoint::RAW),
+        false => &args.model,
+    };
+    let (config, model) = model::load(path, &device)?;
     let vae = match &args.vae {
         Some(_) if !config.makes_latents() => {
             return Err(Failure::Usage(

@@ -66,6 +66,15 @@ impl Stored {
         }
     }
 
+    /// Bytes that all images take where they are stored, if that is known without reading them.
+    pub fn bytes(&self) -> Option<u64> {
+        let samples = self.source.indexed()?;
+        let mut numbers = self.numbers.iter();
+        numbers.try_fold(0, |sum: u64, &i| {
+            Some(sum.saturating_add(samples.stored_bytes(i)?))
+        })
+    }
+
     /// Images that are best shuffled together.
     pub fn window(&self) -> usize {
         self.source.indexed().map_or(1, Indexed::window)

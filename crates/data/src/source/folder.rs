@@ -163,6 +163,12 @@ impl Indexed for ImageFolder {
     fn block(&self, i: usize) -> usize {
         i
     }
+
+    fn stored_bytes(&self, i: usize) -> Option<u64> {
+        fs::metadata(&self.files[i].path)
+            .ok()
+            .map(|about| about.len())
+    }
 }
 
 /// What lies in one folder, sorted by name, hidden entries left out.

@@ -147,6 +147,10 @@ impl Indexed for Shards {
     fn block(&self, i: usize) -> usize {
         self.entries[i].shard
     }
+
+    fn stored_bytes(&self, i: usize) -> Option<u64> {
+        Some(self.entries[i].image.length)
+    }
 }
 
 impl Shards {

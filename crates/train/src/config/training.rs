@@ -126,6 +126,10 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Decay of the moving average of the weights.
     pub ema: f64,
+    /// Whether that decay rises at the start, as `min(ema, (1 + n) / (10 + n))` in step n counted from 0, so that the average
+    /// of a short run is not that of its random start. Absent, as in files older than this setting: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_warmup: Option<bool>,
     /// Images of each class in a batch; 0 for plain shuffled batches.
     pub per_class: usize,
     /// Images with the null label in a stratified batch.
@@ -133,7 +137,8 @@ pub struct TrainConfig {
     /// Classes in a stratified batch; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes_per_step: Option<usize>,
-    /// Images in a plain batch.
+    /// Images in a batch: of plain batches what is set, of stratified ones what follows from the three settings above and
+    /// the number of classes, which a run writes here.
     pub batch: usize,
     /// Share of a plain batch that gets the null label.
     pub label_drop: f64,
@@ -182,8 +187,15 @@ pub struct TrainConfig {
     pub checkpoint_every: u64,
     /// Steps between sample grids; 0 for none.
     pub sample_every: u64,
-    /// Checkpoints kept besides the best.
+    /// Checkpoints kept besides the best, which is the one of the lowest validation loss among those saved with one.
     pub keep_last: usize,
+    /// Whether a validation that is better than all before saves a checkpoint even where none is due.
+    #[serde(skip_serializing_if = "is_false")]
+    pub best: bool,
+    /// Validations in a row that are no better than the best before them, after which training stops early; absent for
+    /// never. Saves as `best` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
 }
 
 impl Default for TrainConfig {
@@ -199,6 +211,7 @@ impl Default for TrainConfig {
             weight_decay: 0.0,
             clip: 1.0,
             ema: 0.995,
+            ema_warmup: Some(true),
             per_class: 3,
             null: 3,
             classes_per_step: None,
@@ -222,11 +235,22 @@ impl Default for TrainConfig {
             checkpoint_every: 250,
             sample_every: 0,
             keep_last: 2,
+            best: false,
+            patience: None,
         }
     }
 }
 
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 impl TrainConfig {
+    /// Whether a validation that is the best so far saves a checkpoint.
+    pub fn saves_best(&self) -> bool {
+        self.best || self.patience.is_some()
+    }
+
     /// How the blocks compute in a training step.
     pub fn mode(&self) -> Mode {
         Mode {
@@ -326,6 +350,18 @@ impl TrainConfig {
                 "accumulate",
                 self.accumulate as f64,
                 "at least 1",
+            ),
+            (
+                self.patience != Some(0),
+                "patience",
+                0.0,
+                "at least 1 validation, or no such line",
+            ),
+            (
+                self.patience.is_none() || self.evaluate_every > 0,
+                "evaluate_every",
+                0.0,
+                "at least 1, since `train.patience` counts validations",
             ),
             (
                 self.keep_last > 0,
