@@ -139,6 +139,7 @@ fn write(file: &mut dyn Write, arrays: &[(&str, &[u8], &[u8])]) -> io::Result<()
 
 fn read(file: &mut (impl Read + Seek), length: u64) -> io::Result<ImageArchive> {
     let members = zip::directory(file, length)?;
+    zip::require_proportion(&members, length)?;
     let member = |name: &str| {
         let mut named = members.iter().filter(|m| m.name == name);
         match (named.next(), named.next()) {

@@ -27,6 +27,10 @@ const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 /// Bytes that one byte of a deflate stream can become.
 const MAX_RATIO: u64 = 1032;
+/// What deflated members may unpack to together in any case, and otherwise no more than so many times the archive's
+/// length: weights and pixels hardly shrink.
+const SMALL_UNPACKED: u64 = 256 << 20;
+const MOST_TIMES: u64 = 64;
 
 /// One file in the archive.
 #[derive(Debug)]
@@ -209,6 +213,21 @@ pub(crate) fn directory(file: &mut (impl Read + Seek), length: u64) -> io::Resul
         rest = after;
     }
     Ok(members)
+}
+
+/// Refuses an archive of `length` bytes that would unpack out of proportion.
+pub(crate) fn require_proportion(members: &[Member], length: u64) -> io::Result<()> {
+    let deflated = || members.iter().filter(|member| !member.is_stored());
+    let unpacked = deflated().fold(0u64, |sum, member| sum.saturating_add(member.size));
+    let most = length.saturating_mul(MOST_TIMES).max(SMALL_UNPACKED);
+    match deflated().max_by_key(|member| member.size) {
+        Some(largest) if unpacked > most => Err(invalid(format!(
+            "`{}` is said to be {} bytes when unpacked, and of a file of {length} bytes at most {most} are unpacked in all: \
+             write it without compression",
+            largest.name, largest.size
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Position and length of the directory.

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use learngene_formats::{FormatError, ImageArchive};
@@ -173,8 +174,46 @@ fn a_bomb_does_not_go_off() {
     promised[entry + 24..entry + 28].copy_from_slice(&0xf000_0000_u32.to_le_bytes());
     let text = refused(&promised);
     assert!(text.contains("said to be 4026531840 bytes"), "{text}");
+    // What a stream of that length can hold, but out of all proportion: 512 MiB in less than one.
+    let bomb = bomb(512 << 20);
+    assert!(bomb.len() < 1 << 20);
+    assert!(refused(&bomb).contains("at most 268435456 are unpacked"));
     let mut short = COMPRESSED.to_vec();
     let size = u32::from_le_bytes(short[entry + 24..entry + 28].try_into().unwrap());
     short[entry + 24..entry + 28].copy_from_slice(&(size - 60).to_le_bytes());
     assert!(refused(&short).contains("fill"), "{short:?}");
+}
+
+/// An archive of one image of so many zeros, deflated.
+fn bomb(bytes: usize) -> Vec<u8> {
+    let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (1, 1, {bytes}, 1), }}");
+    let head = format!("{text:<117}\n");
+    let mut array = b"\x93NUMPY\x01\0".to_vec();
+    array.extend((head.len() as u16).to_le_bytes());
+    array.extend(head.as_bytes());
+    let size = array.len() + bytes;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&array).unwrap();
+    (0..bytes >> 20).for_each(|_| encoder.write_all(&[0; 1 << 20]).unwrap());
+    let packed = encoder.finish().unwrap();
+    let name = b"arr_0.npy";
+    let common = |crc: u32| {
+        let mut out = [20u16, 0, 8, 0, 0x21].map(u16::to_le_bytes).concat();
+        out.extend(crc.to_le_bytes());
+        out.extend((packed.len() as u32).to_le_bytes());
+        out.extend((size as u32).to_le_bytes());
+        out.extend((name.len() as u16).to_le_bytes());
+        out
+    };
+    let local = [b"PK\x03\x04", &common(0)[..], &[0, 0], name].concat();
+    let directory = [&b"PK\x01\x02\x14\0"[..], &common(0), &[0; 16], name].concat();
+    let at = (local.len() + packed.len()) as u32;
+    let end = [
+        &b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..],
+        &(directory.len() as u32).to_le_bytes(),
+        &at.to_le_bytes(),
+        &[0, 0],
+    ]
+    .concat();
+    [local, packed, directory, end].concat()
 }
