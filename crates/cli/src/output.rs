@@ -4,6 +4,7 @@
 use crate::failure::{Failure, Result};
 use crate::{progress, terminal};
 use learngene_data::picture::Grid;
+use learngene_data::source::Note;
 use learngene_formats::atomic::write_bytes_atomically;
 use miette::Diagnostic;
 use serde_json::{Map, Value};
@@ -111,6 +112,14 @@ pub fn broken(images: &[String]) {
         note(&format!(
             "warning: left out a broken image: {first}{more} (--strict refuses them)"
         ));
+    }
+}
+
+/// Says what a source left out or took otherwise than one may expect.
+pub fn notes(notes: &[Note]) {
+    for found in notes {
+        let names = shortened(found.of.iter().cloned());
+        note(&format!("warning: {}: {names}", found.what));
     }
 }
 

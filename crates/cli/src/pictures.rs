@@ -53,7 +53,7 @@ impl Pictures {
                 ..unlabelled(Store::Archive(archive))
             });
         }
-        if path.is_dir() && source::open(source, None).is_err() {
+        if path.is_dir() && (source::open(source, None).is_err() || source::is_flat(path)?) {
             let images = source::images_in(path)?;
             if !images.is_empty() {
                 plain(data, split, "a folder without class folders")?;

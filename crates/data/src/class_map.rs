@@ -1,13 +1,15 @@
 //! Which classes take part: the choice on the command line, and the class map file.
 
-use std::fs;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use learngene_formats::read_text;
 
 use crate::class_list;
 use crate::error::{Error, Hint, Result};
 use crate::latents::{Content, Entry, LatentSpace};
-use crate::source::{Indexed, Partition, Sample, Source};
+use crate::source::{Indexed, Note, Partition, Sample, Source};
 
 /// The classes to load, in the order their numbers will have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,10 +84,8 @@ impl ClassSelection {
         if let Some(name) = first_repeated(&names) {
             return Err(wrong(format!("`{name}` stands there twice")));
         }
-        match names
-            .iter()
-            .find(|name| !source.class_names().contains(name))
-        {
+        let known: HashSet<&String> = source.class_names().iter().collect();
+        match names.iter().find(|name| !known.contains(name)) {
             Some(name) => Err(Error::unknown_class(
                 name,
                 source.name(),
@@ -97,11 +97,17 @@ impl ClassSelection {
 }
 
 pub(crate) fn first_repeated(names: &[String]) -> Option<&String> {
-    names
-        .iter()
-        .enumerate()
-        .find(|(at, name)| names[..*at].contains(name))
-        .map(|(_, name)| name)
+    let mut seen = HashSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
+/// The first place of each name.
+pub(crate) fn places(names: &[String]) -> HashMap<&str, usize> {
+    let mut places = HashMap::new();
+    for (place, name) in names.iter().enumerate() {
+        places.entry(name.as_str()).or_insert(place);
+    }
+    places
 }
 
 /// A class map: classes renamed and merged, and a base/novel partition, written as TOML.
@@ -130,7 +136,7 @@ impl ClassMap {
     /// # Errors
     /// [`Error::ClassMap`] for text that is no TOML, unknown keys, wrong types and contradictions.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&fs::read_to_string(path).map_err(Error::io(path))?, path)
+        Self::parse(&read_text(path).map_err(Error::io(path))?, path)
     }
 
     /// Reads a class map from text; `path` is for errors.
@@ -217,12 +223,11 @@ impl ClassMap {
     /// [`Error::UnknownClass`] for a name that the source (under `[classes]`) or the map (in base, novel) does not have.
     pub fn apply(self, source: Box<dyn Source>) -> Result<MappedSource> {
         let known = source.class_names();
+        let places_of_known = places(known);
         let origin = || format!("{} (class map {})", source.name(), self.path.display());
         let position = |name: &String| {
-            known
-                .iter()
-                .position(|other| other == name)
-                .ok_or_else(|| Error::unknown_class(name, origin(), known))
+            let place = places_of_known.get(name.as_str()).copied();
+            place.ok_or_else(|| Error::unknown_class(name, origin(), known))
         };
         let mut renumbered = vec![None; known.len()];
         let classes: Vec<String> = match &self.classes {
@@ -239,8 +244,9 @@ impl ClassMap {
                 classes.iter().map(|(name, _)| name.clone()).collect()
             }
         };
+        let mapped: HashSet<&String> = classes.iter().collect();
         for name in self.partition.base.iter().chain(&self.partition.novel) {
-            if !classes.contains(name) {
+            if !mapped.contains(name) {
                 return Err(Error::unknown_class(name, origin(), &classes));
             }
         }
@@ -336,6 +342,10 @@ impl Source for MappedSource {
 
     fn skipped(&self) -> &[PathBuf] {
         self.source.skipped()
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.source.notes()
     }
 
     fn latent_space(&self) -> Option<&LatentSpace> {

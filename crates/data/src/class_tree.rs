@@ -1,9 +1,11 @@
 //! The class tree file: which classes belong to which superclass.
 
-use std::fs;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::class_map::first_repeated;
+use learngene_formats::read_text;
+
+use crate::class_map::{first_repeated, places};
 use crate::error::{Error, Hint, Result};
 
 /// Superclasses and their classes, written as TOML.
@@ -26,7 +28,7 @@ impl ClassTree {
     /// # Errors
     /// [`Error::ClassTree`] for text that is no TOML, what is no list of names, and a class in two places.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::parse(&fs::read_to_string(path).map_err(Error::io(path))?, path)
+        Self::parse(&read_text(path).map_err(Error::io(path))?, path)
     }
 
     /// Reads a class tree from text; `path` is for errors.
@@ -105,17 +107,20 @@ impl ClassTree {
     /// [`Error::ClassTree`] for a class that is in no superclass.
     pub fn over(&self, classes: &[String]) -> Result<Vec<(String, Vec<usize>)>> {
         let known = self.classes();
-        if let Some(name) = classes.iter().find(|name| !known.contains(name)) {
+        let listed: HashSet<&String> = known.iter().collect();
+        if let Some(name) = classes.iter().find(|name| !listed.contains(name)) {
             let hint = Hint::nearest(name, &known);
             return Err(Error::ClassTree {
                 path: self.path.clone(),
                 reason: format!("class `{name}` is in no superclass{hint}; add it to one"),
             });
         }
+        let numbered = places(classes);
         let numbers = |(name, of): &(String, Vec<String>)| {
-            let all = classes.iter().enumerate();
-            let of_it = all.filter(|(_, class)| of.contains(class));
-            (name.clone(), of_it.map(|(number, _)| number).collect())
+            let known = of.iter().filter_map(|class| numbered.get(class.as_str()));
+            let mut numbers: Vec<usize> = known.copied().collect();
+            numbers.sort_unstable();
+            (name.clone(), numbers)
         };
         let all = self.superclasses.iter().map(numbers);
         Ok(all.filter(|s: &(_, Vec<_>)| !s.1.is_empty()).collect())

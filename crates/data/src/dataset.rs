@@ -9,21 +9,26 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::class_map::ClassSelection;
+use crate::class_map::{ClassSelection, places};
 use crate::error::{Error, Result};
-use crate::image::{self, Image};
+use crate::image::{self, Fit, Image};
 use crate::latents::{Content, LatentSpace};
 use crate::random::Stream;
-use crate::source::{self, Source};
-use crate::split::Split;
+use crate::source::{self, Note, Source};
+use crate::split::{Rule, Shares, Split};
+pub(crate) use shaping::Shaping;
 use values::{PER_VALUE, Values, draw, scale};
 
 /// How to read images and bring them to one shape.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadOptions {
-    /// Side of the square to crop and resize to ([`Image::centre_crop`]), pixels; `None` takes images as they are, which
-    /// must then be of one size.
+    /// Side of the square that images become ([`Image::fitted`]), pixels; `None` takes images as they are, which must then
+    /// be of one size.
     pub image_size: Option<usize>,
+    /// How they become that square.
+    pub fit: Fit,
+    /// Which parts of the images without an official split validate and test.
+    pub shares: Shares,
     /// 1 for grey, 3 for RGB; `None` keeps grey only if every image is grey.
     pub channels: Option<usize>,
     /// A class map to lay over the source ([`crate::ClassMap`]).
@@ -59,6 +64,8 @@ pub struct Dataset {
     latents: Option<LatentSpace>,
     fingerprint: String,
     broken: Broken,
+    rule: Rule,
+    notes: Vec<Note>,
 }
 
 impl Part {
@@ -94,11 +101,11 @@ impl Dataset {
         selection: &ClassSelection,
         options: &LoadOptions,
     ) -> Result<Self> {
+        options.shares.validate()?;
         let classes = selection.resolve(&*source)?;
-        let renumbered: Vec<Option<usize>> = source
-            .class_names()
-            .iter()
-            .map(|name| classes.iter().position(|class| class == name))
+        let numbers = places(&classes);
+        let renumbered: Vec<Option<usize>> = (source.class_names().iter())
+            .map(|name| numbers.get(name.as_str()).copied())
             .collect();
         match options.stream {
             true => Self::listed(source.into(), classes, &renumbered, options),
@@ -209,6 +216,16 @@ impl Dataset {
     /// The images that could not be read, as far as they have been tried, in the order of the source: which, and why not.
     pub fn broken(&self) -> Vec<String> {
         broken_in(&self.broken)
+    }
+
+    /// How images came into their splits, in a sentence.
+    pub fn split_rule(&self) -> String {
+        self.rule.text()
+    }
+
+    /// What the source left out or took otherwise than a person may expect, as far as it was read when this was made.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// A number that image `i` of a split shares with its neighbours if they are best read together; one for all that

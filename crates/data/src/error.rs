@@ -138,6 +138,18 @@ pub enum Error {
         /// What it should look like.
         hint: &'static str,
     },
+    /// All pictures of a source are in formats that are not read.
+    #[error(
+        "load {origin}: its {count} pictures are in formats that are not read ({formats}); convert them to PNG, JPEG or WebP"
+    )]
+    UnreadFormats {
+        /// The source.
+        origin: String,
+        /// How many pictures.
+        count: usize,
+        /// The formats.
+        formats: String,
+    },
     /// A number is outside the range that makes sense.
     #[error("set {name} to {value}: expected {expected}")]
     Setting {

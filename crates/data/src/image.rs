@@ -1,11 +1,38 @@
 //! Eight-bit images in memory, and the numbers a model sees.
 
+mod bmp;
+mod chunks;
 mod codec;
+pub(crate) mod format;
+mod gif;
+mod jpeg;
+mod orientation;
 mod resample;
+mod tiff;
 
 use resample::{Filter, Side};
+use serde::{Deserialize, Serialize};
 
+pub(crate) use codec::decode_first;
 pub use codec::{MAX_SIDE, decode, decode_png, encode_png};
+
+/// How an image that is no square becomes one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// The middle is cut out; the ends of the longer side are lost.
+    #[default]
+    Crop,
+    /// White is added beside the shorter side; nothing is lost.
+    Pad,
+}
+
+impl Fit {
+    /// Whether it is the default, which files leave out.
+    pub fn is_crop(&self) -> bool {
+        *self == Self::Crop
+    }
+}
 
 /// An image of `height` rows of `width` pixels of `channels` bytes (HWC); 1 channel is grey, 3 are RGB.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,20 +135,63 @@ impl Image {
         if self.width == size && self.height == size {
             return self.clone();
         }
-        let mut image = self.clone();
-        while image.width.min(image.height) >= 2 * size {
-            let (width, height) = (Side::whole(image.width / 2), Side::whole(image.height / 2));
-            image = resample::resize(&image, &width, &height, Filter::Box);
-        }
+        let halved = self.halved_to(size, u32::min);
+        let image = halved.as_ref().unwrap_or(self);
         let scale = f64::from(size) / f64::from(image.width.min(image.height));
         let middle =
             |side: u32| Side::middle((f64::from(side) * scale).round_ties_even() as u32, size);
         resample::resize(
-            &image,
+            image,
             &middle(image.width),
             &middle(image.height),
             Filter::Bicubic,
         )
+    }
+
+    /// The whole image in a square of side `size`: its longer side is brought to `size` as [`Image::centre_crop`] does it
+    /// with the shorter one, and what is left of the square is white.
+    pub fn padded(&self, size: u32) -> Self {
+        if self.width == size && self.height == size {
+            return self.clone();
+        }
+        let halved = self.halved_to(size, u32::max);
+        let image = halved.as_ref().unwrap_or(self);
+        let scale = f64::from(size) / f64::from(image.width.max(image.height));
+        let side = |side: u32| (f64::from(side) * scale).round_ties_even().max(1.0) as u32;
+        let (width, height) = (side(image.width), side(image.height));
+        let (columns, rows) = (Side::whole(width), Side::whole(height));
+        let scaled = resample::resize(image, &columns, &rows, Filter::Bicubic);
+        let channels = self.channels as usize;
+        let mut square = Self::filled(size, size, &vec![255; channels]);
+        let (left, top) = ((size - width) / 2, (size - height) / 2);
+        let row_bytes = width as usize * channels;
+        for (row, y) in scaled.pixels.chunks_exact(row_bytes).zip(top..) {
+            let at = (y as usize * size as usize + left as usize) * channels;
+            square.pixels[at..at + row_bytes].copy_from_slice(row);
+        }
+        square
+    }
+
+    /// The square of side `size` that is made of the image.
+    pub fn fitted(&self, size: u32, fit: Fit) -> Self {
+        match fit {
+            Fit::Crop => self.centre_crop(size),
+            Fit::Pad => self.padded(size),
+        }
+    }
+
+    /// The image halved with a box filter while the side that is meant is at least twice `size`; nothing where it is not.
+    fn halved_to(&self, size: u32, meant: fn(u32, u32) -> u32) -> Option<Self> {
+        let mut halved: Option<Self> = None;
+        loop {
+            let image = halved.as_ref().unwrap_or(self);
+            if u64::from(meant(image.width, image.height)) < 2 * u64::from(size) {
+                return halved;
+            }
+            let half = |side: u32| Side::whole((side / 2).max(1));
+            let (width, height) = (half(image.width), half(image.height));
+            halved = Some(resample::resize(image, &width, &height, Filter::Box));
+        }
     }
 
     /// The rectangle of `width` times `height` pixels at (`left`, `top`), cut to what lies inside the image.

@@ -2,7 +2,7 @@
 //!
 //! A cache is a folder of shards, safetensors files of up to [`SHARD`] images in the order of the source, and of
 //! `latents.json`, which is written last. A shard holds means and log-variances of the images and of their mirror images,
-//! and says in its metadata which they are and what made them. So writing can be cut off at any moment: the same images
+//! and says in its metadata which they are, what made them, and a hash of the values of each. So writing can be cut off at any moment: the same images
 //! and the same recipe go on with the first shard that is not there, and the files are those of one that was not.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use learngene_formats::container::{self, Contents, TensorEntry};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::{Image, Split};
+use crate::{Fit, Image, Split};
 
 /// Images of a full shard.
 pub const SHARD: usize = 256;
@@ -23,6 +23,8 @@ pub const SHARD: usize = 256;
 pub const MANIFEST: &str = "latents.json";
 /// The version written, and the only one read.
 const VERSION: u32 = 1;
+/// The entry of a shard's metadata with a BLAKE3 (hex) of each latent's values; files of older versions have none.
+const HASHES: &str = "hashes";
 /// The tensors of a shard, `[n, c, h, w]` each.
 const TENSORS: [&str; 4] = [
     "mean",
@@ -97,8 +99,11 @@ pub struct Recipe {
     pub base: Vec<String>,
     /// Those of transfer.
     pub novel: Vec<String>,
-    /// Side that images were cropped and resized to; their own if absent.
+    /// Side of the square that images were brought to; their own if absent.
     pub image_size: Option<usize>,
+    /// How they were.
+    #[serde(default, skip_serializing_if = "Fit::is_crop")]
+    pub fit: Fit,
     /// Channels of the images that were encoded.
     pub channels: usize,
     /// The autoencoder.
@@ -251,7 +256,8 @@ impl LatentWriter {
             return Ok(false);
         }
         let refuse = |reason: String| Error::latents(&path, reason);
-        let metadata = container::read_metadata(&path).map_err(|e| refuse(e.to_string()))?;
+        let mut metadata = container::read_metadata(&path).map_err(|e| refuse(e.to_string()))?;
+        metadata.remove(HASHES);
         if metadata != batch.metadata(&self.hash) {
             return Err(refuse(
                 "it is of other images, or of another autoencoder or image size, than what is to be encoded: choose \
@@ -290,8 +296,14 @@ impl LatentWriter {
                 .collect(),
         };
         let parts = TENSORS.iter().enumerate();
+        let hashes: Vec<String> = latents
+            .iter()
+            .map(|latent| hash_of(&latent.values))
+            .collect();
+        let mut metadata = batch.metadata(&self.hash);
+        metadata.insert(HASHES.to_owned(), hashes.join(" "));
         let contents = Contents {
-            metadata: batch.metadata(&self.hash),
+            metadata,
             tensors: parts
                 .map(|(i, name)| ((*name).to_owned(), tensor(i)))
                 .collect(),
@@ -330,6 +342,17 @@ impl LatentWriter {
 pub(crate) struct Shard {
     rows: Rows,
     shape: [usize; 3],
+    /// Of each latent's values, if the file has them.
+    hashes: Option<Vec<String>>,
+}
+
+/// BLAKE3 (hex) of the values of a latent.
+fn hash_of(values: &[f32]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    values.iter().for_each(|value| {
+        hasher.update(&value.to_le_bytes());
+    });
+    hasher.finalize().to_hex().to_string()
 }
 
 impl Shard {
@@ -360,8 +383,17 @@ impl Shard {
         if let Some(name) = (TENSORS.iter()).find(|name| rows.shape(name) != Some(&shape)) {
             return Err(wrong(format!("expected `{name}` of shape {shape:?}")));
         }
-        let shape = manifest.shape;
-        Ok((Self { rows, shape }, entries))
+        let hashes = metadata.get(HASHES);
+        let hashes = hashes.map(|hashes| hashes.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        if hashes.as_ref().is_some_and(|hashes| hashes.len() != count) {
+            return Err(wrong(format!("expected {count} hashes of latents")));
+        }
+        let shard = Self {
+            rows,
+            shape: manifest.shape,
+            hashes,
+        };
+        Ok((shard, entries))
     }
 
     /// The latent of its image `i`.
@@ -374,6 +406,12 @@ impl Shard {
         let values = values.map_err(|e| wrong(e.to_string()))?;
         if values.iter().any(|value| !value.is_finite()) {
             return Err(wrong("it holds NaN or infinite values".into()));
+        }
+        let expected = self.hashes.as_ref().and_then(|hashes| hashes.get(i));
+        if expected.is_some_and(|expected| *expected != hash_of(&values)) {
+            return Err(wrong(format!(
+                "the values of its latent {i} are not those that were written: encode the images again"
+            )));
         }
         Ok(Latent {
             shape: self.shape,

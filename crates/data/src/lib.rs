@@ -25,7 +25,7 @@ mod split;
 mod stats;
 mod wordnet;
 
-pub use self::image::Image;
+pub use self::image::{Fit, Image};
 pub use class_map::{ClassMap, ClassSelection};
 pub use class_tree::ClassTree;
 pub use dataset::{Dataset, LoadOptions};
@@ -35,6 +35,6 @@ pub use latents::{Content, Latent, LatentSpace};
 pub use order::{BatchOrder, Batches, Draw};
 pub use random::{Purpose, Stream};
 pub use source::{Partition, Sample, Source};
-pub use split::Split;
+pub use split::{Shares, Split};
 pub use stats::Statistics;
 pub use wordnet::WordNet;

@@ -255,18 +255,21 @@ impl Grid {
     }
 }
 
-/// The first few images of each class of a source, one row for each class.
+/// A few images of each class of a source, one row for each class: the first ones, or some at random.
 #[derive(Debug, Clone)]
 pub struct ContactSheet {
     classes: Vec<String>,
-    tiles: Vec<Vec<Image>>,
+    /// The images of each class with their ranks, the smallest first.
+    tiles: Vec<Vec<(u64, Image)>>,
     per_class: usize,
     largest_tile: u32,
+    seed: Option<u64>,
+    seen: u64,
 }
 
 impl ContactSheet {
-    /// An empty sheet for `per_class` images of each class, those above `largest_tile` pixels (at least 1) cropped and
-    /// scaled down to it.
+    /// An empty sheet for the first `per_class` images of each class, those above `largest_tile` pixels (at least 1)
+    /// cropped and scaled down to it.
     pub fn new(classes: &[String], per_class: usize, largest_tile: u32) -> Self {
         let tiles = vec![Vec::new(); classes.len()];
         Self {
@@ -274,33 +277,59 @@ impl ContactSheet {
             tiles,
             per_class,
             largest_tile: largest_tile.max(1),
+            seed: None,
+            seen: 0,
         }
     }
 
-    /// Takes the image if its class has room; latents are no pictures.
+    /// The same for images at random: those whose names have the smallest hashes with that seed.
+    #[must_use]
+    pub fn at_random(self, seed: u64) -> Self {
+        Self {
+            seed: Some(seed),
+            ..self
+        }
+    }
+
+    /// Takes the image if its rank is among the smallest of its class; latents are no pictures.
     pub fn add(&mut self, sample: &Sample) {
-        let Some(tiles) = self
-            .tiles
-            .get_mut(sample.class)
-            .filter(|tiles| tiles.len() < self.per_class)
-        else {
+        let Some(tiles) = self.tiles.get_mut(sample.class) else {
             return;
         };
         let Some(image) = sample.content.image() else {
             return;
         };
-        tiles.push(if image.width.max(image.height) > self.largest_tile {
-            image.centre_crop(self.largest_tile)
-        } else {
-            image.clone()
-        });
+        self.seen += 1;
+        let rank = match self.seed {
+            None => self.seen,
+            Some(seed) => {
+                let mut hasher = blake3::Hasher::new();
+                hasher
+                    .update(&seed.to_le_bytes())
+                    .update(sample.id.as_bytes());
+                let hash = hasher.finalize();
+                hash.as_bytes()[..8]
+                    .iter()
+                    .fold(0, |rank, byte| rank << 8 | u64::from(*byte))
+            }
+        };
+        let place = tiles.partition_point(|(other, _)| *other <= rank);
+        if place >= self.per_class {
+            return;
+        }
+        let image = match image.width.max(image.height) > self.largest_tile {
+            true => image.centre_crop(self.largest_tile),
+            false => image.clone(),
+        };
+        tiles.insert(place, (rank, image));
+        tiles.truncate(self.per_class);
     }
 
     /// The sheet as a grid, tiles enlarged `scale` times.
     pub fn into_grid(self, scale: u32) -> Grid {
         let mut grid = Grid::new(scale);
         for (class, tiles) in self.classes.into_iter().zip(self.tiles) {
-            grid.push_row(class, tiles);
+            grid.push_row(class, tiles.into_iter().map(|(_, image)| image).collect());
         }
         grid
     }

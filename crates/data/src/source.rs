@@ -5,6 +5,7 @@ mod cifar;
 mod emoji;
 mod folder;
 mod idx;
+mod notes;
 mod parquet;
 mod shards;
 mod sheet;
@@ -13,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use folder::images_in;
+pub use folder::{images_in, is_flat};
+use learngene_formats::read_text;
+pub use notes::Note;
 
 use crate::Split;
 use crate::class_map::ClassMap;
@@ -21,8 +24,9 @@ use crate::error::{Error, Hint, Result};
 use crate::latents::{Content, Entry, LatentSpace};
 
 /// What [`open`] takes, for error texts and help pages.
-pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG or WebP \
-     images for each class (or train/ and test/ folders of such), a folder of MNIST idx files (.gz or not) or an idx \
+pub const ACCEPTED: &str = "builtin:emoji, builtin:emoji-fluent3d, a folder with one sub-folder of PNG, JPEG, \
+     WebP, TIFF, GIF or BMP images for each class (or train/ and test/ folders of such), a folder of images that are one \
+     class, a folder of MNIST idx files (.gz or not) or an idx \
      images file with its labels beside it, a folder of CIFAR-10 binary batches, a folder of CIFAR-10 PNG sheets with \
      their label files, a WebDataset shard (.tar), a Parquet file with encoded images, or a folder of either, a folder of \
      latents that `learngene encode` wrote";
@@ -75,6 +79,11 @@ pub trait Source: std::fmt::Debug + Send + Sync {
     /// Files that look like no image and were left out.
     fn skipped(&self) -> &[PathBuf] {
         &[]
+    }
+
+    /// What was left out or taken otherwise than a person may expect, as far as it was read.
+    fn notes(&self) -> Vec<Note> {
+        Vec::new()
     }
 
     /// The same samples to be had one by one, from a source that can do so without reading the others.
@@ -235,13 +244,74 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
 }
 
+/// Whether a file or folder is one that systems leave lying about, or is hidden.
+fn is_clutter(path: &Path) -> bool {
+    const NAMES: [&str; 5] = [
+        "__MACOSX",
+        "Thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "@eaDir",
+    ];
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.')
+        || NAMES
+            .iter()
+            .any(|clutter| name.eq_ignore_ascii_case(clutter))
+}
+
 /// The files of a folder that are of a kind, by name.
 fn listed(folder: &Path, of_kind: fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
     let paths = entries.map(|entry| Ok(entry.map_err(Error::io(folder))?.path()));
     let mut files: Vec<PathBuf> = paths.collect::<Result<_>>()?;
-    files.retain(|path| path.is_file() && of_kind(path));
+    files.retain(|path| path.is_file() && of_kind(path) && !is_clutter(path));
     files.sort();
+    Ok(files)
+}
+
+/// Puts names of classes into the order of their numbers: that of the numbers where all of them are some, else of the
+/// alphabet.
+fn order(names: &mut Vec<String>) {
+    names.sort();
+    names.dedup();
+    if names.iter().all(|name| number(name).is_some()) {
+        names.sort_by_key(|name| number(name));
+    }
+}
+
+/// The number that a name is, of digits alone.
+fn number(name: &str) -> Option<u64> {
+    let digits = name.bytes().all(|byte| byte.is_ascii_digit());
+    name.parse().ok().filter(|_| digits)
+}
+
+/// Files of a kind in a folder or in its folders `data`, `train`, `val` and so on, with the split that the name of the
+/// folder says, or that of the file. A file of the kind is itself.
+fn files(path: &Path, of_kind: fn(&Path) -> bool) -> Result<Vec<(PathBuf, Option<Split>)>> {
+    let named = |file: PathBuf, split: Option<Split>| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let split = split.or_else(|| Split::in_name(&name));
+        (file, split)
+    };
+    if path.is_file() {
+        let file = of_kind(path).then(|| named(path.to_owned(), None));
+        return Ok(file.into_iter().collect());
+    }
+    let mut folders = vec![(path.to_owned(), None), (path.join("data"), None)];
+    for entry in fs::read_dir(path).map_err(Error::io(path))? {
+        let entry = entry.map_err(Error::io(path))?;
+        let split = Split::from_name(&entry.file_name().to_string_lossy());
+        folders.extend(split.map(|split| (entry.path(), Some(split))));
+    }
+    folders[2..].sort_by(|(a, s), (b, t)| (s, a).cmp(&(t, b)));
+    let mut files = Vec::new();
+    for (folder, split) in folders {
+        if folder.is_dir() {
+            let found = listed(&folder, of_kind)?.into_iter();
+            files.extend(found.map(|file| named(file, split)));
+        }
+    }
     Ok(files)
 }
 
@@ -280,7 +350,7 @@ fn numbered<'a>(
             .map(|(label, n)| ((*label).clone(), place[n]));
         return Ok((names, places.collect()));
     };
-    let lines = fs::read_to_string(&list).map_err(Error::io(&list))?;
+    let lines = read_text(&list).map_err(Error::io(&list))?;
     let names: Vec<String> = lines.lines().map(|line| line.trim().to_owned()).collect();
     let mut seen = BTreeSet::new();
     if let Some(name) = names

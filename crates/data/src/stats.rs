@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use crate::dataset::{LoadOptions, Shaping};
 use crate::error::{Error, Result};
 use crate::latents::{Content, Latent, LatentSpace};
-use crate::source::{self, Sample, Source};
+use crate::source::{self, Note, Sample, Source};
 use crate::split::{self, Item, Split};
 
 /// The images of one class.
@@ -20,6 +21,15 @@ pub struct ClassCount {
     pub val: usize,
     /// Test images.
     pub test: usize,
+}
+
+/// An image and its split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Placed {
+    /// Its name in the source.
+    pub id: String,
+    /// Its split.
+    pub split: Split,
 }
 
 /// How many images have one size.
@@ -62,8 +72,18 @@ pub struct Statistics {
     pub duplicates: usize,
     /// Images equal, pixel for pixel, to one of another split: test results are worth less for each.
     pub leaked: usize,
+    /// Those images: for each that is in several splits, the names it has there.
+    pub leaks: Vec<Vec<Placed>>,
+    /// How images came into their splits, in a sentence.
+    pub split_rule: String,
+    /// Images that are no squares.
+    pub oblong: usize,
+    /// The part of all images' areas that cropping to squares cuts off, mean over images.
+    pub cut: f64,
     /// Files that are no images and were left out.
     pub skipped: Vec<String>,
+    /// What else was left out, or taken otherwise than one may expect.
+    pub notes: Vec<Note>,
     /// Broken images: which, and why. None of them is counted above.
     pub broken: Vec<String>,
 }
@@ -82,15 +102,30 @@ impl Statistics {
     ///
     /// # Errors
     /// As [`Statistics::gather`].
-    pub fn gather_with(source: &dyn Source, mut observe: impl FnMut(&Sample)) -> Result<Self> {
-        let mut entries: Vec<(String, usize, Option<Split>, blake3::Hash)> = Vec::new();
+    pub fn gather_with(source: &dyn Source, observe: impl FnMut(&Sample)) -> Result<Self> {
+        Self::gather_as(source, &LoadOptions::default(), observe)
+    }
+
+    /// As [`Statistics::gather_with`], of images as training sees them: in the size and the splits that `options` say.
+    /// `sizes`, `oblong` and `cut` are of the images as they are.
+    ///
+    /// # Errors
+    /// As [`Statistics::gather`]; options out of range.
+    pub fn gather_as(
+        source: &dyn Source,
+        options: &LoadOptions,
+        mut observe: impl FnMut(&Sample),
+    ) -> Result<Self> {
+        options.shares.validate()?;
+        let shaping = Shaping::of(options)?;
+        let (mut oblong, mut cut) = (0, 0.0);
+        let mut entries: Vec<Seen> = Vec::new();
         let mut sizes: BTreeMap<(u32, u32, u32), usize> = BTreeMap::new();
         let mut moments = Moments::default();
         let mut of_latents = LatentMoments::default();
         let mut broken = Vec::new();
         for sample in source::whole(source, false, |_, error| broken.push(error.to_string())) {
-            let sample = sample?;
-            observe(&sample);
+            let mut sample = sample?;
             let [channels, height, width] = sample.content.shape().map(|side| side as u32);
             *sizes.entry((width, height, channels)).or_default() += 1;
             let mut hasher = blake3::Hasher::new();
@@ -99,8 +134,9 @@ impl Statistics {
                 .update(&channels.to_le_bytes());
             match &sample.content {
                 Content::Image(image) => {
-                    moments.add(&image.pixels, channels as usize);
                     hasher.update(&image.pixels);
+                    oblong += usize::from(width != height);
+                    cut += 1.0 - f64::from(width.min(height)) / f64::from(width.max(height));
                 }
                 Content::Latent(latent) => {
                     of_latents.add(latent);
@@ -109,6 +145,12 @@ impl Statistics {
                     });
                 }
             }
+            if let Content::Image(image) = sample.content {
+                let image = shaping.apply(image);
+                moments.add(&image.pixels, image.channels as usize);
+                sample.content = Content::Image(image);
+            }
+            observe(&sample);
             entries.push((sample.id, sample.class, sample.split, hasher.finalize()));
         }
         if entries.is_empty() {
@@ -125,7 +167,7 @@ impl Statistics {
                 official: *official,
             })
             .collect();
-        let splits = split::assign(&items, source.class_names().len());
+        let (splits, rule) = split::assign(&items, source.class_names().len(), options.shares);
         let mut classes: Vec<ClassCount> = source
             .class_names()
             .iter()
@@ -144,12 +186,8 @@ impl Statistics {
                 Split::Test => &mut class.test,
             } += 1;
         }
-        let (duplicates, leaked) = repeated(
-            entries
-                .iter()
-                .map(|entry| entry.3)
-                .zip(splits.iter().copied()),
-        );
+        let (duplicates, leaks) = repeated(&entries, &splits);
+        let images = entries.len();
         let mut sizes: Vec<SizeCount> = sizes
             .into_iter()
             .map(|((width, height, channels), count)| SizeCount {
@@ -168,7 +206,7 @@ impl Statistics {
         let partition = source.partition().cloned().unwrap_or_default();
         Ok(Self {
             source: source.name().to_owned(),
-            images: entries.len(),
+            images,
             classes,
             base: partition.base,
             novel: partition.novel,
@@ -177,7 +215,12 @@ impl Statistics {
             mean,
             std,
             duplicates,
-            leaked,
+            leaked: leaks.iter().map(Vec::len).sum(),
+            leaks,
+            split_rule: rule.text(),
+            oblong,
+            cut: cut / images as f64,
+            notes: source.notes(),
             skipped: source
                 .skipped()
                 .iter()
@@ -188,22 +231,34 @@ impl Statistics {
     }
 }
 
-/// Counts repetitions inside a split and images that occur in more than one split.
-fn repeated(images: impl Iterator<Item = (blake3::Hash, Split)>) -> (usize, usize) {
-    let mut occurrences: HashMap<blake3::Hash, [usize; 3]> = HashMap::new();
-    for (hash, split) in images {
-        occurrences.entry(hash).or_default()[split as usize] += 1;
+/// What is known of an image when its pixels are let go: name, class, official split, hash of the pixels.
+type Seen = (String, usize, Option<Split>, blake3::Hash);
+
+/// Counts repetitions inside a split, and gathers images that occur in more than one split.
+fn repeated(images: &[Seen], splits: &[Split]) -> (usize, Vec<Vec<Placed>>) {
+    let mut occurrences: HashMap<blake3::Hash, Vec<usize>> = HashMap::new();
+    for (i, (.., hash)) in images.iter().enumerate() {
+        occurrences.entry(*hash).or_default().push(i);
     }
-    occurrences
-        .values()
-        .fold((0, 0), |(duplicates, leaked), counts| {
-            let across = counts.iter().filter(|count| **count > 0).count() > 1;
-            let within: usize = counts.iter().map(|count| count.saturating_sub(1)).sum();
-            (
-                duplicates + within,
-                leaked + if across { counts.iter().sum() } else { 0 },
-            )
-        })
+    let mut groups: Vec<Vec<usize>> = occurrences.into_values().filter(|g| g.len() > 1).collect();
+    groups.sort_unstable();
+    let (mut duplicates, mut leaks) = (0, Vec::new());
+    for group in groups {
+        let count = |split| group.iter().filter(|i| splits[**i] == split).count();
+        let counts = Split::ALL.map(count);
+        duplicates += counts
+            .iter()
+            .map(|count| count.saturating_sub(1))
+            .sum::<usize>();
+        if counts.iter().filter(|count| **count > 0).count() > 1 {
+            let placed = |&i: &usize| Placed {
+                id: images[i].0.clone(),
+                split: splits[i],
+            };
+            leaks.push(group.iter().map(placed).collect());
+        }
+    }
+    (duplicates, leaks)
 }
 
 /// Exact integer sums of bytes and their squares, for grey images and for each channel of colour ones.

@@ -4,7 +4,8 @@
 
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe};
 use learngene_data::{
-    Content, Dataset, Image, LatentSpace, LoadOptions, Purpose, Split, Statistics, Stream, source,
+    Content, Dataset, Fit, Image, LatentSpace, LoadOptions, Purpose, Split, Statistics, Stream,
+    source,
 };
 use learngene_formats::container;
 use std::fs;
@@ -20,6 +21,7 @@ fn recipe() -> Recipe {
         base: vec!["a".into()],
         novel: vec!["b".into()],
         image_size: Some(4),
+        fit: Fit::Crop,
         channels: 3,
         space: LatentSpace {
             encoder: "0123".into(),
@@ -328,6 +330,17 @@ fn a_cache_that_is_not_what_it_says_is_refused() {
     bad.metadata.insert("entries".into(), entries);
     container::write(&shard, &bad).unwrap();
     refused(folder, "10 images of 2 classes");
+    let mut bad = good.clone();
+    bad.tensors.get_mut("mean").unwrap().values[5] = 0.25;
+    container::write(&shard, &bad).unwrap();
+    refused(
+        folder,
+        "the values of its latent 0 are not those that were written",
+    );
+    // A cache of an older version has no hashes.
+    bad.metadata.remove("hashes").unwrap();
+    container::write(&shard, &bad).unwrap();
+    assert!(load(folder, &LoadOptions::default()).is_ok());
     fs::write(&shard, b"cut").unwrap();
     refused(folder, "too few to hold a header");
     fs::remove_file(&shard).unwrap();

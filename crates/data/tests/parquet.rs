@@ -122,6 +122,19 @@ fn names_of_classes_in_the_rows_and_a_missing_image() {
     assert_eq!(data.broken().len(), 1);
 }
 
+/// As `datasets` decodes the same rows: 8x16 red, 2x3 of (10, 200, 30).
+#[test]
+fn pictures_are_turned_tiff_is_read_and_a_row_that_has_only_a_path_says_so() {
+    let source = source::open(&format!("{FILES}/kinds/pictures.parquet"), None).unwrap();
+    let samples: Vec<_> = source.samples().collect();
+    let turned = samples[0].as_ref().unwrap().content.image().unwrap();
+    assert_eq!((turned.width, turned.height), (8, 16));
+    let green = samples[1].as_ref().unwrap().content.image().unwrap();
+    assert_eq!(*green, Image::filled(2, 3, &[10, 200, 30]));
+    let text = samples[2].as_ref().unwrap_err().to_string();
+    assert!(text.contains("only its path, `photos/3.jpg`"), "{text}");
+}
+
 #[test]
 fn a_file_of_other_columns_is_refused_with_those_it_has() {
     let refused = source::open(&format!("{FILES}/other.parquet"), None).unwrap_err();

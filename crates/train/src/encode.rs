@@ -83,6 +83,7 @@ pub fn encode(
         base: partition.base,
         novel: partition.novel,
         image_size,
+        fit: options.fit,
         channels: autoencoder.config().image_channels,
         space: latent_space(autoencoder),
     };
@@ -102,7 +103,7 @@ pub fn encode(
             .then(|| samples.next())
             .flatten()
         {
-            let (entry, image) = prepared(sample?, image_size, recipe.channels)?;
+            let (entry, image) = prepared(sample?, &recipe)?;
             let size = [image.width, image.height];
             let (first_id, first) = first.get_or_insert((entry.id.clone(), size));
             if *first != size {
@@ -157,7 +158,7 @@ pub fn encode(
 }
 
 /// A sample as it is encoded.
-fn prepared(sample: Sample, image_size: Option<usize>, channels: usize) -> Result<(Entry, Image)> {
+fn prepared(sample: Sample, recipe: &Recipe) -> Result<(Entry, Image)> {
     let entry = Entry {
         id: sample.id,
         class: sample.class,
@@ -167,11 +168,11 @@ fn prepared(sample: Sample, image_size: Option<usize>, channels: usize) -> Resul
     let image = image.ok_or_else(|| learngene_data::Error::NoImages {
         origin: entry.id.clone(),
     })?;
-    let image = match image_size {
-        Some(size) => image.centre_crop(size as u32),
+    let image = match recipe.image_size {
+        Some(size) => image.fitted(size as u32, recipe.fit),
         None => image.clone(),
     };
-    Ok((entry, image.with_channels(channels as u32)))
+    Ok((entry, image.with_channels(recipe.channels as u32)))
 }
 
 /// The latents of images of one size, or none if it is asked to stop.

@@ -1,6 +1,7 @@
 //! What can be typed about images: `data`, and how they are read.
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
+use learngene_train::DataConfig;
 use std::path::PathBuf;
 
 const ABOUT_TREE: &str = "Example:
@@ -22,24 +23,34 @@ pub struct Data {
 pub enum DataVerb {
     /// Print counts, sizes and statistics of a data set, and draw some images of each class.
     #[command(
-        after_help = "Examples:\n  learngene data inspect builtin:emoji --contact-sheet sheet.png\n  learngene data inspect photos/ --json\n  learngene data inspect photos/ --advise"
+        after_help = "Examples:\n  learngene data inspect builtin:emoji --contact-sheet sheet.png\n  learngene data inspect photos/ --image-size 64 --fit pad --contact-sheet sheet.png\n  learngene data inspect photos/ --json\n  learngene data inspect photos/ --advise"
     )]
     Inspect {
-        /// builtin:emoji, builtin:emoji-fluent3d, a folder of class folders, or an idx or CIFAR path.
+        /// builtin:emoji, builtin:emoji-fluent3d, a folder of images or of class folders, WebDataset shards, Parquet files,
+        /// or an idx or CIFAR path.
         source: String,
         /// A TOML that merges and picks classes.
         #[arg(long, value_name = "FILE")]
         class_map: Option<PathBuf>,
-        /// Write a picture with the first images of each class.
+        /// Show images as training with this image size sees them, and advise for it; by default they are shown as they are, and
+        /// the side advised for is theirs if they share a small one, else 32.
+        #[arg(long, value_name = "PIXELS")]
+        image_size: Option<usize>,
+        /// Show images as a transfer of this model sees them: in its size.
+        #[arg(long, conflicts_with = "image_size")]
+        model: Option<PathBuf>,
+        #[command(flatten)]
+        prepared: Prepared,
+        /// Write a picture with images of each class, chosen at random.
         #[arg(long, value_name = "FILE.png")]
         contact_sheet: Option<PathBuf>,
+        /// Which images are on it: another number, other images.
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        seed: u64,
         /// Say how to train on these images - patch, size, steps - and how long it takes on this machine, by a trial of a few
         /// steps, which takes some seconds.
         #[arg(long)]
         advise: bool,
-        /// The side to advise for; by default that of the images if they share a small one, else 32.
-        #[arg(long, value_name = "PIXELS", requires = "advise")]
-        image_size: Option<usize>,
     },
     /// Write a class tree of classes named like ImageNet's (n02084071): superclasses by what WordNet says they are.
     #[command(after_help = ABOUT_TREE)]
@@ -74,4 +85,62 @@ pub struct Reading {
     /// Refuse broken images instead of leaving them out with a warning.
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    pub prepared: Prepared,
+}
+
+/// What becomes of images before a model sees them.
+#[derive(Clone, Copy, Default, clap::Args)]
+pub struct Prepared {
+    /// How images become squares: `crop` cuts out the middle, `pad` adds white beside it [default: crop].
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub fit: Option<Fit>,
+    /// The part of the images that validates, where the source has no validation images of its own [default: 0.1].
+    #[arg(long, value_name = "SHARE")]
+    pub val: Option<f64>,
+    /// The part of the images that tests, where the source has no splits of its own [default: 0.1]. Of a source that has
+    /// training images of its own, nothing tests unless this is given.
+    #[arg(long, value_name = "SHARE")]
+    pub test: Option<f64>,
+}
+
+impl Prepared {
+    /// All images of a source, prepared like this.
+    pub fn of(&self, source: &str) -> DataConfig {
+        DataConfig {
+            fit: self.fit.map(Into::into).unwrap_or_default(),
+            val: self.val,
+            test: self.test,
+            ..DataConfig::of(source)
+        }
+    }
+}
+
+impl Reading {
+    /// All images of a source, read like this.
+    pub fn of(&self, source: &str) -> DataConfig {
+        DataConfig {
+            stream: self.stream,
+            strict: self.strict,
+            ..self.prepared.of(source)
+        }
+    }
+}
+
+/// How an image that is no square becomes one.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Fit {
+    /// The middle is cut out.
+    Crop,
+    /// White is added beside the shorter side.
+    Pad,
+}
+
+impl From<Fit> for learngene_data::Fit {
+    fn from(fit: Fit) -> Self {
+        match fit {
+            Fit::Crop => Self::Crop,
+            Fit::Pad => Self::Pad,
+        }
+    }
 }

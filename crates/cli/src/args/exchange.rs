@@ -1,6 +1,7 @@
 //! What can be typed about models of other programs and autoencoders: `import`, `export`, `autoencoder`, `encode`.
 
 use super::Reading;
+use super::data::Fit;
 use clap::{Subcommand, ValueEnum};
 use learngene_train::AutoencoderTraining;
 use std::path::PathBuf;
@@ -152,9 +153,12 @@ pub struct Encode {
     /// The autoencoder.
     #[arg(long, value_name = "VAE")]
     pub vae: PathBuf,
-    /// Crop and resize images to this side.
+    /// Bring images to squares of this side.
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
+    /// How: `crop` cuts out the middle, `pad` adds white beside it [default: crop].
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub fit: Option<Fit>,
     /// Refuse broken images instead of leaving them out with a warning.
     #[arg(long)]
     pub strict: bool,

@@ -28,9 +28,7 @@ pub fn autoencoder(args: &args::Autoencoder, device: &str) -> Result<()> {
     FolderWriter::check(out)?;
     let dataset = resolve::load(&DataConfig {
         image_size: *image_size,
-        stream: reading.stream,
-        strict: reading.strict,
-        ..DataConfig::of(data)
+        ..reading.of(data)
     })?;
     let [channels, height, width] = dataset.shape();
     let config = AutoencoderConfig::small(channels, height.max(width));

@@ -2,11 +2,15 @@
 
 use crate::args::{self, DataVerb};
 use crate::failure::{Failure, Result};
+use crate::model;
 use crate::output::{self, shortened};
 use crate::progress::Progress;
 use crate::verbs::advise::advise;
+use crate::verbs::resolve;
 use learngene_data::picture::ContactSheet;
-use learngene_data::{ClassSelection, Statistics, WordNet, source};
+use learngene_data::{ClassSelection, Fit, Sample, Statistics, WordNet, source};
+use learngene_formats::Header;
+use learngene_train::{DataConfig, weights};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -14,6 +18,8 @@ use std::path::Path;
 const TILES: usize = 10;
 /// Pixels above which a side of such an image is scaled down.
 const LARGEST_TILE: u32 = 64;
+/// Images in two splits whose names are printed.
+const LEAKS: usize = 5;
 
 /// `data`.
 pub fn data(args: &args::Data, device: &str) -> Result<()> {
@@ -21,13 +27,30 @@ pub fn data(args: &args::Data, device: &str) -> Result<()> {
         DataVerb::Inspect {
             source,
             class_map,
-            contact_sheet,
             image_size,
+            model,
+            prepared,
+            contact_sheet,
+            seed,
             advise,
         } => {
-            inspect(source, class_map.as_deref(), contact_sheet.as_deref())?;
+            let mut data = DataConfig {
+                class_map: class_map.clone(),
+                image_size: *image_size,
+                ..prepared.of(source)
+            };
+            if let Some(model) = model {
+                let file = model::find(model)?;
+                let of = weights::config_of(&Header::read(&file)?, &file)?;
+                if of.makes_latents() {
+                    let message = "the model takes latents, which `encode` makes of images: give --image-size as there";
+                    return Err(Failure::Usage(message.into()));
+                }
+                resolve::take_shape(&mut data, &of);
+            }
+            inspect(&data, contact_sheet.as_deref(), *seed)?;
             match advise {
-                true => self::advise(source, *image_size, device),
+                true => self::advise(source, data.image_size, device),
                 false => Ok(()),
             }
         }
@@ -53,26 +76,36 @@ pub fn data(args: &args::Data, device: &str) -> Result<()> {
     }
 }
 
-fn inspect(spec: &str, class_map: Option<&Path>, contact_sheet: Option<&Path>) -> Result<()> {
-    let source = source::open(spec, class_map)?;
+fn inspect(data: &DataConfig, contact_sheet: Option<&Path>, seed: u64) -> Result<()> {
+    let source = data.open()?;
     if contact_sheet.is_some() && source.latent_space().is_some() {
         return Err(Failure::Usage(format!(
-            "{spec} holds latents, which are no pictures: give --contact-sheet with the images that they are of"
+            "{} holds latents, which are no pictures: give --contact-sheet with the images that they are of",
+            data.source
         )));
     }
-    let mut sheet = ContactSheet::new(source.class_names(), TILES, LARGEST_TILE);
+    // Images in the size of training are shown as they are.
+    let largest = match data.image_size {
+        Some(size) => u32::try_from(size).unwrap_or(u32::MAX),
+        None => LARGEST_TILE,
+    };
+    let sheet = ContactSheet::new(source.class_names(), TILES, largest);
+    let mut sheet = sheet.at_random(seed);
     let length = source.known_len().unwrap_or_default() as u64;
     let reading = Progress::new("reading", length, "images");
-    let statistics = Statistics::gather_with(&*source, |sample| {
+    let mut observe = |sample: &Sample| {
         reading.add();
-        sheet.add(sample);
-    })?;
+        if contact_sheet.is_some() {
+            sheet.add(sample);
+        }
+    };
+    let statistics = Statistics::gather_as(&*source, &data.options(), &mut observe)?;
     drop(reading);
     if let Some(path) = contact_sheet {
         output::write_grid(path, &sheet.into_grid(1))?;
     }
     output::json(&statistics);
-    print(&statistics);
+    print(&statistics, data);
     match contact_sheet {
         Some(path) => output::wrote_as("contact sheet", path),
         None if statistics.latents.is_some() => {}
@@ -81,7 +114,7 @@ fn inspect(spec: &str, class_map: Option<&Path>, contact_sheet: Option<&Path>) -
     Ok(())
 }
 
-fn print(found: &Statistics) {
+fn print(found: &Statistics, data: &DataConfig) {
     let (classes, what) = (
         found.classes.len(),
         match &found.latents {
@@ -122,6 +155,7 @@ fn print(found: &Statistics) {
     });
     let rows: Vec<Vec<String>> = rows.collect();
     output::table(&columns, &rows);
+    output::say(&format!("splits: {}", found.split_rule));
     output::say("");
     let sizes = found.sizes.iter().map(|size| {
         let (w, h, c) = (size.width, size.height, size.channels);
@@ -131,6 +165,16 @@ fn print(found: &Statistics) {
         "sizes (width x height x channels): {}",
         shortened(sizes)
     ));
+    if found.oblong > 0 {
+        let (oblong, cut) = (found.oblong, 100.0 * found.cut);
+        output::say(&match data.fit {
+            Fit::Crop => format!(
+                "no squares: {oblong} images; training cuts out their middles, {cut:.0} % of all images' areas are lost (--fit \
+                 pad keeps all and adds white)"
+            ),
+            Fit::Pad => format!("no squares: {oblong} images; training adds white beside them"),
+        });
+    }
     let numbers = |values: &[f64]| {
         let values: Vec<String> = values.iter().map(|v| format!("{v:.4}")).collect();
         values.join(" ")
@@ -149,9 +193,22 @@ fn print(found: &Statistics) {
         "images that occur in two splits: {}",
         found.leaked
     ));
+    for group in found.leaks.iter().take(LEAKS) {
+        let names = group
+            .iter()
+            .map(|one| format!("{} ({})", one.id, one.split.name()));
+        output::say(&format!("  {}", shortened(names)));
+    }
+    if found.leaks.len() > LEAKS {
+        output::say("  all of them with --json");
+    }
     if !found.skipped.is_empty() {
         let names = shortened(found.skipped.iter().cloned());
         output::say(&format!("left out, no images: {names}"));
+    }
+    for note in &found.notes {
+        let names = shortened(note.of.iter().cloned());
+        output::say(&format!("{}: {names}", note.what));
     }
     if !found.broken.is_empty() {
         output::say(&format!("broken images: {}", found.broken.len()));

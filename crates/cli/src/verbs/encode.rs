@@ -20,6 +20,7 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
         &vae,
         &LoadOptions {
             image_size: args.image_size,
+            fit: args.fit.map(Into::into).unwrap_or_default(),
             strict: args.strict,
             ..LoadOptions::default()
         },
@@ -34,6 +35,7 @@ pub fn encode(args: &args::Encode, device: &str) -> Result<()> {
         ));
     };
     output::broken(&encoded.broken);
+    output::notes(&source.notes());
     output::say(&format!(
         "wrote {}: latents of {} images and their mirror images",
         args.out.display(),

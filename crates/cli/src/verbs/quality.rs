@@ -17,6 +17,10 @@ pub fn load(config: &RunConfig, source: &str, class_map: Option<&Path>) -> Resul
     let wanted = DataConfig {
         classes: class_list::joined(&config.classes),
         class_map: class_map.map(Into::into),
+        // What it was trained on stays out of what it is judged by.
+        fit: config.data.fit,
+        val: config.data.val,
+        test: config.data.test,
         ..DataConfig::of(source)
     };
     let (_, dataset) = resolve::load_for(config, wanted)?;

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::{args, output};
-use learngene_data::{ClassTree, Dataset, source};
+use learngene_data::{ClassTree, Dataset};
 use learngene_formats::read_text;
 use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass};
 use learngene_train::{DataConfig, Error, RunConfig, TrainConfig, memory};
@@ -248,12 +248,18 @@ pub(super) fn with_settings(config: &RunConfig, settings: &[String]) -> Result<R
 
 /// Reads the data set, naming the files it leaves out.
 pub fn load(data: &DataConfig) -> Result<Dataset> {
+    load_known(data, None)
+}
+
+/// The same with the classes in the order in which they are `known`, if they are those.
+pub(super) fn load_known(data: &DataConfig, known: Option<&[String]>) -> Result<Dataset> {
     let _reading = Progress::open("reading images");
-    let source = source::open(&data.source, data.class_map.as_deref())?;
+    let source = data.open()?;
     output::left_out(source.skipped());
     require_memory(data, source.known_len())?;
-    let dataset = data.load()?;
+    let dataset = data.load_from(source, known)?;
     output::broken(&dataset.broken());
+    output::notes(dataset.notes());
     Ok(dataset)
 }
 
@@ -275,13 +281,9 @@ fn require_memory(data: &DataConfig, images: Option<usize>) -> Result<()> {
 /// Those images, or latents, in the shape that a model takes.
 pub fn load_for(of: &RunConfig, wanted: DataConfig) -> Result<(DataConfig, Dataset)> {
     let model = &of.model;
-    let [channels, height, width] = model.input;
-    let mut data = DataConfig {
-        image_size: (height == width).then_some(height),
-        channels: Some(channels),
-        encoder: of.data.encoder.clone(),
-        ..wanted
-    };
+    let mut data = wanted;
+    take_shape(&mut data, of);
+    data.encoder = of.data.encoder.clone();
     let dataset = load(&data)?;
     if dataset.latent_space().is_some() && !of.makes_latents() {
         return Err(Failure::Usage(format!(
@@ -300,6 +302,13 @@ pub fn load_for(of: &RunConfig, wanted: DataConfig) -> Result<(DataConfig, Datas
     Ok((data, dataset))
 }
 
+/// Asks for images in the shape that a model takes.
+pub(super) fn take_shape(data: &mut DataConfig, of: &RunConfig) {
+    let [channels, height, width] = of.model.input;
+    data.image_size = (height == width).then_some(height);
+    data.channels = Some(channels);
+}
+
 /// Where the images come from: options over the `[data]` section of `--config`.
 fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfig> {
     let text = |key: &str| section.get(key)?.as_str().map(str::to_owned);
@@ -314,17 +323,34 @@ fn data_config(args: &args::Pretrain, section: &toml::Table) -> Result<DataConfi
         })?,
         classes: (args.classes.clone().or_else(|| text("classes"))).unwrap_or_else(|| "all".into()),
         image_size: args.image_size.or_else(|| number("image_size")),
+        fit: match args.reading.prepared.fit {
+            Some(fit) => fit.into(),
+            None => of_file(section, "fit")?.unwrap_or_default(),
+        },
+        val: args
+            .reading
+            .prepared
+            .val
+            .map_or_else(|| of_file(section, "val"), |val| Ok(Some(val)))?,
+        test: args
+            .reading
+            .prepared
+            .test
+            .map_or_else(|| of_file(section, "test"), |test| Ok(Some(test)))?,
         channels: number("channels"),
         class_map: (args.class_map.clone()).or_else(|| text("class_map").map(Into::into)),
         stream: args.reading.stream || flag("stream"),
         strict: args.reading.strict || flag("strict"),
-        images_per_class: (section.get("images_per_class").cloned())
-            .map(toml::Value::try_into)
-            .transpose()
-            .map_err(|error| Failure::Usage(format!("data.images_per_class: {error}")))?
-            .unwrap_or_default(),
+        images_per_class: of_file(section, "images_per_class")?.unwrap_or_default(),
         encoder: None,
     })
+}
+
+/// A value of `[data]` in a file, if it is there.
+fn of_file<T: serde::de::DeserializeOwned>(section: &toml::Table, key: &str) -> Result<Option<T>> {
+    let value = section.get(key).cloned().map(toml::Value::try_into);
+    let wrong = |error| Failure::Usage(format!("data.{key}: {error}"));
+    value.transpose().map_err(wrong)
 }
 
 /// A TOML file; its keys and types are judged later, as a whole.

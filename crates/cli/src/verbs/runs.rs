@@ -48,7 +48,7 @@ pub fn resume(args: &args::Resume, device: &str) -> Result<()> {
             run.done()
         ));
     }
-    let dataset = resolve::load(&run.config().data)?;
+    let dataset = resolve::load_known(&run.config().data, Some(&run.config().classes))?;
     require_same_inputs(args, run.config(), &dataset)?;
     if let Some(steps) = args.steps {
         run.set_steps(steps)?;
@@ -116,9 +116,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     let wanted = DataConfig {
         classes: args.classes.clone(),
         class_map: args.class_map.clone(),
-        stream: args.reading.stream,
-        strict: args.reading.strict,
-        ..DataConfig::of(&args.data)
+        ..args.reading.of(&args.data)
     };
     let (data, dataset) = resolve::load_for(&base, wanted)?;
     let classes = dataset.classes();
@@ -153,7 +151,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
 /// Trains a factorised model, whole, on the classes that it has.
 pub(super) fn fine_tune(args: &args::Factorise, mut config: RunConfig, model: Dit) -> Result<()> {
     config.data.source = args.data.clone().unwrap_or(config.data.source);
-    let dataset = resolve::load(&config.data)?;
+    let dataset = resolve::load_known(&config.data, Some(&config.classes))?;
     if dataset.classes() != config.classes || dataset.shape() != config.model.input {
         return Err(Failure::Usage(format!(
             "the images are {:?} of the classes {}, the model has {:?} and {}: give its own with --data",

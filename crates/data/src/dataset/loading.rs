@@ -9,7 +9,7 @@ use super::{Broken, Dataset, LoadOptions, Part, broken_in, fingerprint};
 use crate::error::{Error, Result};
 use crate::latents::{Content, Entry};
 use crate::source::{self, Indexed, Source};
-use crate::split::{self, Item, Split};
+use crate::split::{self, Item, Shares, Split};
 
 /// The most bytes a data set may decode to.
 const MAX_BYTES: u64 = 8 << 30;
@@ -31,7 +31,7 @@ impl Dataset {
         Self::divided(
             source,
             (classes, shape, none, broken),
-            loaded,
+            (loaded, options.shares),
             |to, content| to.push(content, shape[0] as u32),
         )
     }
@@ -67,7 +67,7 @@ impl Dataset {
         Self::divided(
             &*source,
             (classes, shape, Values::Stored(none), broken),
-            listed.collect(),
+            (listed.collect(), options.shares),
             |to, number| to.list(number),
         )
     }
@@ -76,7 +76,7 @@ impl Dataset {
     fn divided<T>(
         source: &dyn Source,
         (classes, shape, none, broken): (Vec<String>, [usize; 3], Values, Broken),
-        samples: Vec<(Entry, T)>,
+        (samples, shares): (Vec<(Entry, T)>, Shares),
         push: impl Fn(&mut Values, T),
     ) -> Result<Self> {
         let items: Vec<Item<'_>> = (samples.iter())
@@ -86,7 +86,7 @@ impl Dataset {
                 official: one.split,
             })
             .collect();
-        let splits = split::assign(&items, classes.len());
+        let (splits, rule) = split::assign(&items, classes.len(), shares);
         let mut trained = vec![false; classes.len()];
         for (item, split) in items.iter().zip(&splits) {
             trained[item.class] |= *split == Split::Train;
@@ -114,6 +114,8 @@ impl Dataset {
             shape,
             parts,
             broken,
+            rule,
+            notes: source.notes(),
         })
     }
 }
@@ -130,6 +132,26 @@ fn shape_of_latents(samples: &dyn Indexed, options: &LoadOptions) -> Result<[usi
     Ok(first.shape())
 }
 
+/// The least bytes that the images of the selected classes will take, where that is known before they are read.
+fn expected_bytes(
+    source: &dyn Source,
+    renumbered: &[Option<usize>],
+    shaping: Shaping,
+) -> Option<u64> {
+    let side = u64::from(shaping.size?);
+    let is_selected = |class: usize| renumbered.get(class).is_some_and(Option::is_some);
+    let images = match source.indexed() {
+        Some(samples) => {
+            let selected = |i: &usize| is_selected(samples.entry(*i).class);
+            (0..samples.count()).filter(selected).count()
+        }
+        None if renumbered.iter().all(Option::is_some) => source.known_len()?,
+        None => return None,
+    };
+    let area = side * side * u64::from(shaping.channels.unwrap_or(1));
+    area.checked_mul(images as u64).or(Some(u64::MAX))
+}
+
 /// Reads the images of the selected classes and brings them to one size.
 fn read(
     source: &dyn Source,
@@ -144,6 +166,13 @@ fn read(
         Some(_) => Shaping::default(),
     };
     let mut loaded: Vec<(Entry, Content)> = Vec::new();
+    let too_much = || Error::TooMuchMemory {
+        origin: source.name().to_owned(),
+        limit_mib: max_bytes >> 20,
+    };
+    if expected_bytes(source, renumbered, shaping).is_some_and(|bytes| bytes > max_bytes) {
+        return Err(too_much());
+    }
     let mut bytes = 0;
     let note = |number, error: Error| {
         let mut broken = broken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,11 +211,7 @@ fn read(
         };
         bytes += (each * channels * height * width) as u64;
         if bytes > max_bytes {
-            let origin = source.name().to_owned();
-            return Err(Error::TooMuchMemory {
-                origin,
-                limit_mib: max_bytes >> 20,
-            });
+            return Err(too_much());
         }
         let entry = Entry {
             id: sample.id,

@@ -1,16 +1,18 @@
 //! The one shape that all samples of a data set are brought to, or must have.
 
 use super::LoadOptions;
-use crate::Image;
 use crate::error::{Error, Result};
 use crate::image::MAX_SIDE;
 use crate::latents::Latent;
+use crate::{Fit, Image};
 
 /// What is done to an image.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Shaping {
-    /// Side of the square to crop and resize to, pixels.
+pub(crate) struct Shaping {
+    /// Side of the square that images become, pixels.
     pub size: Option<u32>,
+    /// How they become it.
+    pub fit: Fit,
     /// 1 for grey, 3 for RGB.
     pub channels: Option<u32>,
 }
@@ -21,6 +23,7 @@ impl Shaping {
     pub fn of(options: &LoadOptions) -> Result<Self> {
         Ok(Self {
             size: options.image_size.map(checked_size).transpose()?,
+            fit: options.fit,
             channels: options.channels.map(checked_channels).transpose()?,
         })
     }
@@ -30,7 +33,11 @@ impl Shaping {
     /// # Errors
     /// As [`Shaping::of`]; no size.
     pub fn fixed(options: &LoadOptions) -> Result<([usize; 3], Self)> {
-        let Self { size, channels } = Self::of(options)?;
+        let Self {
+            size,
+            fit,
+            channels,
+        } = Self::of(options)?;
         let (Some(size), channels) = (size, channels.unwrap_or(3)) else {
             return Err(Error::Setting {
                 name: "image size",
@@ -40,6 +47,7 @@ impl Shaping {
         };
         let shaping = Self {
             size: Some(size),
+            fit,
             channels: Some(channels),
         };
         Ok(([channels, size, size].map(|side| side as usize), shaping))
@@ -47,7 +55,7 @@ impl Shaping {
 
     pub fn apply(self, mut image: Image) -> Image {
         if let Some(size) = self.size {
-            image = image.centre_crop(size);
+            image = image.fitted(size, self.fit);
         }
         match self.channels {
             Some(channels) => image.with_channels(channels),

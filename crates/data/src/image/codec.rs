@@ -3,9 +3,10 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::Image;
+use super::format::Format;
+use super::{Image, bmp, chunks, gif, jpeg, orientation, tiff};
 use crate::error::{Error, Result};
 use crate::guard::unless_it_panics;
 
@@ -13,95 +14,225 @@ use crate::guard::unless_it_panics;
 /// an image of any size and take seconds.
 pub const MAX_SIDE: u32 = if cfg!(fuzzing) { 256 } else { 16_384 };
 
-/// The most memory one decoder may take. An image of [`MAX_SIDE`] squared would need more, a long strip of tiles not.
-const MAX_DECODER_BYTES: u64 = 512 << 20;
+/// The most memory that decoding one image may take, its file included.
+const MAX_BYTES: u64 = 512 << 20;
 
-/// Decodes a PNG, JPEG or WebP file held in memory; `path` is for the error. Grey images have 1 channel, all others 3;
-/// transparent pixels are laid on white; 16 bits are reduced to 8.
+/// An image, and what its file holds besides.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub image: Image,
+    /// Whether the file holds more pictures, of which this is the first.
+    pub several: bool,
+}
+
+/// Decodes a PNG, JPEG, WebP, TIFF, GIF or BMP file held in memory; `path` is for the error. Grey images have 1 channel,
+/// all others 3; transparent pixels are laid on white; 16 bits are reduced to 8; the image is turned as its file says
+/// (Exif). Of several pictures the first is taken.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<Image> {
-    let format = image::guess_format(bytes).map_err(|_| Error::Decode {
+    Ok(decode_first(bytes, path)?.image)
+}
+
+/// As [`decode`], and says whether there are more pictures.
+pub(crate) fn decode_first(bytes: &[u8], path: &Path) -> Result<Decoded> {
+    let format = Format::of(bytes).map_err(|reason| Error::Decode {
         path: path.to_owned(),
-        reason: if bytes.is_empty() {
-            "the file is empty"
-        } else {
-            "neither PNG nor JPEG nor WebP"
-        }
-        .to_owned(),
+        reason,
     })?;
     decode_as(bytes, format, path, MAX_SIDE)
 }
 
 /// Decodes a PNG whose sides are at most `max_side` pixels; `path` is for the error.
 pub fn decode_png(bytes: &[u8], path: &Path, max_side: u32) -> Result<Image> {
-    decode_as(bytes, ImageFormat::Png, path, max_side)
+    Ok(decode_as(bytes, Format::Png, path, max_side)?.image)
 }
 
-fn decode_as(bytes: &[u8], format: ImageFormat, path: &Path, max_side: u32) -> Result<Image> {
+/// Why an image is not had.
+enum Fault {
+    Damaged(String),
+    TooLarge,
+}
+
+impl From<String> for Fault {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
+impl From<ImageError> for Fault {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Limits(_) => Self::TooLarge,
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+fn decode_as(bytes: &[u8], format: Format, path: &Path, max_side: u32) -> Result<Decoded> {
+    // The decoders report most damage and panic on some.
+    let decoded = unless_it_panics(|| match format {
+        Format::Tiff => of_tiff(bytes, max_side),
+        Format::Gif => of_gif(bytes, max_side),
+        Format::Bmp => of_bmp(bytes, max_side),
+        _ => of_others(bytes, format, max_side),
+    });
+    decoded
+        .unwrap_or_else(|| Err(Fault::Damaged("its parts contradict each other".into())))
+        .map_err(|fault| match fault {
+            Fault::TooLarge => Error::ImageTooLarge {
+                path: path.to_owned(),
+                limit: max_side,
+            },
+            Fault::Damaged(reason) => Error::Decode {
+                path: path.to_owned(),
+                reason,
+            },
+        })
+}
+
+fn of_tiff(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
+    let head = tiff::Head::of(bytes)?;
+    let sides = head.size.map(|side| side as usize);
+    let needed = || head.bytes_needed() + bytes.len() as u64;
+    require_room(sides, max_side, needed)?;
+    let read = head.read()?;
+    Ok(Decoded {
+        image: orientation::turned(read.image, read.orientation),
+        several: read.several,
+    })
+}
+
+fn of_gif(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
+    let gif = gif::Gif::of(bytes)?;
+    let needed = || gif.bytes_needed() + 2 * bytes.len() as u64;
+    require_room([gif.width, gif.height], max_side, needed)?;
+    Ok(Decoded {
+        image: gif.read()?,
+        several: gif.several,
+    })
+}
+
+fn of_bmp(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
+    let bmp = bmp::Bmp::of(bytes)?;
+    let needed = || 3 * bmp.width as u64 * bmp.height as u64 + bytes.len() as u64;
+    require_room([bmp.width, bmp.height], max_side, needed)?;
+    Ok(Decoded {
+        image: bmp.read()?,
+        several: false,
+    })
+}
+
+/// Refuses a picture with a longer side, or that takes more memory than one may.
+fn require_room(
+    sides: [usize; 2],
+    max_side: u32,
+    needed: impl Fn() -> u64,
+) -> std::result::Result<(), Fault> {
+    if sides.contains(&0) {
+        return Err(Fault::Damaged("a picture without pixels".into()));
+    }
+    match sides.iter().any(|side| *side > max_side as usize) || needed() > MAX_BYTES {
+        true => Err(Fault::TooLarge),
+        false => Ok(()),
+    }
+}
+
+fn of_others(
+    mut bytes: &[u8],
+    format: Format,
+    max_side: u32,
+) -> std::result::Result<Decoded, Fault> {
+    let turn = orientation::stated(bytes, format);
+    let mut file_copies = 1;
+    let (format, besides, several) = match format {
+        Format::Jpeg => {
+            let parts = jpeg::Parts::of(bytes);
+            // The decoder would fill the missing part with grey.
+            let end = parts.end.ok_or("the JPEG file ends early".to_owned())?;
+            bytes = &bytes[..end];
+            file_copies = 2;
+            let coefficients = if parts.progressive { 8 } else { 0 };
+            (ImageFormat::Jpeg, coefficients, false)
+        }
+        Format::WebP => {
+            let several = chunks::webp(bytes).any(|(name, _)| name == b"ANIM");
+            (ImageFormat::WebP, 6, several)
+        }
+        _ => {
+            let several = chunks::png(bytes).any(|(name, _)| name == b"acTL");
+            (ImageFormat::Png, 0, several)
+        }
+    };
     let mut limits = Limits::default();
     limits.max_image_width = Some(max_side);
     limits.max_image_height = Some(max_side);
-    limits.max_alloc = Some(MAX_DECODER_BYTES);
-    let damaged = |reason: String| Error::Decode {
-        path: path.to_owned(),
-        reason,
-    };
-    if format == ImageFormat::Jpeg && is_cut_short(bytes) {
-        return Err(damaged("the JPEG file ends early".to_owned()));
-    }
+    limits.max_alloc = Some(MAX_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
-    // The decoders report most damage and panic on some.
-    let decoded = match unless_it_panics(|| reader.decode()) {
-        Some(Ok(decoded)) => decoded,
-        Some(Err(ImageError::Limits(_))) => {
-            return Err(Error::ImageTooLarge {
-                path: path.to_owned(),
-                limit: max_side,
-            });
-        }
-        Some(Err(other)) => return Err(damaged(other.to_string())),
-        None => return Err(damaged("its parts contradict each other".to_owned())),
+    let decoder = reader.into_decoder()?;
+    let (width, height) = decoder.dimensions();
+    let area = u64::from(width) * u64::from(height);
+    let colour = decoder.color_type();
+    let whole = area * u64::from(colour.bytes_per_pixel());
+    let reduced = match u16::from(colour.bytes_per_pixel()) / u16::from(colour.channel_count()) {
+        1 => 0,
+        _ => whole / 2,
     };
-    let (width, height) = (decoded.width(), decoded.height());
-    let colour = decoded.color();
-    let (channels, pixels) = match (colour.has_color(), colour.has_alpha()) {
-        (false, false) => (1, decoded.into_luma8().into_raw()),
-        (true, false) => (3, decoded.into_rgb8().into_raw()),
-        (false, true) => (
-            1,
-            DynamicImage::into_luma_alpha8(decoded)
-                .pixels()
-                .map(|p| on_white(p.0[0], p.0[1]))
-                .collect(),
-        ),
-        (true, true) => {
-            let rgba = decoded.into_rgba8();
-            (
-                3,
-                rgba.pixels()
-                    .flat_map(|p| [0, 1, 2].map(|channel| on_white(p.0[channel], p.0[3])))
-                    .collect(),
-            )
-        }
+    let result = area * u64::from(colour.channel_count().min(3));
+    let turning = if orientation::swaps_sides(turn) {
+        2 * result
+    } else {
+        0
     };
-    Ok(Image {
+    let decoding = (whole + besides * area).max(whole + reduced).max(turning);
+    if decoding + file_copies * bytes.len() as u64 > MAX_BYTES {
+        return Err(Fault::TooLarge);
+    }
+    let (channels, pixels) = reduce(DynamicImage::from_decoder(decoder)?);
+    let image = Image {
         width,
         height,
         channels,
         pixels,
+    };
+    Ok(Decoded {
+        image: orientation::turned(image, turn),
+        several,
     })
 }
 
-/// Whether a JPEG file lacks its end marker (FF D9) after the last start of scan (FF DA): the decoder would fill the
-/// missing part with grey. Inside a scan FF is always followed by 00 or a restart marker, so neither can be mistaken.
-fn is_cut_short(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    last(0xd9) <= last(0xda)
+/// Pixels of 8 bits without transparency, and their channels. Memory is taken once more for 16 bits alone.
+fn reduce(decoded: DynamicImage) -> (u32, Vec<u8>) {
+    let colour = decoded.color();
+    match (colour.has_color(), colour.has_alpha()) {
+        (false, false) => (1, decoded.into_luma8().into_raw()),
+        (true, false) => (3, decoded.into_rgb8().into_raw()),
+        (false, true) => (1, without_alpha::<1>(decoded.into_luma_alpha8().into_raw())),
+        (true, true) => (3, without_alpha::<3>(decoded.into_rgba8().into_raw())),
+    }
 }
 
-fn on_white(value: u8, alpha: u8) -> u8 {
+/// Pixels of `N` values and an alpha, laid on white in their place.
+fn without_alpha<const N: usize>(mut pixels: Vec<u8>) -> Vec<u8> {
+    let count = pixels.len() / (N + 1);
+    for pixel in 0..count {
+        let from = pixel * (N + 1);
+        let alpha = pixels[from + N];
+        for value in 0..N {
+            pixels[pixel * N + value] = on_white(pixels[from + value], alpha);
+        }
+    }
+    pixels.truncate(count * N);
+    pixels
+}
+
+pub(super) fn on_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
+/// The same of a value that was multiplied with its alpha before.
+pub(super) fn premultiplied_on_white(value: u8, alpha: u8) -> u8 {
+    value.saturating_add(255 - alpha)
 }
 
 /// Encodes an image of 1 or 3 channels as PNG.

@@ -1,7 +1,10 @@
 //! CIFAR-10's binary batches: records of one label byte and 3 x 1024 bytes, the planes of a 32x32 RGB image.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use learngene_formats::read_text;
 
 use super::{CIFAR10_CLASSES, Sample, Source, owned, text};
 use crate::error::{Error, Result};
@@ -69,14 +72,19 @@ impl CifarBinary {
         }))
     }
 
-    fn read(&self, path: &Path, split: Option<Split>) -> Result<Vec<Sample>> {
-        let bytes = fs::read(path).map_err(Error::io(path))?;
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let sample = |(number, record): (usize, &[u8])| {
+    /// The records of a batch, one after another.
+    fn read<'a>(
+        &'a self,
+        path: &'a Path,
+        split: Option<Split>,
+    ) -> Result<impl Iterator<Item = Result<Sample>> + 'a> {
+        let file = File::open(path).map_err(Error::io(path))?;
+        let records = file.metadata().map_err(Error::io(path))?.len() / RECORD as u64;
+        let mut file = BufReader::new(file);
+        let mut record = [0; RECORD];
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let sample = move |number: u64| {
+            file.read_exact(&mut record).map_err(Error::io(path))?;
             let class = usize::from(record[0]);
             if class >= self.classes.len() {
                 let expected = format!("labels below {}", self.classes.len());
@@ -102,7 +110,7 @@ impl CifarBinary {
                 id: format!("{stem}-{number}"),
             })
         };
-        bytes.chunks_exact(RECORD).enumerate().map(sample).collect()
+        Ok((0..records).map(sample))
     }
 }
 
@@ -120,7 +128,7 @@ fn class_names(path: &Path) -> Result<Vec<String>> {
     if !path.is_file() {
         return Ok(owned(&CIFAR10_CLASSES));
     }
-    let names = fs::read_to_string(path).map_err(Error::io(path))?;
+    let names = read_text(path).map_err(Error::io(path))?;
     let names: Vec<String> = names
         .lines()
         .map(|line| line.trim().to_owned())
@@ -150,13 +158,12 @@ impl Source for CifarBinary {
     }
 
     fn samples(&self) -> Box<dyn Iterator<Item = Result<Sample>> + '_> {
-        Box::new(
-            self.batches
-                .iter()
-                .flat_map(|(path, split)| match self.read(path, *split) {
-                    Ok(samples) => samples.into_iter().map(Ok).collect(),
-                    Err(error) => vec![Err(error)],
-                }),
-        )
+        Box::new(self.batches.iter().flat_map(|(path, split)| {
+            let (samples, failed) = match self.read(path, *split) {
+                Ok(samples) => (Some(samples), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            samples.into_iter().flatten().chain(failed)
+        }))
     }
 }

@@ -1,16 +1,19 @@
-//! Image folders: one sub-folder of PNG, JPEG or WebP files for each class, with or without `train/`, `val/` and
-//! `test/` folders above them.
+//! Image folders: one sub-folder for each class, whose images lie in it or in folders below it, with or without `train/`,
+//! `val/` and `test/` folders above them; or a folder of images alone, which is one class.
 
+mod listing;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Indexed, Sample, Source, in_order, text};
+use super::notes::{Note, Notes, SEVERAL};
+use super::{Indexed, Sample, Source, in_order, order, text};
 use crate::error::{Error, Result};
-use crate::image::decode;
+use crate::image::{decode, decode_first};
 use crate::latents::{Content, Entry};
 use crate::{Image, Split};
-
-pub(super) const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+use listing::{ClassFolder, Listing};
 
 /// The largest image file that is read, bytes.
 pub(super) const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -31,49 +34,31 @@ pub(super) struct ImageFolder {
     classes: Vec<String>,
     files: Vec<File>,
     skipped: Vec<PathBuf>,
+    notes: Notes,
 }
 
 impl ImageFolder {
-    /// Lists a folder. Classes are numbered in alphabetical order; hidden files and folders are passed over, files of
-    /// other kinds are noted as skipped. A class folder without images stays a class, so that it is missed by name.
+    /// Lists a folder. Classes that are all numbers are in the order of numbers, others in alphabetical order; hidden
+    /// files, and what systems leave lying about, are passed over, files of other kinds are noted as skipped. A class
+    /// folder without images stays a class, so that it is missed by name.
     pub(super) fn open(root: &Path) -> Result<Self> {
         let name = text(root);
-        let top = Listing::read(root)?;
-        let mut skipped = top.others;
-        skipped.extend(top.images);
-        let split_of = |folder: &PathBuf| Split::from_name(&file_name(folder));
-        let is_split_root =
-            !top.folders.is_empty() && top.folders.iter().all(|folder| split_of(folder).is_some());
-        let mut class_folders = Vec::new();
-        for folder in top.folders {
-            if is_split_root {
-                let listing = Listing::read(&folder)?;
-                skipped.extend(listing.others);
-                skipped.extend(listing.images);
-                class_folders.extend(
-                    listing
-                        .folders
-                        .into_iter()
-                        .map(|class| (class, split_of(&folder))),
-                );
-            } else {
-                class_folders.push((folder, None));
-            }
-        }
-        let mut classes: Vec<String> = class_folders
-            .iter()
-            .map(|(folder, _)| file_name(folder))
-            .collect();
-        classes.sort();
-        classes.dedup();
+        let mut listing = Listing::default();
+        let folders = listing.class_folders(root)?;
+        let mut classes: Vec<String> = folders.iter().map(|folder| folder.name.clone()).collect();
+        order(&mut classes);
+        let places = crate::class_map::places(&classes);
         let mut files = Vec::new();
-        for (folder, split) in class_folders {
-            let class_name = file_name(&folder);
-            let class = classes.partition_point(|other| *other < class_name);
-            let listing = Listing::read(&folder)?;
-            skipped.extend(listing.others);
-            skipped.extend(listing.folders);
-            files.extend(listing.images.into_iter().map(|path| {
+        for ClassFolder {
+            name,
+            split,
+            images,
+        } in folders
+        {
+            let Some(class) = places.get(name.as_str()).copied() else {
+                continue;
+            };
+            files.extend(images.into_iter().map(|path| {
                 let id = text(path.strip_prefix(root).unwrap_or(&path));
                 File {
                     path,
@@ -83,18 +68,36 @@ impl ImageFolder {
                 }
             }));
         }
-        skipped.sort();
+        if files.is_empty() && !listing.unread.is_empty() {
+            let formats: BTreeSet<&str> =
+                listing.unread.iter().map(|(format, _)| *format).collect();
+            return Err(Error::UnreadFormats {
+                origin: name,
+                count: listing.unread.len(),
+                formats: formats.into_iter().collect::<Vec<_>>().join(", "),
+            });
+        }
         if files.is_empty() {
             return Err(Error::EmptySource {
                 origin: name,
-                hint: "an image folder has one sub-folder for each class with PNG, JPEG or WebP files in it",
+                hint: "an image folder has one sub-folder for each class with PNG, JPEG, WebP, TIFF, GIF or BMP files in it",
             });
         }
+        let notes = Notes::default();
+        for (what, paths) in listing.notes {
+            paths.iter().for_each(|path| notes.add(what, text(path)));
+        }
+        for (format, path) in listing.unread {
+            let what = format!("left out, pictures in a format that is not read ({format})");
+            notes.add(what, text(&path));
+        }
+        listing.skipped.sort();
         Ok(Self {
             name,
             classes,
             files,
-            skipped,
+            skipped: listing.skipped,
+            notes,
         })
     }
 }
@@ -104,11 +107,22 @@ impl ImageFolder {
 /// # Errors
 /// A folder that cannot be listed, or a broken image.
 pub fn images_in(folder: &Path) -> Result<Vec<Image>> {
-    let listing = Listing::read(folder)?;
-    listing.images.iter().map(|path| read(path)).collect()
+    let here = listing::Here::read(folder, &mut Listing::default())?;
+    (here.images.iter())
+        .map(|path| decode(&read(path)?, path))
+        .collect()
 }
 
-fn read(path: &Path) -> Result<Image> {
+/// Whether a folder holds images itself and no class folder that does, so that nothing says of which class they are.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn is_flat(folder: &Path) -> Result<bool> {
+    listing::is_flat(folder)
+}
+
+/// The bytes of an image file.
+fn read(path: &Path) -> Result<Vec<u8>> {
     let size = fs::metadata(path).map_err(Error::io(path))?.len();
     if size > MAX_FILE_BYTES {
         return Err(Error::Decode {
@@ -116,8 +130,7 @@ fn read(path: &Path) -> Result<Image> {
             reason: format!("{size} bytes, above the limit of {MAX_FILE_BYTES} for one image"),
         });
     }
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    decode(&bytes, path)
+    fs::read(path).map_err(Error::io(path))
 }
 
 impl Source for ImageFolder {
@@ -131,6 +144,10 @@ impl Source for ImageFolder {
 
     fn skipped(&self) -> &[PathBuf] {
         &self.skipped
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        self.notes.all()
     }
 
     fn indexed(&self) -> Option<&dyn Indexed> {
@@ -157,7 +174,12 @@ impl Indexed for ImageFolder {
     }
 
     fn content(&self, i: usize) -> Result<Content> {
-        Ok(read(&self.files[i].path)?.into())
+        let file = &self.files[i];
+        let decoded = decode_first(&read(&file.path)?, &file.path)?;
+        if decoded.several {
+            self.notes.add(SEVERAL, &file.id);
+        }
+        Ok(decoded.image.into())
     }
 
     fn block(&self, i: usize) -> usize {
@@ -169,47 +191,4 @@ impl Indexed for ImageFolder {
             .ok()
             .map(|about| about.len())
     }
-}
-
-/// What lies in one folder, sorted by name, hidden entries left out.
-#[derive(Default)]
-struct Listing {
-    folders: Vec<PathBuf>,
-    images: Vec<PathBuf>,
-    others: Vec<PathBuf>,
-}
-
-impl Listing {
-    fn read(folder: &Path) -> Result<Self> {
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-            paths.push(entry.map_err(Error::io(folder))?.path());
-        }
-        paths.sort();
-        let mut listing = Self::default();
-        for path in paths
-            .into_iter()
-            .filter(|path| !file_name(path).starts_with('.'))
-        {
-            let extension = path
-                .extension()
-                .map(|extension| extension.to_string_lossy().to_lowercase());
-            if path.is_dir() {
-                listing.folders.push(path);
-            } else if path.is_file()
-                && extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-            {
-                listing.images.push(path);
-            } else {
-                listing.others.push(path);
-            }
-        }
-        Ok(listing)
-    }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }

@@ -5,19 +5,17 @@ mod columns;
 mod pages;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use parquet::data_type::ByteArray;
-
 use super::folder::MAX_FILE_BYTES;
-use super::{Indexed, Sample, Source, WINDOW, in_order, listed, numbered, text};
+use super::notes::{Note, Notes, SEVERAL};
+use super::{Indexed, Sample, Source, WINDOW, files, in_order, numbered, text};
 use crate::Split;
 use crate::error::{Error, Result};
-use crate::image::decode;
+use crate::image::decode_first;
 use crate::latents::{Content, Entry};
-use columns::{Labels, Table};
+use columns::{Column, Labels, Table};
 
 /// What the row groups that are kept may unpack to, bytes; the last one stays in any case.
 const KEPT_BYTES: u64 = 512 << 20;
@@ -63,11 +61,12 @@ pub(super) struct Parquet {
     groups: Vec<Group>,
     rows: Vec<Row>,
     skipped: Vec<PathBuf>,
+    notes: Notes,
     kept: Mutex<Kept>,
 }
 
 /// The encoded images of a row group, once one has been asked for.
-type Images = Arc<Mutex<Option<Arc<Vec<Option<ByteArray>>>>>>;
+type Images = Arc<Mutex<Option<Arc<Column>>>>;
 
 /// Row groups used last, the latest at the end.
 #[derive(Default)]
@@ -87,7 +86,8 @@ impl Parquet {
     /// # Errors
     /// A damaged file, one without columns of images and of classes, a class without a name.
     pub(super) fn open(path: &Path) -> Result<Option<Self>> {
-        let parts = find(path)?;
+        let parts = files(path, is_parquet)?.into_iter();
+        let parts: Vec<Part> = parts.map(|file| part(file, path)).collect();
         if parts.is_empty() {
             return Ok(None);
         }
@@ -112,12 +112,13 @@ impl Parquet {
             groups: found.groups,
             rows: found.rows,
             skipped: found.skipped,
+            notes: Notes::default(),
             kept: Mutex::default(),
         }))
     }
 
     /// The images of a row group: those kept, or read by the first that asks, while others who ask for it wait.
-    fn images(&self, number: usize) -> Result<Arc<Vec<Option<ByteArray>>>> {
+    fn images(&self, number: usize) -> Result<Arc<Column>> {
         let slot = self.kept().slot(number, |group| self.groups[group].size);
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(images) = &*slot {
@@ -292,6 +293,10 @@ impl Source for Parquet {
         &self.skipped
     }
 
+    fn notes(&self) -> Vec<Note> {
+        self.notes.all()
+    }
+
     fn indexed(&self) -> Option<&dyn Indexed> {
         Some(self)
     }
@@ -322,21 +327,30 @@ impl Indexed for Parquet {
         let group = &self.groups[row.group];
         let images = self.images(row.group)?;
         let place = (self.parts[group.part].path).join((group.first_row + row.row).to_string());
-        match images.get(row.row).and_then(Option::as_ref) {
+        let reason = match images.bytes(row.row) {
             Some(bytes) if bytes.len() as u64 <= MAX_FILE_BYTES => {
-                Ok(decode(bytes.data(), &place)?.into())
+                let decoded = decode_first(bytes.data(), &place)?;
+                if decoded.several {
+                    self.notes.add(SEVERAL, text(&place));
+                }
+                return Ok(decoded.image.into());
             }
-            found => Err(Error::Decode {
-                path: place,
-                reason: match found {
-                    None => "the row has no image".into(),
-                    Some(bytes) => format!(
-                        "{} bytes, above the limit of {MAX_FILE_BYTES} for one image",
-                        bytes.len()
-                    ),
-                },
-            }),
-        }
+            Some(bytes) => format!(
+                "{} bytes, above the limit of {MAX_FILE_BYTES} for one image",
+                bytes.len()
+            ),
+            None => match images.path(row.row) {
+                Some(path) => format!(
+                    "the row has no image but only its path, `{path}`: give the folder of the images, or write the file with \
+                     the images in it (`Dataset.push_to_hub` and `embed_table_storage` of `datasets` do)"
+                ),
+                None => "the row has no image".into(),
+            },
+        };
+        Err(Error::Decode {
+            path: place,
+            reason,
+        })
     }
 
     fn block(&self, i: usize) -> usize {
@@ -351,40 +365,14 @@ impl Indexed for Parquet {
     }
 }
 
-/// The files of a path.
-fn find(path: &Path) -> Result<Vec<Part>> {
-    if path.is_file() {
-        return Ok(match is_parquet(path) {
-            true => vec![part(path.to_owned(), path, None)],
-            false => Vec::new(),
-        });
-    }
-    let mut folders = vec![(path.to_owned(), None), (path.join("data"), None)];
-    for entry in fs::read_dir(path).map_err(Error::io(path))? {
-        let entry = entry.map_err(Error::io(path))?;
-        let split = Split::from_name(&entry.file_name().to_string_lossy());
-        folders.extend(split.map(|split| (entry.path(), Some(split))));
-    }
-    folders[2..].sort_by(|(a, s), (b, t)| (s, a).cmp(&(t, b)));
-    let mut parts = Vec::new();
-    for (folder, split) in folders {
-        if folder.is_dir() {
-            let files = listed(&folder, is_parquet)?.into_iter();
-            parts.extend(files.map(|file| part(file, path, split)));
-        }
-    }
-    Ok(parts)
-}
-
-/// A file of a source; its split is that of its folder, or stands in front of its name.
-fn part(file: PathBuf, root: &Path, split: Option<Split>) -> Part {
+/// A file of a source.
+fn part((file, split): (PathBuf, Option<Split>), root: &Path) -> Part {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let front = name.split(['-', '.']).next().unwrap_or_default();
     let inside = file.strip_prefix(root).unwrap_or(&file);
     Part {
-        split: split.or_else(|| Split::from_name(front)),
+        split,
         inside: match inside.as_os_str().is_empty() {
-            true => name.clone().into_owned(),
+            true => name.into_owned(),
             false => text(inside),
         },
         path: file.clone(),

@@ -70,3 +70,21 @@ kind("nested", {"image": images, "label": pa.array([[1]] * 6)})
 kind("captions", {"image": images, "text": names})
 kind("paths", {"image": pa.array(["a.png"] * 6), "label": numbers})
 kind("two", {"a": images, "b": images, "label": numbers})
+
+# Pictures that are to be turned or that `datasets` writes as TIFF, and a row that has only a path.
+photo = Picture.new("RGB", (16, 8), (220, 30, 30))
+exif = Picture.Exif()
+exif[0x112] = 6
+kept = io.BytesIO()
+photo.save(kept, "JPEG", quality=95, exif=exif)
+palette = Picture.new("P", (2, 3), 1)
+palette.putpalette([0, 0, 0, 10, 200, 30])
+rows = {
+    "image": [{"bytes": kept.getvalue(), "path": None}, palette, {"bytes": None, "path": "photos/3.jpg"}],
+    "label": [0, 1, 1],
+}
+features = Features({"image": Image(), "label": ClassLabel(names=["upright", "green"])})
+# By pyarrow, since `to_parquet` would look for the file of the path.
+table = Dataset.from_dict(rows, features=features).with_format("arrow")[:]
+table = table.replace_schema_metadata(features.arrow_schema.metadata)
+pq.write_table(table, f"{out}/kinds/pictures.parquet")

@@ -1,12 +1,13 @@
 //! The section `[data]`.
 
 use crate::error::{Error, Result};
-use learngene_data::{ClassSelection, Dataset, LoadOptions, Split};
+use learngene_data::{ClassSelection, Dataset, Fit, LoadOptions, Shares, Source, Split, source};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Where the images come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// A built-in pack or a path, as `learngene data inspect` takes.
@@ -14,9 +15,18 @@ pub struct DataConfig {
     /// `base`, `novel`, `all` or a list of names with commas.
     #[serde(default = "all")]
     pub classes: String,
-    /// Side to crop and resize to; the images' own size if absent.
+    /// Side of the square that images become; the images' own size if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
+    /// How images become that square: `crop` cuts out the middle, `pad` adds white.
+    #[serde(default, skip_serializing_if = "Fit::is_crop")]
+    pub fit: Fit,
+    /// The part of the images without a split of the source's own that validates; a tenth if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<f64>,
+    /// The part of them that tests; a tenth if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
     /// 1 or 3; the images' own if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
@@ -73,6 +83,9 @@ impl DataConfig {
             source: source.into(),
             classes: all(),
             image_size: None,
+            fit: Fit::default(),
+            val: None,
+            test: None,
             channels: None,
             class_map: None,
             stream: false,
@@ -82,17 +95,44 @@ impl DataConfig {
         }
     }
 
-    /// Reads the data set. If an encoder is named, it must be latents of that one.
-    pub fn load(&self) -> Result<Dataset> {
-        let selection: ClassSelection = self.classes.parse()?;
-        let options = LoadOptions {
+    /// Opens the source, of which nothing but its list of samples is read.
+    pub fn open(&self) -> Result<Box<dyn Source>> {
+        Ok(source::open(&self.source, self.class_map.as_deref())?)
+    }
+
+    /// How images are read.
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions {
             image_size: self.image_size,
+            fit: self.fit,
+            shares: Shares {
+                val: self.val,
+                test: self.test,
+            },
             channels: self.channels,
             class_map: self.class_map.clone(),
             stream: self.stream,
             strict: self.strict,
-        };
-        let mut dataset = Dataset::load(&self.source, &selection, &options)?;
+        }
+    }
+
+    /// Reads the data set. If an encoder is named, it must be latents of that one.
+    pub fn load(&self) -> Result<Dataset> {
+        self.load_from(self.open()?, None)
+    }
+
+    /// As [`DataConfig::load`], from the opened source. If these are the `known` classes in another order, they are
+    /// numbered as those: an older version may have listed them otherwise.
+    pub fn load_from(&self, source: Box<dyn Source>, known: Option<&[String]>) -> Result<Dataset> {
+        let mut selection: ClassSelection = self.classes.parse()?;
+        if let Some(known) = known {
+            let names = selection.resolve(&*source)?;
+            let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+            if names.len() == known.len() && sorted(&names) == sorted(known) {
+                selection = ClassSelection::Names(known.to_vec());
+            }
+        }
+        let mut dataset = Dataset::from_source(source, &selection, &self.options())?;
         let found = dataset.latent_space().map(|space| &space.encoder);
         if self.encoder.is_some() && self.encoder.as_ref() != found {
             let found = found.map_or("images", String::as_str);

@@ -67,6 +67,8 @@ pub(super) struct Table {
     raw: File,
     size: u64,
     image: usize,
+    /// The column of paths beside that of images.
+    paths: Option<usize>,
     class: usize,
     names: Option<Vec<String>>,
 }
@@ -75,6 +77,26 @@ pub(super) struct Table {
 pub(super) enum Labels {
     Numbers(Vec<Option<i64>>),
     Names(Vec<Option<ByteArray>>),
+}
+
+/// The images of a row group's rows.
+pub(super) struct Column {
+    bytes: Vec<Option<ByteArray>>,
+    /// Where images lie of which there are no bytes.
+    paths: Vec<Option<ByteArray>>,
+}
+
+impl Column {
+    /// The encoded image of a row.
+    pub(super) fn bytes(&self, row: usize) -> Option<&ByteArray> {
+        self.bytes.get(row)?.as_ref()
+    }
+
+    /// Where the image of a row without bytes lies, as the row has it.
+    pub(super) fn path(&self, row: usize) -> Option<String> {
+        let path = self.paths.get(row)?.as_ref()?;
+        Some(String::from_utf8_lossy(path.data()).into_owned())
+    }
 }
 
 impl Labels {
@@ -114,12 +136,21 @@ impl Table {
         let columns = file.metadata().file_metadata().schema_descr().columns();
         let find = |of: &Wanted| find(columns, &features, of, path);
         let (image, class) = (find(&IMAGES)?, find(&CLASSES)?);
+        let beside =
+            |column: &ColumnDescPtr| match (column.path().parts(), columns[image].path().parts()) {
+                ([top, inner], [of_image, _]) => {
+                    top == of_image && inner == "path" && is_text(column)
+                }
+                _ => false,
+            };
+        let paths = columns.iter().position(beside);
         Ok(Self {
             names: class_names(&features[columns[class].name()], path)?,
             file,
             raw,
             size,
             image,
+            paths,
             class,
         })
     }
@@ -159,10 +190,20 @@ impl Table {
     ///
     /// # Errors
     /// A damaged file.
-    pub(super) fn images(&self, group: usize, path: &Path) -> Result<Vec<Option<ByteArray>>> {
-        guarded(path, || match self.column(self.image, group)? {
-            (ColumnReader::ByteArrayColumnReader(reader), shape) => values(reader, shape, |v| v),
-            _ => Ok(Vec::new()),
+    pub(super) fn images(&self, group: usize, path: &Path) -> Result<Column> {
+        guarded(path, || {
+            let texts = |column: usize| match self.column(column, group)? {
+                (ColumnReader::ByteArrayColumnReader(reader), shape) => {
+                    values(reader, shape, |value| value)
+                }
+                _ => Ok(Vec::new()),
+            };
+            let bytes = texts(self.image)?;
+            let paths = match self.paths.filter(|_| bytes.contains(&None)) {
+                Some(paths) => texts(paths)?,
+                None => Vec::new(),
+            };
+            Ok(Column { bytes, paths })
         })
     }
 
