@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, ImageFormat, RgbaImage};
 use learngene_data::latents::{Batch, Entry, Latent, LatentWriter, Recipe};
-use learngene_data::{Image, LatentSpace, Split};
+use learngene_data::{Fit, Image, LatentSpace, Split};
 use learngene_formats::{
     CheckpointWriter, Content, Header, ImageArchive, Kind, Retention, TensorEntry, WeightFile,
 };
@@ -65,6 +65,7 @@ fn images() -> Result {
     for (name, picture) in [&kinds[0], &kinds[2]] {
         seed("webp", name, &[&encoded(picture, ImageFormat::WebP)?])?;
     }
+    of_other_programs()?;
     let [png, jpeg] = [ImageFormat::Png, ImageFormat::Jpeg]
         .map(|format| encoded(&kinds[0].1, format).unwrap_or_default());
     seed(
@@ -78,6 +79,40 @@ fn images() -> Result {
         &[b"train", b"a.webp", &png, b"test", b"b.txt", b"words"],
     )?;
     shards(&png, &jpeg)
+}
+
+/// The small pictures of the reader's own tests, and what they say of how they are to be turned.
+fn of_other_programs() -> Result {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crates/data/tests/reference/pictures.json"
+    );
+    let pictures: Vec<serde_json::Value> = serde_json::from_slice(&fs::read(file)?)?;
+    for picture in &pictures {
+        let name = picture["name"].as_str().unwrap_or_default();
+        let digits = picture["bytes"].as_str().unwrap_or_default().as_bytes();
+        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default() as u8;
+        let pairs = digits.chunks_exact(2);
+        let bytes: Vec<u8> = pairs.map(|p| digit(p[0]) << 4 | digit(p[1])).collect();
+        let target = match name.split('-').next() {
+            Some("datasets") => "tiff",
+            Some(format) => format,
+            None => continue,
+        };
+        seed(target, name, &[&bytes])?;
+    }
+    let entry = |kind: &[u8]| [b"II*\0\x08\0\0\0\x01\0\x12\x01", kind, &[0; 4]].concat();
+    seed(
+        "orientation",
+        "short",
+        &[&entry(b"\x03\0\x01\0\0\0\x06\0\0\0"), b""],
+    )?;
+    seed(
+        "orientation",
+        "long",
+        &[&entry(b"\x04\0\x01\0\0\0\x08\0\0\0"), b""],
+    )?;
+    seed("orientation", "xmp", &[b"", b"<x tiff:Orientation=\"6\"/>"])
 }
 
 fn shards(png: &[u8], jpeg: &[u8]) -> Result {
@@ -157,6 +192,7 @@ fn latents() -> Result {
         base: vec!["a".into()],
         novel: vec!["b".into()],
         image_size: Some(4),
+        fit: Fit::Crop,
         channels: 3,
         space: LatentSpace {
             encoder: "01".into(),

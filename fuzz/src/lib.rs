@@ -77,3 +77,40 @@ pub fn read_torch(bytes: &[u8]) {
         }
     }
 }
+
+/// A PNG file of one picture, and what stands in front of the pixels of a JPEG and of a WebP file, all with this Exif and
+/// this XMP.
+pub fn pictures_with(exif: &[u8], xmp: &[u8]) -> [Vec<u8>; 3] {
+    let picture = learngene_data::Image::filled(3, 2, &[1, 2, 3]);
+    let png = learngene_data::image::encode_png(&picture).expect("a whole picture can be encoded");
+    let length = |bytes: &[u8]| (bytes.len() as u32).to_be_bytes();
+    let chunk = |name: &[u8], contents: &[u8]| {
+        // A checksum is passed over when the reader is compiled for fuzzing.
+        [&length(contents)[..], name, contents, &[0; 4]].concat()
+    };
+    let text = [b"XML:com.adobe.xmp\0\0\0\0\0", xmp].concat();
+    let (head, rest) = png.split_at(33);
+    let png = [head, &chunk(b"eXIf", exif), &chunk(b"iTXt", &text), rest].concat();
+    let segment = |name: &[u8], contents: &[u8]| {
+        let contents = &contents[..contents.len().min(60_000)];
+        let length = (2 + name.len() + contents.len()) as u16;
+        [b"\xff\xe1", &length.to_be_bytes()[..], name, contents].concat()
+    };
+    let jpeg = [
+        b"\xff\xd8".to_vec(),
+        segment(b"Exif\0\0", exif),
+        segment(b"http://ns.adobe.com/xap/1.0/\0", xmp),
+        b"\xff\xd9".to_vec(),
+    ];
+    let part = |name: &[u8], contents: &[u8]| {
+        let length = (contents.len() as u32).to_le_bytes();
+        let fill = vec![0; contents.len() % 2];
+        [name, &length, contents, &fill].concat()
+    };
+    let webp = [
+        b"RIFF\0\0\0\0WEBP".to_vec(),
+        part(b"EXIF", exif),
+        part(b"XMP ", xmp),
+    ];
+    [png, jpeg.concat(), webp.concat()]
+}
