@@ -217,6 +217,7 @@ impl Failure {
                 | Data::NoPartition { .. }
                 | Data::NoImages { .. }
                 | Data::NoStream { .. }
+                | Data::PictureEnding { .. }
                 | Data::Setting { .. },
             ) => USAGE,
             #[cfg(feature = "hub")]

@@ -3,6 +3,7 @@
 
 use crate::failure::{Failure, Result};
 use crate::{progress, terminal};
+use learngene_data::image::PictureFormat;
 use learngene_data::picture::Grid;
 use learngene_data::source::Note;
 use learngene_formats::atomic::write_bytes_atomically;
@@ -208,13 +209,26 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(write_bytes_atomically(path, bytes)?)
 }
 
-/// Writes a picture of tiles, and says if it does not hold them all.
+/// Writes a picture of tiles in the format that its name ends in, and says if it does not hold them all.
 pub fn write_grid(path: &Path, grid: &Grid) -> Result<()> {
-    write(path, &grid.encode_png()?)?;
+    write(path, &PictureFormat::of(path)?.encode(&grid.paint()?)?)?;
     if let Some(shown) = grid.shown()? {
         note(&format!("note: {} shows {shown}", path.display()));
     }
     Ok(())
+}
+
+/// Refuses a name to write to that promises another kind of file than it would get.
+pub fn require_ending(option: &str, path: &Path, endings: &[&str]) -> Result<()> {
+    let found = path.extension().and_then(|ending| ending.to_str());
+    if found.is_some_and(|found| endings.iter().any(|e| found.eq_ignore_ascii_case(e))) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "{option} is {}, expected a name that ends in .{}",
+        path.display(),
+        endings.join(" or .")
+    )))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod compare;
 mod curve;
 mod data;
 mod diversion;
+mod drawn;
 mod encode;
 mod eval;
 mod export;

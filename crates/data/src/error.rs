@@ -199,6 +199,12 @@ pub enum Error {
     /// A picture could not be encoded.
     #[error("encode picture: {0}")]
     Encode(String),
+    /// The name of a picture to write ends in no format that is written.
+    #[error("write a picture `{}`: expected a name that ends in {}", path.display(), crate::image::PictureFormat::ENDINGS)]
+    PictureEnding {
+        /// The name.
+        path: PathBuf,
+    },
 }
 
 impl Error {

@@ -3,10 +3,14 @@
 mod bmp;
 mod chunks;
 mod codec;
+<<<<<<< HEAD
 pub(crate) mod format;
 mod gif;
 mod jpeg;
 mod orientation;
+=======
+mod encode;
+>>>>>>> eba5c80 (sample: a folder gets a PNG file for each image, which says how it was drawn; pictures are what their names say)
 mod resample;
 mod tiff;
 
@@ -15,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use codec::decode_first;
 pub use codec::{MAX_SIDE, decode, decode_png, encode_png};
+pub use encode::{PictureFormat, encode_png_with_texts};
 
 /// How an image that is no square becomes one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

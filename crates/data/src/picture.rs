@@ -1,5 +1,9 @@
 //! Labelled contact sheets: the pictures a person looks at.
 
+mod panel;
+
+pub use panel::{Panel, side_by_side};
+
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_width};
 
 use crate::Sample;

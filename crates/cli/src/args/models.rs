@@ -127,7 +127,7 @@ pub struct Merge {
 /// Options of `sample`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz\n  learngene sample runs/kind --blend face=1 --blend face=0.5,flag=0.5 --out blends.png\n  learngene sample runs/latents --vae sd-vae-ft-ema/ --out drawn.png"
+    after_help = "Examples:\n  learngene sample runs/kind --class face,flag --count 8 --out faces.png\n  learngene sample runs/kind --class face --count 100 --out faces/\n  learngene sample runs/kind --count 50 --cfg 1 --npz samples.npz\n  learngene sample runs/kind --blend face=1 --blend face=0.5,flag=0.5 --out blends.png\n  learngene sample runs/latents --vae sd-vae-ft-ema/ --out drawn.png"
 )]
 pub struct Sample {
     /// A run folder, a checkpoint or a safetensors file.
@@ -169,8 +169,10 @@ pub struct Sample {
     /// Seed of the noise. Image i of a class depends on this and on i, not on what else is drawn.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Picture to write, a row for each class or blend; one that is there is replaced.
-    #[arg(long, value_name = "FILE.png", required_unless_present = "npz")]
+    /// Picture to write, with a row for each class or blend: .png, .jpg (quality 95) or .webp (lossless). Or a folder, which
+    /// ends with a slash, is there already, or has no ending: then each image becomes CLASS-0000.png and so on, with its
+    /// settings as PNG texts (docs/drawn.md). What has the same name is replaced.
+    #[arg(long, value_name = "FILE.png|DIR/", required_unless_present = "npz")]
     pub out: Option<PathBuf>,
     /// NumPy archive to write for ADM's evaluation: arr_0 is uint8 [n, h, w, c], arr_1 the int64 class numbers,
     /// which blends have none of.

@@ -84,6 +84,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// What is typed for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 impl From<Precision> for learngene_nn::Precision {
     fn from(precision: Precision) -> Self {
         match precision {

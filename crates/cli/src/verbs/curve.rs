@@ -47,6 +47,9 @@ impl Point {
 
 /// `curve`.
 pub fn curve(args: &args::Curve, device: &str) -> Result<()> {
+    if let Some(out) = &args.out {
+        output::require_ending("--out", out, &["html", "htm"])?;
+    }
     let device = model::device(device)?;
     let (config, whole) = model::load(&args.model, &device)?;
     let Some(rank) = config.model.learngene_rank() else {

@@ -37,6 +37,9 @@ struct Rises {
 
 /// `inspect --diversion`. Everything is read and checked before the first image is drawn.
 pub fn report(args: &args::Inspect, source: &str, device: &str) -> Result<()> {
+    if let Some(out) = &args.out {
+        output::require_ending("--out", out, &["html", "htm"])?;
+    }
     if args.count == 0 {
         return Err(Failure::Usage("--count is 0, expected at least 1".into()));
     }

@@ -1,6 +1,7 @@
 //! `sample`.
 
 use crate::failure::{Failure, Result};
+use crate::verbs::drawn::{Out, Settings};
 use crate::{args, model, output, progress};
 use burn::tensor::Device;
 use learngene_data::class_list;
@@ -18,6 +19,11 @@ use std::path::Path;
 /// `sample`.
 pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
     let mut how = generation(args)?;
+    let out = args.out.as_deref().map(Out::of).transpose()?;
+    if let Some(path) = &args.npz {
+        output::require_ending("--npz", path, &["npz"])?;
+    }
+    let on = device;
     let device = model::device(device)?;
     let path = match args.raw {
         true => &args.model.join(checkpoint::RAW),
@@ -99,13 +105,26 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         archive.write(path)?;
         output::wrote(path);
     }
-    if let Some(path) = &args.out {
-        let mut grid = Grid::new(2);
-        for (name, row) in names.iter().zip(images.chunks(count)) {
-            grid.push_row(name, row.to_vec());
+    match &out {
+        Some(Out::Sheet(path)) => {
+            let mut grid = Grid::new(2);
+            for (name, row) in names.iter().zip(images.chunks(count)) {
+                grid.push_row(name, row.to_vec());
+            }
+            output::write_grid(path, &grid)?;
+            output::wrote(path);
         }
-        output::write_grid(path, &grid)?;
-        output::wrote(path);
+        Some(Out::Folder(path)) => {
+            let encoder = vae.as_ref().map(|vae| latent_space(vae).encoder);
+            let settings = Settings::of(args, on, encoder.as_deref())?;
+            let kind = if args.blend.is_empty() {
+                "class"
+            } else {
+                "blend"
+            };
+            settings.write(path, kind, &names, &images)?;
+        }
+        None => {}
     }
     output::json(&serde_json::json!({ "images": images.len(), "rows": names, "seed": args.seed }));
     Ok(())

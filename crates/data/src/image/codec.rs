@@ -237,24 +237,7 @@ pub(super) fn premultiplied_on_white(value: u8, alpha: u8) -> u8 {
 
 /// Encodes an image of 1 or 3 channels as PNG.
 pub fn encode_png(image: &Image) -> Result<Vec<u8>> {
-    let colour = match image.channels {
-        1 => image::ExtendedColorType::L8,
-        3 => image::ExtendedColorType::Rgb8,
-        other => {
-            return Err(Error::Encode(format!(
-                "expected 1 or 3 channels, found {other}"
-            )));
-        }
-    };
-    if image.pixels.len() != image.byte_count() || image.pixels.is_empty() {
-        return Err(Error::Encode(format!(
-            "expected {}x{}x{} bytes, found {}",
-            image.height,
-            image.width,
-            image.channels,
-            image.pixels.len()
-        )));
-    }
+    let colour = super::encode::colour(image)?;
     let mut bytes = Vec::new();
     let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     image::ImageEncoder::write_image(encoder, &image.pixels, image.width, image.height, colour)
