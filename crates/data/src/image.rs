@@ -3,14 +3,11 @@
 mod bmp;
 mod chunks;
 mod codec;
-<<<<<<< HEAD
+mod encode;
 pub(crate) mod format;
 mod gif;
 mod jpeg;
 mod orientation;
-=======
-mod encode;
->>>>>>> eba5c80 (sample: a folder gets a PNG file for each image, which says how it was drawn; pictures are what their names say)
 mod resample;
 mod tiff;
 

@@ -32,7 +32,6 @@ pub enum DataVerb {
         /// A TOML that merges and picks classes.
         #[arg(long, value_name = "FILE")]
         class_map: Option<PathBuf>,
-<<<<<<< HEAD
         /// Show images as training with this image size sees them, and advise for it; by default they are shown as they are, and
         /// the side advised for is theirs if they share a small one, else 32.
         #[arg(long, value_name = "PIXELS")]
@@ -42,10 +41,7 @@ pub enum DataVerb {
         model: Option<PathBuf>,
         #[command(flatten)]
         prepared: Prepared,
-        /// Write a picture with images of each class, chosen at random.
-=======
-        /// Write a picture with the first images of each class: .png, .jpg or .webp.
->>>>>>> eba5c80 (sample: a folder gets a PNG file for each image, which says how it was drawn; pictures are what their names say)
+        /// Write a picture with images of each class, chosen at random: .png, .jpg or .webp.
         #[arg(long, value_name = "FILE.png")]
         contact_sheet: Option<PathBuf>,
         /// Which images are on it: another number, other images.

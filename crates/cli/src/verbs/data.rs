@@ -6,11 +6,8 @@ use crate::model;
 use crate::output::{self, shortened};
 use crate::progress::Progress;
 use crate::verbs::advise::advise;
-<<<<<<< HEAD
 use crate::verbs::resolve;
-=======
 use learngene_data::image::PictureFormat;
->>>>>>> eba5c80 (sample: a folder gets a PNG file for each image, which says how it was drawn; pictures are what their names say)
 use learngene_data::picture::ContactSheet;
 use learngene_data::{ClassSelection, Fit, Sample, Statistics, WordNet, source};
 use learngene_formats::Header;
@@ -80,16 +77,11 @@ pub fn data(args: &args::Data, device: &str) -> Result<()> {
     }
 }
 
-<<<<<<< HEAD
 fn inspect(data: &DataConfig, contact_sheet: Option<&Path>, seed: u64) -> Result<()> {
-    let source = data.open()?;
-=======
-fn inspect(spec: &str, class_map: Option<&Path>, contact_sheet: Option<&Path>) -> Result<()> {
     if let Some(path) = contact_sheet {
         PictureFormat::of(path)?;
     }
-    let source = source::open(spec, class_map)?;
->>>>>>> eba5c80 (sample: a folder gets a PNG file for each image, which says how it was drawn; pictures are what their names say)
+    let source = data.open()?;
     if contact_sheet.is_some() && source.latent_space().is_some() {
         return Err(Failure::Usage(format!(
             "{} holds latents, which are no pictures: give --contact-sheet with the images that they are of",
