@@ -3,7 +3,7 @@
 use crate::failure::Result;
 use learngene_compare::Course;
 use learngene_data::{Image, image::encode_png};
-use learngene_eval::report::{self, Block, Curve, Figure, Gallery, Png, Section, Series};
+use learngene_eval::report::{self, Block, Curve, Figure, Png, Section, Series};
 use learngene_nn::Precision;
 use learngene_train::RunConfig;
 
@@ -63,22 +63,6 @@ pub fn curve(course: &Course) -> Curve {
         scale: report::Scale::Log,
         series,
     }
-}
-
-/// A row of `shown` images for each class.
-pub fn gallery(
-    classes: &[String],
-    images: &[Image],
-    shown: usize,
-    caption: &str,
-) -> Result<Gallery> {
-    let row = |(name, part): (&String, &[Image])| Ok((name.clone(), pngs(part)?));
-    let rows = classes.iter().zip(images.chunks(shown.max(1))).map(row);
-    Ok(Gallery {
-        caption: caption.into(),
-        columns: Vec::new(),
-        rows: rows.collect::<Result<_>>()?,
-    })
 }
 
 pub fn pngs(images: &[Image]) -> Result<Vec<Png>> {

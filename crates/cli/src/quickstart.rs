@@ -3,13 +3,14 @@
 mod judge;
 mod page;
 mod results;
+pub mod swaps;
 mod transferred;
 
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::{model, output, progress, training, verbs};
-pub use judge::{Judge, Verdict};
-use learngene_compare::{Lab, Tailor};
+pub use judge::{Drawing, Judge, Verdict};
+use learngene_compare::{Lab, first_images};
 use learngene_data::{Dataset, Image, Split};
 use learngene_diffusion::{Clip, SamplerKind, Sampling};
 use learngene_eval::Rates;
@@ -29,8 +30,6 @@ use transferred::Transferred;
 pub const MINUTES: f64 = 5.0;
 /// Steps in which images are drawn.
 const DRAWING: usize = 16;
-/// Guidance of the images that are shown.
-const STRIP: f64 = 2.0;
 /// Classes of the example assembly.
 const ASSEMBLED: usize = 4;
 
@@ -67,11 +66,20 @@ impl Effort {
             shown: scaled(Self::FULL.shown),
         }
     }
+
+    fn drawing<'a>(&self, lab: &'a Lab, model: &'a Dit, classes: usize) -> Drawing<'a> {
+        Drawing {
+            lab,
+            model,
+            classes,
+            judged: self.judged,
+            shown: self.shown,
+        }
+    }
 }
 
 /// Everything the report shows.
 pub struct Findings {
-    pub effort: Effort,
     pub base: Pretrained,
     pub diversion: Diversion,
     pub assembly: Assembly,
@@ -95,8 +103,10 @@ pub struct Diversion {
     pub verdicts: Vec<Verdict>,
     /// The probe on real test images.
     pub real: Rates,
-    /// Right tailor, none, wrong tailor: the same noise.
-    pub strips: [Vec<Image>; 3],
+    /// Real test images of each class.
+    pub images: Vec<Vec<Image>>,
+    /// For the first drawn image of each class, the training image nearest to it.
+    pub nearest: Vec<Image>,
 }
 
 /// A model of some of the classes.
@@ -212,7 +222,7 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
         let dense = start(verbs::Matrices::Dense, "dense")?;
         Some(Control {
             base: lab.losses(&dense.model, &base, Split::Val, Gating::Right)?,
-            verdicts: judge.own(&lab, effort.judged, &dense.model, base.classes().len())?,
+            verdicts: judge.own(effort.drawing(&lab, &dense.model, base.classes().len()))?,
             novel: extend(&dense, rank, &judges, "dense-novel")?,
         })
     } else {
@@ -221,7 +231,6 @@ pub fn run(args: &args::Quickstart, device: &str) -> Result<()> {
 
     clock.next("report", "")?;
     let findings = Findings {
-        effort,
         base: trained,
         diversion,
         assembly,
@@ -313,20 +322,23 @@ impl Diversion {
     ) -> Result<Self> {
         let classes = data.classes().len();
         let gate = |gating| lab.losses(model, data, Split::Val, gating);
-        let strip = |tailor: &Tailor<'_>| lab.images(model, classes, effort.shown, STRIP, tailor);
+        let verdicts = judge.swaps(effort.drawing(lab, model, classes))?;
+        let own = swaps::of(&verdicts, "right tailor", swaps::STRIP);
+        let first = own
+            .into_iter()
+            .flat_map(|v| &v.shown)
+            .flat_map(|images| images.first());
+        let first: Vec<Image> = first.cloned().collect();
         Ok(Self {
             gates: [
                 gate(Gating::Right)?,
                 gate(Gating::None)?,
                 gate(Gating::Wrong)?,
             ],
-            verdicts: judge.swaps(lab, effort.judged, model, classes)?,
             real: judge.real().clone(),
-            strips: [
-                strip(&Some)?,
-                strip(&|_| None)?,
-                strip(&|class| Some(judge::other(class, classes)))?,
-            ],
+            images: first_images(data, Split::Test, effort.shown)?,
+            nearest: judge.nearest(&first, data)?,
+            verdicts,
         })
     }
 }
@@ -340,7 +352,7 @@ impl Assembly {
         weights::file(Kind::Model, &config, &values).write(path)?;
         let (_, read) = model::load(path, &whole.model.device())?;
         let numbers: usize = values.values().map(|v| v.values.len()).sum();
-        let first = |model| lab.images(model, ASSEMBLED, 2, STRIP, &Some);
+        let first = |model| lab.images(model, ASSEMBLED, 2, swaps::STRIP, &Some);
         let mut alone = whole.config.model.clone();
         (alone.tailor_rank, alone.groups) = (0, 0);
         Ok(Self {

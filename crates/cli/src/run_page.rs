@@ -97,6 +97,7 @@ impl Ended<'_> {
                 columns: strings(["part", "parameters", "MACs an image", "bytes"]),
                 rows: cost_rows(&plan),
                 total: true,
+                ..Table::default()
             })],
         ));
         let name = self.folder.file_name().unwrap_or_default().display();

@@ -104,6 +104,8 @@ pub(crate) fn drawn(findings: &Findings, caption: &str, names: &[String]) -> Tab
         columns: with_row(findings, &columns),
         rows,
         total: true,
+        // What names a row, and the guidance.
+        keys: with_row(findings, &[]).len() + 1,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::config::{Comparison, Row};
 use crate::record::Course;
 use learngene_data::Image;
 use learngene_eval::metrics::{Interval, Measure};
-use learngene_eval::{Rate, Rates};
+use learngene_eval::{Rate, Rates, failures};
 use serde::Serialize;
 
 /// Everything tables and page show.
@@ -33,6 +33,9 @@ pub struct Findings {
     /// Of each row, the first seed's.
     #[serde(skip)]
     pub(crate) shows: Vec<Show>,
+    /// Real test images, the first of each class.
+    #[serde(skip)]
+    pub(crate) images: Vec<Vec<Image>>,
 }
 
 /// What real images get from the judges.
@@ -214,6 +217,20 @@ pub(crate) struct Show {
     pub course: Course,
     /// For every guidance, the first images of each class.
     pub strips: Vec<(f64, Vec<Vec<Image>>)>,
+    /// What the probe says of all images, a guidance each.
+    pub probes: Vec<(f64, Rates)>,
+}
+
+impl Show {
+    /// Why its images may show nothing, whatever the numbers are: a sentence for each guidance of which that is so.
+    pub fn failures(&self, classes: &[String]) -> Vec<String> {
+        let of = |(guidance, rates): &(f64, Rates)| {
+            let found = failures(classes, rates);
+            (!found.is_empty())
+                .then(|| format!("guidance {guidance}, first seed: {}", found.join(" ")))
+        };
+        self.probes.iter().filter_map(of).collect()
+    }
 }
 
 /// The cells of a line, by seed.

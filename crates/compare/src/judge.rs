@@ -82,6 +82,23 @@ pub(crate) fn of_split<E: From<crate::Error>>(
     features(&images, &format!("real {} images", split.name()))
 }
 
+/// The first few real images of each class of a split.
+///
+/// # Errors
+/// An image that cannot be read.
+pub fn first_images(
+    dataset: &Dataset,
+    split: Split,
+    count: usize,
+) -> crate::Result<Vec<Vec<Image>>> {
+    let of_class = |class: usize| {
+        let all = (0..dataset.len(split)).filter(|&i| dataset.class_of(split, i) == class);
+        let images = all.take(count).map(|i| dataset.image(split, i));
+        Ok(images.collect::<learngene_data::Result<_>>()?)
+    };
+    (0..dataset.classes().len()).map(of_class).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

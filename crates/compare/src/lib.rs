@@ -44,7 +44,7 @@ pub use findings::{
     Reference, Summary, SweepPoint,
 };
 pub use host::{Doing, Host, Notice};
-pub use judge::Judge;
+pub use judge::{Judge, first_images};
 pub use lab::{Lab, Tailor};
 pub use latex::latex;
 pub use notes::notes;

@@ -1,15 +1,17 @@
 //! The findings as one page.
 
+use crate::drawn::REAL;
 use crate::error::Result;
 use crate::findings::{Findings, Show, Summary};
 use crate::notes::{bases, caveats};
 use crate::table::tables;
+use learngene_data::Image;
 use learngene_data::image::encode_png;
 use learngene_eval::Report;
 use learngene_eval::report::{Block, Curve, Gallery, Png, Scale, Section, Series, Table};
 
 /// Pictures side by side in one gallery: as many as a page is wide.
-const ABREAST: usize = 6;
+const ABREAST: usize = 8;
 /// Lines in one chart: as many as it has colours for.
 const LINES: usize = 8;
 
@@ -19,10 +21,12 @@ const LINES: usize = 8;
 /// A picture that cannot be encoded.
 pub fn report(f: &Findings) -> Result<Report> {
     let wanted = &f.comparison;
+    let mut table: Vec<Block> = tables(f).into_iter().map(Block::Table).collect();
+    table.extend(caveats(f).into_iter().map(Block::Text));
     let mut sections = vec![Section {
         heading: "Table".into(),
-        paragraphs: caveats(f),
-        blocks: tables(f).into_iter().map(Block::Table).collect(),
+        paragraphs: Vec::new(),
+        blocks: table,
     }];
     for &guidance in &wanted.judge.guidance {
         sections.push(Section {
@@ -31,6 +35,9 @@ pub fn report(f: &Findings) -> Result<Report> {
             blocks: galleries(f, guidance)?,
         });
     }
+    // Guided images are what people look at; the first classes are enough to begin with.
+    let guidance = wanted.judge.guidance.iter().copied().fold(1.0, f64::max);
+    let top = galleries(f, guidance)?.into_iter().take(1).collect();
     sections.push(Section {
         heading: "Training".into(),
         paragraphs: Vec::new(),
@@ -74,6 +81,7 @@ pub fn report(f: &Findings) -> Result<Report> {
              and noise, and the same noise of samples. Test images were looked at by chosen cells alone."
                 .into(),
         ],
+        top,
         figures: Vec::new(),
         sections,
         how_to_read: vec![
@@ -152,7 +160,18 @@ fn galleries(f: &Findings, guidance: f64) -> Result<Vec<Block>> {
     let gallery = |part: &[usize]| {
         let shown = f.comparison.judge.shown;
         let columns = part.iter().flat_map(|&c| vec![f.classes[c].clone(); shown]);
+        let real = part.iter().flat_map(|&c| (0..shown).map(move |i| (c, i)));
+        let real = real.map(|(c, i)| f.images.get(c)?.get(i));
+        let real: Vec<Option<&Image>> = real.collect();
+        let white = Image::filled(1, 1, &[255]);
         let mut rows = Vec::new();
+        if real.iter().any(Option::is_some) {
+            // A white one stands in where a class has too few, so that columns stay columns.
+            let pngs = real
+                .iter()
+                .map(|i| Ok(Png::new(encode_png(i.unwrap_or(&white))?)?));
+            rows.push((REAL.to_owned(), pngs.collect::<Result<Vec<Png>>>()?));
+        }
         for (name, show) in trained(f) {
             let strips = show.strips.iter().find(|(g, _)| *g == guidance);
             let images = strips
@@ -163,7 +182,8 @@ fn galleries(f: &Findings, guidance: f64) -> Result<Vec<Block>> {
         }
         Ok(Block::Gallery(Gallery {
             caption: format!(
-                "Guidance {guidance}, first seed. Each column is one noise and one class under every method."
+                "Guidance {guidance}, first seed. Each column is one class, and below the real images one noise under every method: look \
+                 along a column for what a method changes."
             ),
             columns: columns.collect(),
             rows,
@@ -213,14 +233,14 @@ fn curves(f: &Findings) -> Vec<Block> {
             .chain(steps.iter().map(|step| format!("step {step}")))
             .collect(),
         rows: validation.collect(),
-        total: false,
+        ..Table::default()
     }));
     blocks
 }
 
 fn by_class(f: &Findings) -> Vec<Block> {
     type Of<'a> = &'a dyn Fn(&Summary) -> Option<&[Option<crate::Stat>]>;
-    let table = |caption: String, digits: usize, of: Of<'_>| {
+    let table = |caption: String, digits: usize, of: Of<'_>, last: Option<Vec<String>>| {
         let line = |row: &Summary| {
             let stats = of(row)?;
             let texts = stats
@@ -229,23 +249,44 @@ fn by_class(f: &Findings) -> Vec<Block> {
             Some(std::iter::once(title(f, row)).chain(texts).collect())
         };
         let columns = std::iter::once("row".to_owned()).chain(f.classes.iter().cloned());
-        Block::Table(Table {
+        let mut rows: Vec<Vec<String>> = f.rows.iter().filter_map(line).collect();
+        rows.extend(last);
+        let long = f.classes.len() > rows.len();
+        let table = Table {
             caption,
             columns: columns.collect(),
-            rows: f.rows.iter().filter_map(line).collect(),
-            total: false,
-        })
+            rows,
+            ..Table::default()
+        };
+        // Read downwards, whichever there are more of.
+        Block::Table(if long { table.turned() } else { table })
     };
-    let mut blocks = vec![table("v loss on test images".into(), 4, &|row| {
-        Some(&row.velocity_by_class[..])
-    })];
+    let mut blocks = vec![table(
+        "v loss on test images".into(),
+        4,
+        &|row| Some(&row.velocity_by_class[..]),
+        None,
+    )];
+    let real = f.real.probe.per_class.iter();
+    let real = real.map(|rate| {
+        rate.rate
+            .map_or("-".into(), |share| format!("{share:.2} of {}", rate.count))
+    });
+    let real: Vec<String> = std::iter::once(REAL.to_owned()).chain(real).collect();
     for &guidance in &f.comparison.judge.guidance {
-        let caption =
-            format!("Share that the class probe takes for their label, guidance {guidance}");
-        blocks.push(table(caption, 2, &|row| {
-            let drawn = row.drawn.iter().find(|d| d.guidance == guidance)?;
-            Some(&drawn.probe_by_class[..])
-        }));
+        let caption = format!(
+            "Share that the class probe takes for their label, guidance {guidance}; last, of real test images: where that is low, \
+             the probe knows too little of the class to judge drawn ones"
+        );
+        blocks.push(table(
+            caption,
+            2,
+            &|row| {
+                let drawn = row.drawn.iter().find(|d| d.guidance == guidance)?;
+                Some(&drawn.probe_by_class[..])
+            },
+            Some(real.clone()),
+        ));
     }
     blocks
 }
@@ -267,7 +308,7 @@ fn by_seed(f: &Findings) -> Table {
             .chain(seeds.iter().map(|seed| format!("seed {seed}")))
             .collect(),
         rows: f.rows.iter().map(line).collect(),
-        total: false,
+        ..Table::default()
     }
 }
 
@@ -293,7 +334,7 @@ fn rises(f: &Findings) -> Table {
             .chain(seeds.iter().map(|seed| format!("seed {seed}")))
             .collect(),
         rows: f.rows.iter().filter_map(line).collect(),
-        total: false,
+        ..Table::default()
     }
 }
 
@@ -323,6 +364,6 @@ fn sweep(f: &Findings) -> Table {
             .map(String::from)
             .to_vec(),
         rows: f.sweep.iter().map(line).collect(),
-        total: false,
+        ..Table::default()
     }
 }

@@ -7,9 +7,11 @@ use crate::cell::Cell;
 use crate::config::Comparison;
 use crate::findings::{Cells, Findings, Reference, Summary};
 use crate::host::{Host, Notice};
+use crate::judge::first_images;
 use crate::targets::Targets;
 use burn::tensor::Device;
 use learngene_data::Split;
+use learngene_eval::unknown;
 use std::path::Path;
 
 /// Runs what is missing in `out` and puts together what is there.
@@ -81,10 +83,15 @@ pub fn run<H: Host>(
         rows.push(bench.not_adapted(&name)?);
     }
     put_beside(&mut rows, wanted.reference())?;
-    let real = Reference::new(bench.real()?);
+    let mut real = Reference::new(bench.real()?);
+    let classes = data.all.classes();
+    for (row, show) in rows.iter_mut().zip(&shows) {
+        row.caveats.extend(show.failures(classes));
+    }
+    real.caveats.extend(unknown(classes, &real.probe));
     Ok(Findings {
         comparison: wanted.clone(),
-        classes: data.all.classes().to_vec(),
+        classes: classes.to_vec(),
         pretraining,
         training_images: data.all.len(Split::Train),
         real,
@@ -92,5 +99,6 @@ pub fn run<H: Host>(
         sweep,
         caveats,
         shows,
+        images: first_images(&data.all, Split::Test, wanted.judge.shown)?,
     })
 }

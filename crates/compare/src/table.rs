@@ -52,7 +52,8 @@ fn losses(findings: &Findings) -> Table {
         caption,
         columns: with_row(findings, &names),
         rows: findings.rows.iter().map(line).collect(),
-        total: false,
+        keys: with_row(findings, &[]).len(),
+        ..Table::default()
     }
 }
 
@@ -92,7 +93,7 @@ fn costs(findings: &Findings) -> Table {
         caption: caption.into(),
         columns: with_row(findings, &names.map(String::from)),
         rows: trained.collect(),
-        total: false,
+        ..Table::default()
     }
 }
 

@@ -125,7 +125,7 @@ impl<H: Host> Bench<'_, H> {
     /// Pictures and curve of a cell, from its folder.
     pub fn show(&self, cell: &Cell, cells: &Cells) -> Result<Show> {
         let folder = self.place(cell).folder;
-        let (Some(first), Some(Some(Verdict::Judged(_)))) =
+        let (Some(first), Some(Some(Verdict::Judged(judged)))) =
             (cells.trained.first(), cells.judged.first())
         else {
             return Ok(Show::default());
@@ -143,6 +143,11 @@ impl<H: Host> Bench<'_, H> {
         Ok(Show {
             course: record::read(&folder, batch)?,
             strips: strips.collect::<Result<_>>()?,
+            probes: judged
+                .drawn
+                .iter()
+                .map(|drawn| (drawn.guidance, drawn.probe.clone()))
+                .collect(),
         })
     }
 }

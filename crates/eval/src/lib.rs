@@ -7,6 +7,7 @@
 //! This crate must not know what made the images, or how: no diffusion model, gate or factor, no data set
 //! and no file (of the crate of data it uses the random streams only). It decides nothing from the numbers that a report shows.
 
+mod doubts;
 mod error;
 mod inception;
 mod layers;
@@ -18,6 +19,7 @@ mod rates;
 pub mod report;
 mod resize;
 
+pub use doubts::{doubts, failures, is_reliable, unknown};
 pub use error::EvalError;
 pub use inception::{Inception, InceptionFeatures};
 pub use lite0::Lite0;

@@ -57,6 +57,24 @@ impl RowMatrix {
         }
     }
 
+    /// For each row, the number of the row of `others` at the smallest Euclidean distance (the first of equals); none where
+    /// `others` has no rows or none of as many columns.
+    pub fn nearest(&self, others: &Self) -> Vec<Option<usize>> {
+        let distance = |a: &[f32], b: &[f32]| -> f64 {
+            let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+            squares.sum()
+        };
+        let nearest = |row: &[f32]| {
+            let all = others.iter().map(|other| distance(row, other)).enumerate();
+            all.min_by(|a, b| a.1.total_cmp(&b.1))
+                .map(|(number, _)| number)
+        };
+        match others.columns == self.columns {
+            true => self.iter().map(nearest).collect(),
+            false => vec![None; self.rows()],
+        }
+    }
+
     /// Position of the largest value of each row (the first of equals).
     pub fn argmax(&self) -> Vec<usize> {
         self.iter()
@@ -115,5 +133,18 @@ pub(crate) mod tests {
     fn an_incomplete_row_is_refused() {
         assert!(RowMatrix::new(3, vec![0.0; 4]).is_err());
         assert!(RowMatrix::new(0, vec![]).is_err());
+    }
+
+    #[test]
+    fn the_nearest_row_is_the_first_at_the_smallest_distance() {
+        let rows = |values: &[f32]| RowMatrix::new(2, values.to_vec()).unwrap();
+        let others = rows(&[0.0, 0.0, 3.0, 4.0, 3.0, 4.0]);
+        let found = rows(&[1.0, 1.0, 2.0, 2.5, 3.0, 4.0]).nearest(&others);
+        assert_eq!(found, [Some(0), Some(1), Some(1)]);
+        assert_eq!(others.nearest(&rows(&[])), [None; 3]);
+        assert_eq!(
+            others.nearest(&RowMatrix::new(3, vec![0.0; 3]).unwrap()),
+            [None; 3]
+        );
     }
 }

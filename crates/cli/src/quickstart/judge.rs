@@ -3,7 +3,7 @@
 use crate::failure::Result;
 use crate::features::{Extractor, views};
 use learngene_compare::{Lab, Tailor};
-use learngene_data::{Dataset, Image};
+use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_eval::metrics::Extraction;
 use learngene_nn::Dit;
@@ -23,6 +23,17 @@ pub struct Judge {
     judge: learngene_compare::Judge,
 }
 
+/// What is drawn to be judged.
+#[derive(Clone, Copy)]
+pub struct Drawing<'a> {
+    pub lab: &'a Lab,
+    pub model: &'a Dit,
+    pub classes: usize,
+    /// Images of each class, and the first of them that are kept to be shown.
+    pub judged: usize,
+    pub shown: usize,
+}
+
 /// What the probe says of images made with some tailor and guidance.
 #[derive(Serialize)]
 pub struct Verdict {
@@ -32,6 +43,9 @@ pub struct Verdict {
     pub label: Rates,
     /// Judged as the class of the tailor, by that class, where it is another than the label.
     pub tailor: Option<Rates>,
+    /// The first images of each class.
+    #[serde(skip)]
+    pub shown: Vec<Vec<Image>>,
 }
 
 impl Judge {
@@ -49,13 +63,8 @@ impl Judge {
     }
 
     /// Verdicts with the right tailor, none and a wrong one.
-    pub fn swaps(
-        &self,
-        lab: &Lab,
-        judged: usize,
-        model: &Dit,
-        classes: usize,
-    ) -> Result<Vec<Verdict>> {
+    pub fn swaps(&self, drawing: Drawing<'_>) -> Result<Vec<Verdict>> {
+        let classes = drawing.classes;
         let kinds: [(&str, &Tailor<'_>); 3] = [
             ("right tailor", &Some),
             ("no tailor", &|_| None),
@@ -63,38 +72,36 @@ impl Judge {
         ];
         let pairs = GUIDANCE.iter().flat_map(|&g| kinds.map(|kind| (g, kind)));
         pairs
-            .map(|(guidance, (gate, tailor))| {
-                self.verdict(lab, judged, model, classes, (guidance, gate, tailor))
-            })
+            .map(|(guidance, (gate, tailor))| self.verdict(drawing, guidance, gate, tailor))
             .collect()
     }
 
     /// Verdicts on a model as it is used: each class with its own tailor, if it has any.
-    pub fn own(
-        &self,
-        lab: &Lab,
-        judged: usize,
-        model: &Dit,
-        classes: usize,
-    ) -> Result<Vec<Verdict>> {
-        let of =
-            |guidance| self.verdict(lab, judged, model, classes, (guidance, "as trained", &Some));
+    pub fn own(&self, drawing: Drawing<'_>) -> Result<Vec<Verdict>> {
+        let of = |guidance| self.verdict(drawing, guidance, "as trained", &Some);
         GUIDANCE.into_iter().map(of).collect()
     }
 
     fn verdict(
         &self,
-        lab: &Lab,
-        judged: usize,
-        model: &Dit,
-        classes: usize,
-        (guidance, gate, tailor): (f64, &'static str, &Tailor<'_>),
+        drawing: Drawing<'_>,
+        guidance: f64,
+        gate: &'static str,
+        tailor: &Tailor<'_>,
     ) -> Result<Verdict> {
+        let Drawing {
+            lab,
+            model,
+            classes,
+            judged,
+            shown,
+        } = drawing;
         let images = lab.images(model, classes, judged, guidance, tailor)?;
         let found = features(&self.extractor, &images, gate)?;
         let labels: Vec<usize> = (0..images.len()).map(|i| i / judged).collect();
         let tailors: Option<Vec<usize>> = labels.iter().map(|&l| tailor(l)).collect();
         let swapped = tailors.filter(|t| *t != labels);
+        let of_class = images.chunks(judged);
         Ok(Verdict {
             gate,
             guidance,
@@ -102,7 +109,22 @@ impl Judge {
             tailor: swapped
                 .map(|tailors| self.judge.rates(&found, &tailors))
                 .transpose()?,
+            shown: of_class
+                .map(|images| images[..shown.min(judged)].to_vec())
+                .collect(),
         })
+    }
+
+    /// For each image the training image that is nearest to it in what the network sees of both.
+    pub fn nearest(&self, images: &[Image], dataset: &Dataset) -> Result<Vec<Image>> {
+        let found = features(&self.extractor, images, "nearest images")?;
+        let nearest = found.pooled.rows().nearest(self.judge.train.pooled.rows());
+        let image = |number| dataset.image(Split::Train, number);
+        Ok(nearest
+            .into_iter()
+            .flatten()
+            .map(image)
+            .collect::<learngene_data::Result<_>>()?)
     }
 }
 

@@ -1,87 +1,61 @@
 //! The findings as a page.
 
 use super::results::{above, share};
+use super::swaps::{self, STRIP};
 use super::transferred::Transferred;
-use super::{Control, DRAWING, Findings, STRIP, Verdict};
+use super::{Control, DRAWING, Findings, Verdict};
 use crate::failure::Result;
-use crate::page::{curve, figure, gallery, pngs, section, settings_of, strings};
+use crate::page::{curve, figure, section, settings_of, strings};
 use learngene_compare::Course;
 use learngene_data::Image;
-use learngene_eval::report::{Block, Gallery, Table};
+use learngene_eval::report::{Block, Gallery, Section, Table};
 use learngene_eval::{Rate, Rates, Report};
 use learngene_train::{Evaluation, Event};
 
 /// The whole page.
 pub fn report(f: &Findings) -> Result<Report> {
     let classes = &f.base.config.classes;
-    let (d, novel, shown) = (&f.diversion, &f.novel, f.effort.shown);
+    let (d, novel) = (&f.diversion, &f.novel);
     let [right, none, _] = &d.gates;
     let [before, after] = &novel.losses;
     let seconds: f64 = f.stages.iter().map(|s| s.1).sum();
+    let mut drawn = vec![Block::Gallery(beside(
+        classes,
+        &d.images,
+        swaps::of(&d.verdicts, "right tailor", STRIP),
+        &d.nearest,
+    )?)];
+    drawn.extend(swaps::probe(
+        "What the probe says: the share taken for their class, of real test images and of drawn ones with their own tailor (95 % in \
+         brackets).",
+        classes,
+        &d.real,
+        &d.verdicts,
+        "right tailor",
+    ));
     let mut sections = vec![
-        section("Loss", vec![Block::Curve(curve(&course(&f.base.events)))]),
+        section("Drawn beside real", drawn),
+        new_classes(novel)?,
         section(
-            "Samples of each class",
+            "What the tailors do, in numbers",
             vec![
-                Block::Gallery(gallery(
-                    classes,
-                    &d.strips[0],
-                    shown,
-                    &format!("Class label and own tailor, guidance {STRIP}, {DRAWING} DDPM steps."),
-                )?),
-                Block::Table(probe_of(
-                    "Class probe: share judged as the class, real test images beside generated ones",
-                    classes,
-                    &d.real,
-                    &d.verdicts,
-                    "right tailor",
-                )),
-            ],
-        ),
-        section(
-            "What the tailors do",
-            vec![
-                Block::Gallery(swap_gallery(classes, &d.strips, shown)?),
                 Block::Table(gates(f)),
                 Block::Table(overall(&d.verdicts)),
-                Block::Table(swaps(classes, &d.verdicts, 1.0)),
-                Block::Table(swaps(classes, &d.verdicts, 2.0)),
-            ],
-        ),
-        section(
-            "New classes",
-            vec![
-                Block::Gallery(gallery(
-                    &novel.classes,
-                    &novel.strips[0],
-                    shown,
-                    "Before: the learngene alone draws what all classes share.",
-                )?),
-                Block::Gallery(gallery(
-                    &novel.classes,
-                    &novel.strips[1],
-                    shown,
-                    "After training only tailors and label rows; same noise.",
-                )?),
-                Block::Table(probe_of(
-                    "Class probe of the new classes: share judged as the class",
-                    &novel.classes,
-                    &novel.real,
-                    &novel.verdicts,
-                    "as trained",
-                )),
-                Block::Curve(curve(&course(&novel.events))),
+                Block::Table(swapped(classes, &d.verdicts, 1.0)),
+                Block::Table(swapped(classes, &d.verdicts, STRIP)),
             ],
         ),
         section("Sizes", vec![Block::Table(sizes(f))]),
+        section("Training", vec![Block::Curve(curve(&course(&f.base.events)))]),
     ];
     if let Some(control) = &f.control {
-        let strips = gallery(
+        let mut strips = beside(
             &novel.classes,
-            &control.novel.strips[1],
-            shown,
-            "New classes drawn by the control: class-gated tailors on the dense model; same noise as above.",
+            &control.novel.images,
+            swaps::of(&control.novel.verdicts, "as trained", STRIP),
+            &control.novel.nearest,
         )?;
+        strips.caption = "New classes drawn by the control: class-gated tailors on the dense model; same noise as above.".into();
         sections.push(section(
             "Control",
             vec![
@@ -93,21 +67,104 @@ pub fn report(f: &Findings) -> Result<Report> {
     Ok(Report {
         title: "learngene quickstart".into(),
         summary: vec![
-            format!("A diffusion transformer was pre-trained on {} classes of small emoji pictures in a form that can be taken apart, then taken apart, assembled smaller and given tailors for {} classes it had never seen.", classes.len(), novel.classes.len()),
-            "All numbers are from this run.".into(),
+            format!("A small image generator learned {} classes of emoji pictures in {} steps. Most of it, the learngene, is for all classes; each class has a small part of its own, its tailor.", classes.len(), f.base.config.train.steps),
+            swaps::sentence(&d.verdicts),
         ],
+        top: vec![Block::Gallery(swaps::gallery(classes, &d.images, &d.verdicts)?)],
         figures: vec![
-            figure(format!("{:.4}", right.velocity), "validation v loss", format!("n = {} draws", right.draws)),
+            figure(format!("{:.4}", right.velocity), "validation v loss", format!("a model that knows nothing is at 1 or above; n = {} draws", right.draws)),
             figure(format!("{:+.1} %", above(none, right)), "loss without tailor", "against the right tailor".into()),
             figure(format!("{:.4}", after.velocity), "v loss on new classes", format!("{:.4} before their tailors", before.velocity)),
         ],
         sections,
         how_to_read: vec![
-            "The v loss is the mean squared error of the velocity target on held-out drawings with fixed times and noise; lower is better. The probe is a small classifier (ridge regression on EfficientNet-Lite0 features, trained on real images), not a person: its rate on real images is its ceiling.".into(),
+            "All numbers are from this run. The pictures are 32 pixels wide and the training took minutes: look for the class, not for beauty. The seams in them are those of the patches that the model draws.".into(),
             "With guidance above 1 the null branch is the model without tailor, so guidance amplifies the whole tailor; numbers at guidance 1 are printed beside those at 2. One seed; differences of a few per cent between runs are noise.".into(),
         ],
         settings: settings_of(&f.base.config),
         machine: format!("learngene {}, {} on {}, {} threads, {seconds:.0} s in all", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH, rayon::current_num_threads()),
+    })
+}
+
+fn new_classes(novel: &Transferred) -> Result<Section> {
+    let after = swaps::of(&novel.verdicts, "as trained", STRIP);
+    let mut gallery = beside(&novel.classes, &novel.images, after, &novel.nearest)?;
+    let columns = gallery.columns.iter().filter(|head| *head == DRAWN).count();
+    // Before, tailors add nothing and label rows are all the same, so that one row stands for every class.
+    let first = novel.before.first();
+    let alike = novel.before.iter().all(|row| Some(row) == first);
+    let shown = if alike { 1 } else { novel.before.len() };
+    for (number, row) in novel.before.iter().take(shown).enumerate() {
+        let name = match alike {
+            true => "before, every class".to_owned(),
+            false => format!("{}, before", novel.classes[number]),
+        };
+        let mut pictures = swaps::aligned([&[][..]], REAL)?;
+        pictures.extend(swaps::aligned([&row[..]], columns)?);
+        gallery.rows.insert(number, (name, pictures));
+    }
+    gallery.caption = format!(
+        "The model has never seen these classes; only tailors and label rows were trained for them. The first {}: what it draws before \
+         that. The other rows start from the same noise. {NEAREST}",
+        match (alike, shown) {
+            (true, _) => "row, which is the same for every class".to_owned(),
+            (false, n) => format!("{n} rows"),
+        }
+    );
+    let mut blocks = vec![Block::Gallery(gallery)];
+    blocks.extend(swaps::probe(
+        "What a probe of the new classes says: the share taken for their class (95 % in brackets).",
+        &novel.classes,
+        &novel.real,
+        &novel.verdicts,
+        "as trained",
+    ));
+    blocks.push(Block::Curve(curve(&course(&novel.events))));
+    Ok(section("New classes", blocks))
+}
+
+/// Pictures in a row of [`beside`]: real ones and drawn ones.
+const REAL: usize = 2;
+const DRAWN_ABREAST: usize = 5;
+const DRAWN: &str = "drawn";
+const NEAREST: &str = "Last, the training image that is nearest to the first drawn one in what the probe sees of both: a drawn image \
+                       that equals it would be remembered, not drawn.";
+
+/// Real images of each class, drawn ones, and the training image nearest to the first of these.
+fn beside(
+    classes: &[String],
+    real: &[Vec<Image>],
+    drawn: Option<&Verdict>,
+    nearest: &[Image],
+) -> Result<Gallery> {
+    let drawn = drawn.map_or(&[][..], |v| &v.shown[..]);
+    let count = drawn
+        .iter()
+        .map(Vec::len)
+        .max()
+        .unwrap_or(0)
+        .min(DRAWN_ABREAST);
+    let row = |(class, name): (usize, &String)| {
+        let of = |set: &'_ [Vec<Image>]| set.get(class).cloned().unwrap_or_default();
+        let mut pictures = swaps::aligned([&of(real)[..]], REAL)?;
+        pictures.extend(swaps::aligned([&of(drawn)[..]], count)?);
+        pictures.extend(nearest.get(class).map(swaps::png).transpose()?);
+        Ok((name.clone(), pictures))
+    };
+    let heads = [
+        ("real images", REAL),
+        (DRAWN, count),
+        ("nearest training image", 1),
+    ];
+    Ok(Gallery {
+        caption: format!(
+            "Class label and own tailor, guidance {STRIP}, {DRAWING} DDPM steps. {NEAREST}"
+        ),
+        columns: heads
+            .iter()
+            .flat_map(|(head, n)| vec![(*head).to_owned(); *n])
+            .collect(),
+        rows: classes.iter().enumerate().map(row).collect::<Result<_>>()?,
     })
 }
 
@@ -137,7 +194,7 @@ fn sizes(f: &Findings) -> Table {
             row(format!("assembly: {}", a.classes.join(", ")), part),
             row("learngene alone".into(), alone),
         ],
-        total: false,
+        ..Table::default()
     }
 }
 
@@ -158,6 +215,7 @@ fn gates(f: &Findings) -> Table {
         columns: strings(["class", "right tailor", "no tailor", "wrong tailor"]),
         rows,
         total: true,
+        ..Table::default()
     }
 }
 
@@ -178,12 +236,12 @@ fn overall(verdicts: &[Verdict]) -> Table {
         caption: "What the probe sees".into(),
         columns: strings(["gate", "guidance", "as the label", "as the tailor's class"]),
         rows: verdicts.iter().map(row).collect(),
-        total: false,
+        ..Table::default()
     }
 }
 
 /// Class by class: drawn under that label, or for the last column with that tailor.
-fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
+fn swapped(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
     let verdicts: Vec<_> = verdicts.iter().filter(|v| v.guidance == guidance).collect();
     let sets: Vec<(String, &Rates)> = verdicts
         .iter()
@@ -196,9 +254,11 @@ fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
         })
         .collect();
     let line = |name: &str, of: &dyn Fn(&Rates) -> Rate| -> Vec<String> {
-        let cells = sets
-            .iter()
-            .map(|(_, rates)| format!("{:.2}", of(rates).rate.unwrap_or(0.0)));
+        let cells = sets.iter().map(|(_, rates)| {
+            of(rates)
+                .rate
+                .map_or("\u{2013}".into(), |rate| format!("{rate:.2}"))
+        });
         std::iter::once(name.to_owned()).chain(cells).collect()
     };
     let names = classes.iter().enumerate();
@@ -216,25 +276,8 @@ fn swaps(classes: &[String], verdicts: &[Verdict], guidance: f64) -> Table {
             .collect(),
         rows,
         total: true,
+        ..Table::default()
     }
-}
-
-fn probe_of(
-    caption: &str,
-    classes: &[String],
-    real: &Rates,
-    verdicts: &[Verdict],
-    gate: &str,
-) -> Table {
-    let names: Vec<_> = verdicts
-        .iter()
-        .filter(|v| v.gate == gate)
-        .map(|v| (format!("guidance {}", v.guidance), &v.label))
-        .collect();
-    let sets: Vec<_> = std::iter::once(("real", real))
-        .chain(names.iter().map(|(name, rates)| (name.as_str(), *rates)))
-        .collect();
-    Table::of_rates(caption, classes, &sets)
 }
 
 fn control_table(f: &Findings, control: &Control) -> Table {
@@ -242,8 +285,13 @@ fn control_table(f: &Findings, control: &Control) -> Table {
         |name: &str, base: &Evaluation, probe: &[Verdict], gate: &str, moved: &Transferred| {
             let rates = |verdicts: &[Verdict], gate: &str| {
                 let shown = verdicts.iter().filter(|v| v.gate == gate);
-                let each = shown.map(|v| format!("{:.3}", v.label.overall.rate.unwrap_or(0.0)));
-                each.collect::<Vec<_>>().join(" / ")
+                let each = shown.map(|v| {
+                    v.label
+                        .overall
+                        .rate
+                        .map_or("\u{2013}".into(), |rate| format!("{rate:.3}"))
+                });
+                each.collect::<Vec<String>>().join(" / ")
             };
             vec![
                 name.to_owned(),
@@ -262,23 +310,8 @@ fn control_table(f: &Findings, control: &Control) -> Table {
             row("KIND", &d.gates[0], &d.verdicts, "right tailor", &f.novel),
             row("control", &control.base, &control.verdicts, "as trained", &control.novel),
         ],
-        total: false,
+        ..Table::default()
     }
-}
-
-fn swap_gallery(classes: &[String], strips: &[Vec<Image>; 3], shown: usize) -> Result<Gallery> {
-    let rows = classes.iter().enumerate().map(|(c, name)| {
-        let pairs: Vec<Image> = strips
-            .iter()
-            .flat_map(|s| s[c * shown..][..2].to_vec())
-            .collect();
-        Ok((name.clone(), pngs(&pairs)?))
-    });
-    Ok(Gallery {
-        caption: "From left to right in pairs: the class's own tailor, no tailor, the tailor of the next class in the list. The label and the noise are the same in a row's matching columns.".into(),
-        columns: strings(["own", "own", "none", "none", "other", "other"]),
-        rows: rows.collect::<Result<_>>()?,
-    })
 }
 
 fn course(events: &[Event]) -> Course {

@@ -1,8 +1,8 @@
 //! The findings as lines for a terminal and as a JSON document.
 
 use super::transferred::Transferred;
-use super::{Findings, Verdict};
-use learngene_eval::Rate;
+use super::{Findings, Verdict, swaps};
+use learngene_eval::{Rate, Rates, doubts};
 use learngene_train::Evaluation;
 use serde_json::{Value, json};
 
@@ -13,8 +13,10 @@ pub fn above(a: &Evaluation, b: &Evaluation) -> f64 {
 
 /// A share with its counts.
 pub fn share(rate: &Rate) -> String {
-    let value = rate.rate.unwrap_or(0.0);
-    format!("{value:.3} ({} of {})", rate.hits, rate.count)
+    match rate.rate {
+        Some(value) => format!("{value:.3} ({} of {})", rate.hits, rate.count),
+        None => "unknown (of no image)".into(),
+    }
 }
 
 fn yes(it_is: bool) -> &'static str {
@@ -43,6 +45,12 @@ pub fn summary(f: &Findings) -> Vec<String> {
         ),
     ];
     lines.extend(d.verdicts.iter().map(verdict));
+    lines.extend(warned(
+        &f.base.config.classes,
+        &d.real,
+        &d.verdicts,
+        "right tailor",
+    ));
     lines.push(format!(
         "assembly of {}: same images {}, {} bytes of tensors (plan: {}), {} MACs an image",
         f.assembly.classes.join(", "),
@@ -53,6 +61,12 @@ pub fn summary(f: &Findings) -> Vec<String> {
     ));
     lines.push(transfer("new classes", &f.novel));
     lines.extend(f.novel.verdicts.iter().map(verdict));
+    lines.extend(warned(
+        &f.novel.classes,
+        &f.novel.real,
+        &f.novel.verdicts,
+        "as trained",
+    ));
     lines.push(format!(
         "learngene bit-identical after the transfer: {}",
         yes(f.novel.learngene_kept)
@@ -77,6 +91,17 @@ pub fn summary(f: &Findings) -> Vec<String> {
         f.stages.iter().map(stage).collect::<Vec<_>>().join(", ")
     ));
     lines
+}
+
+/// Why not to believe the rates of a gate.
+fn warned(classes: &[String], real: &Rates, verdicts: &[Verdict], gate: &str) -> Vec<String> {
+    let found = swaps::of(verdicts, gate, swaps::STRIP);
+    let doubts = found.map(|v| doubts(classes, real, &v.label));
+    doubts
+        .into_iter()
+        .flatten()
+        .map(|doubt| format!("  note: {doubt}"))
+        .collect()
 }
 
 fn verdict(v: &Verdict) -> String {

@@ -1,10 +1,11 @@
 //! New classes: a transfer and what it changed.
 
 use super::judge::Verdict;
-use super::{Judges, Pretrained, STRIP};
+use super::{Judges, Pretrained, swaps};
 use crate::failure::Result;
 use crate::training;
 use burn::module::Module;
+use learngene_compare::first_images;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
 use learngene_nn::params;
@@ -17,8 +18,12 @@ pub struct Transferred {
     pub events: Vec<Event>,
     /// Validation before and after.
     pub losses: [Evaluation; 2],
-    /// The same noise before and after.
-    pub strips: [Vec<Image>; 2],
+    /// The first images of each class before anything was trained.
+    pub before: Vec<Vec<Image>>,
+    /// Real test images of each class.
+    pub images: Vec<Vec<Image>>,
+    /// For the first drawn image of each class after the transfer, the training image nearest to it.
+    pub nearest: Vec<Image>,
     /// What the probe of the new classes says of images after the transfer, guidance 1 and 2.
     pub verdicts: Vec<Verdict>,
     /// That probe on real test images.
@@ -67,8 +72,8 @@ impl Transferred {
 
         let plain = start.valid();
         let before = lab.losses(&plain, novel, Split::Val, Gating::Right)?;
-        let strip = |model| lab.images(model, classes.len(), judges.effort.shown, STRIP, &Some);
-        let before_strip = strip(&plain)?;
+        let shown = judges.effort.shown;
+        let before_images = lab.images(&plain, classes.len(), shown, swaps::STRIP, &Some)?;
         let mut events = Vec::new();
         let run = Run::create(folder, config.clone(), start)?;
         let moved = training::train(run, novel, "new tailors", &mut events)
@@ -76,6 +81,15 @@ impl Transferred {
             .model;
         learngene_transfer::ship(&config, &moved, folder)?;
         let hash = |model| weights::learngene_hash(&params::values(model));
+        let verdicts = judges
+            .novel
+            .own(judges.effort.drawing(lab, &moved, classes.len()))?;
+        let drawn = swaps::of(&verdicts, "as trained", swaps::STRIP);
+        let first = drawn
+            .into_iter()
+            .flat_map(|v| &v.shown)
+            .flat_map(|images| images.first());
+        let first: Vec<Image> = first.cloned().collect();
         Ok(Self {
             classes: classes.to_vec(),
             events,
@@ -83,10 +97,10 @@ impl Transferred {
                 before,
                 lab.losses(&moved, novel, Split::Val, Gating::Right)?,
             ],
-            strips: [before_strip, strip(&moved)?],
-            verdicts: judges
-                .novel
-                .own(lab, judges.effort.judged, &moved, classes.len())?,
+            before: before_images.chunks(shown).map(<[Image]>::to_vec).collect(),
+            images: first_images(novel, Split::Test, shown)?,
+            nearest: judges.novel.nearest(&first, novel)?,
+            verdicts,
             real: judges.novel.real().clone(),
             trained,
             learngene_kept: hash(&base.model) == hash(&moved),

@@ -7,8 +7,8 @@ use crate::output;
 use crate::pictures::Pictures;
 use crate::progress::Progress;
 use learngene_data::{Dataset, Image, Split};
-use learngene_eval::EvalError;
 use learngene_eval::metrics::{self, Bootstrap, Extraction, Measure, Origin};
+use learngene_eval::{EvalError, doubts};
 use learngene_train::DataConfig;
 use serde::Serialize;
 
@@ -28,6 +28,8 @@ struct Report<'a> {
     resamples: usize,
     seed: u64,
     measures: Vec<Measure>,
+    /// Why to believe less of what the probe says than it seems to say.
+    notes: Vec<String>,
 }
 
 /// `eval`.
@@ -64,7 +66,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
             resamples: args.resamples,
         },
     };
-    let measures = judge.measures(&metrics, tested.as_ref(), &real, &generated)?;
+    let (measures, notes) = judge.measures(&metrics, tested.as_ref(), &real, &generated)?;
     let report = Report {
         real: &args.real,
         generated: &args.generated,
@@ -72,6 +74,7 @@ pub fn eval(args: &args::Eval) -> Result<()> {
         resamples: args.resamples,
         seed: args.seed,
         measures,
+        notes,
     };
     output::json(&report);
     print(&report);
@@ -130,7 +133,7 @@ impl Judge {
         tested: Option<&Tested<'_>>,
         real: &Pictures,
         generated: &Pictures,
-    ) -> Result<Vec<Measure>> {
+    ) -> Result<(Vec<Measure>, Vec<String>)> {
         let cache = self.cache.as_ref();
         let drawn = self
             .extractor
@@ -138,7 +141,7 @@ impl Judge {
         let real = self
             .extractor
             .extract(&real.views(), "real images", cache)?;
-        let mut measures = Vec::new();
+        let (mut measures, mut notes) = (Vec::new(), Vec::new());
         for metric in metrics {
             let of = |metric: metrics::Metric| {
                 // Of the others, resamples take no time.
@@ -156,28 +159,37 @@ impl Judge {
                 Metric::Is => of(metrics::Metric::Score)?,
                 Metric::Prdc => of(metrics::Metric::Manifold)?,
                 Metric::Probe => match tested {
-                    Some(tested) => self.probe(tested, &drawn)?,
+                    Some(tested) => {
+                        let (found, doubts) = self.probe(tested, &drawn)?;
+                        notes.extend(doubts);
+                        found
+                    }
                     None => Vec::new(),
                 },
             });
         }
-        Ok(measures)
+        Ok((measures, notes))
     }
 
     /// How often a classifier of the real classes is right on generated images, and on real ones of the test split.
-    fn probe(&self, tested: &Tested<'_>, drawn: &Extraction) -> Result<Vec<Measure>> {
+    fn probe(
+        &self,
+        tested: &Tested<'_>,
+        drawn: &Extraction,
+    ) -> Result<(Vec<Measure>, Vec<String>)> {
         let Tested { dataset, labels } = tested;
         let cache = self.cache.as_ref();
         let features =
             |images: &[Image], what: &str| self.extractor.extract(&views(images), what, cache);
         let judge = learngene_compare::Judge::train(dataset, features)?;
-        let of_drawn = judge.rates(drawn, labels)?.overall;
+        let found = judge.rates(drawn, labels)?;
+        let doubts = doubts(dataset.classes(), &judge.real, &found);
         let name = judge.train.pooled.origin().named("probe accuracy");
         let beside = format!("{name}, real test images");
         let counts = [Split::Train, Split::Test].map(|split| dataset.len(split));
-        let drawn = Measure::of_rate(name, &of_drawn, counts[0], labels.len());
+        let drawn = Measure::of_rate(name, &found.overall, counts[0], labels.len());
         let real = Measure::of_rate(beside, &judge.real.overall, counts[1], 0);
-        Ok([drawn, real].into_iter().flatten().collect())
+        Ok(([drawn, real].into_iter().flatten().collect(), doubts))
     }
 }
 
@@ -218,7 +230,8 @@ fn print(report: &Report<'_>) {
         let line = |caveat| format!("{}: {caveat}", measure.name);
         measure.caveats.iter().map(line)
     });
-    let caveats: Vec<String> = caveats.collect();
+    let notes = report.notes.iter().map(|note| format!("note: {note}"));
+    let caveats: Vec<String> = caveats.chain(notes).collect();
     if !caveats.is_empty() {
         output::say("");
         caveats.iter().for_each(|line| output::say(line));

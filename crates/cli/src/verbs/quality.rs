@@ -48,7 +48,15 @@ pub fn losses(
         repeats: REPEATS,
         watch: progress::watch(),
     };
-    Ok(evaluate(model, data, Split::Val, gating, &how)?)
+    let found = evaluate(model, data, Split::Val, gating, &how)?;
+    // As a text it would be a loss like any other.
+    match found.velocity.is_finite() && found.epsilon.is_finite() {
+        true => Ok(found),
+        false => Err(learngene_compare::Error::NotFinite {
+            what: "the loss on validation images".into(),
+        }
+        .into()),
+    }
 }
 
 /// What a part loses against the whole.

@@ -2,10 +2,12 @@
 //!
 //! The model holds finished numbers and texts; nothing here computes a result. [`Report::to_html`] needs no
 //! file and no network, and the page asks for none: pictures are embedded, there is no script, and its
-//! content security policy forbids both. Every text is escaped.
+//! content security policy forbids both. Every text is escaped. The first use of a word of the field is a link to what it
+//! means, at the end of the page.
 
 mod axis;
 mod curve;
+mod glossary;
 mod heatmap;
 mod page;
 mod png;
@@ -26,6 +28,8 @@ pub struct Report {
     pub title: String,
     /// What came out, in a sentence or two: one entry per paragraph.
     pub summary: Vec<String>,
+    /// What a hurried reader looks at first, above everything else.
+    pub top: Vec<Block>,
     /// The few numbers that a hurried reader takes away.
     pub figures: Vec<Figure>,
     /// The body.
@@ -96,7 +100,7 @@ pub struct Picture {
 pub struct Gallery {
     /// Text below; also stands in for the pictures where they cannot be seen.
     pub caption: String,
-    /// Labels above the columns; may be empty.
+    /// Labels above the columns; may be empty. Neighbours that are equal become one label above both.
     pub columns: Vec<String>,
     /// Label and pictures of each row.
     pub rows: Vec<(String, Vec<Png>)>,

@@ -1,25 +1,29 @@
 //! The page around the blocks, and the escaping of every text.
 
-use super::{Block, Figure, Gallery, Picture, Png, Report, Section};
+use super::{Block, Figure, Gallery, Picture, Png, Report, Section, glossary};
 
 /// Pictures are enlarged by the largest whole factor that stays within this width, at most [`MAGNIFIED`] times.
 const COLUMN: u32 = 720;
 const MAGNIFIED: u32 = 8;
+/// Side of a picture of a gallery; small ones are enlarged by whole factors as far as they fit.
+const TILE: u32 = 96;
 
 /// Nothing may be loaded and no script may run, whatever a text contains.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
 pub(super) fn render(report: &Report) -> String {
     let title = escape(&report.title);
-    let mut html = format!(
+    let head = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
-         <link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n",
+         <link rel=\"icon\" href=\"data:,\">\n<style>\n{}</style>\n</head>\n<body>\n",
         include_str!("style.css")
     );
+    let mut html = format!("<header>\n<h1>{title}</h1>\n");
     html += &paragraphs(&report.summary, " class=\"lead\"");
+    html += &blocks(&report.top);
     html += &figures(&report.figures);
     html += "</header>\n<main>\n";
     for section in &report.sections {
@@ -30,9 +34,10 @@ pub(super) fn render(report: &Report) -> String {
         html += &paragraphs(&report.how_to_read, "");
         html += "</section>\n";
     }
-    html += &settings(&report.settings);
-    html + &format!(
-        "</main>\n<footer>{}</footer>\n</body>\n</html>\n",
+    let (linked, words) = glossary::with_words(&html);
+    let settings = settings(&report.settings);
+    head + &format!(
+        "{linked}{words}{settings}</main>\n<footer>{}</footer>\n</body>\n</html>\n",
         escape(&report.machine)
     )
 }
@@ -82,23 +87,27 @@ fn figures(figures: &[Figure]) -> String {
 fn section(section: &Section) -> String {
     let mut html = format!("<section>\n<h2>{}</h2>\n", escape(&section.heading));
     html += &paragraphs(&section.paragraphs, "");
-    for block in &section.blocks {
-        html += &match block {
-            Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
-            Block::Picture(picture) => self::picture(picture),
-            Block::Gallery(gallery) => self::gallery(gallery),
-            Block::Table(table) => table.html(),
-            Block::Curve(curve) => curve.html(),
-            Block::HeatMap(map) => map.html(),
-        };
-    }
+    html += &blocks(&section.blocks);
     html + "</section>\n"
 }
 
+fn blocks(blocks: &[Block]) -> String {
+    let block = |block: &Block| match block {
+        Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
+        Block::Picture(picture) => self::picture(picture),
+        Block::Gallery(gallery) => self::gallery(gallery),
+        Block::Table(table) => table.html(),
+        Block::Curve(curve) => curve.html(),
+        Block::HeatMap(map) => map.html(),
+    };
+    blocks.iter().map(block).collect()
+}
+
 fn picture(Picture { png, alt, caption }: &Picture) -> String {
-    let (width, _) = png.size();
+    let (width, height) = png.size();
     let factor = (COLUMN / width).clamp(1, MAGNIFIED);
-    let image = image(png, factor, alt);
+    let size = [width, height].map(|side| side.saturating_mul(factor));
+    let image = image(png, size, alt);
     format!(
         "<figure class=\"picture\">\n{image}\n<figcaption>{}</figcaption>\n</figure>\n",
         escape(caption)
@@ -113,10 +122,26 @@ fn gallery(
     }: &Gallery,
 ) -> String {
     let mut html = String::from("<figure class=\"gallery\">\n<div class=\"table\"><table>\n");
+    // Where another label begins, some room parts it from the one before.
+    let starts = |index: usize| index > 0 && columns.get(index) != columns.get(index - 1);
+    let apart = |index: usize| {
+        if starts(index) {
+            " class=\"apart\""
+        } else {
+            ""
+        }
+    };
     if !columns.is_empty() {
         html += "<thead><tr><td></td>";
-        for column in columns {
-            html += &format!("<th scope=\"col\">{}</th>", escape(column));
+        let mut index = 0;
+        for group in columns.chunk_by(|a, b| a == b) {
+            html += &format!(
+                "<th scope=\"colgroup\" colspan=\"{}\"{}>{}</th>",
+                group.len(),
+                apart(index),
+                escape(&group[0])
+            );
+            index += group.len();
         }
         html += "</tr></thead>\n";
     }
@@ -129,8 +154,7 @@ fn gallery(
                 .into_iter()
                 .filter(|part| !part.is_empty());
             let alt = alt.collect::<Vec<_>>().join(", ");
-            let factor = (96 / png.size().0).max(1);
-            html += &format!("<td>{}</td>", image(png, factor, &alt));
+            html += &format!("<td{}>{}</td>", apart(index), image(png, tile(png), &alt));
         }
         html += "</tr>\n";
     }
@@ -140,14 +164,29 @@ fn gallery(
     )
 }
 
-fn image(png: &Png, factor: u32, alt: &str) -> String {
+/// Width and height at which a picture stands in a gallery.
+fn tile(png: &Png) -> [u32; 2] {
     let (width, height) = png.size();
-    let class = if factor > 1 { " class=\"pixels\"" } else { "" };
+    match TILE / width.max(height) {
+        0 => {
+            let scaled = |side: u32| {
+                (u64::from(side) * u64::from(TILE)).div_ceil(u64::from(width.max(height))) as u32
+            };
+            [scaled(width), scaled(height)]
+        }
+        factor => [width * factor, height * factor],
+    }
+}
+
+fn image(png: &Png, [width, height]: [u32; 2], alt: &str) -> String {
+    let class = if width > png.size().0 {
+        " class=\"pixels\""
+    } else {
+        ""
+    };
     format!(
-        "<img{class} src=\"{}\" width=\"{}\" height=\"{}\" alt=\"{}\">",
+        "<img{class} src=\"{}\" width=\"{width}\" height=\"{height}\" alt=\"{}\">",
         png.data_url(),
-        u64::from(width) * u64::from(factor),
-        u64::from(height) * u64::from(factor),
         escape(alt)
     )
 }
@@ -193,7 +232,7 @@ mod tests {
             caption: text(),
             columns: vec![text()],
             rows: vec![vec![text()]],
-            total: false,
+            ..Table::default()
         };
         let gallery = Gallery {
             caption: text(),
@@ -209,6 +248,7 @@ mod tests {
         Report {
             title: text(),
             summary: vec![text()],
+            top: Vec::new(),
             figures: vec![Figure {
                 value: text(),
                 label: text(),

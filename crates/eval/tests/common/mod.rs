@@ -1,8 +1,10 @@
 //! A report with every kind of block and made-up, realistic content.
 
+pub mod browser;
+
 use image::{Rgb, RgbImage};
 use learngene_eval::report::{
-    Block, Curve, Figure, Gallery, Picture, Png, Report, Scale, Section, Series, Table,
+    Block, Curve, Figure, Gallery, HeatMap, Picture, Png, Report, Scale, Section, Series, Table,
 };
 use learngene_eval::{Rates, report};
 
@@ -124,6 +126,7 @@ pub fn example() -> Report {
             strings(["dense, same size", "3,104,640", "170", "12.4 MB"]),
         ],
         total: false,
+        ..Table::default()
     };
     let sheet = png(640, 256, |x, y| {
         tile_pixel(64, colour(x / 64 + 10 * (y / 64)), x % 64, y % 64)
@@ -137,6 +140,7 @@ pub fn example() -> Report {
         title: "One model, taken apart: a learngene and twelve tailors".to_owned(),
         summary: strings(["A diffusion transformer was trained for 1,000 steps on 1,514 emoji of 12 classes in 4 minutes. \
              Switching a class's tailor on changes what it draws; the learngene alone draws no class in particular."]),
+        top: Vec::new(),
         figures: vec![
             Figure { value: "0.1359".into(), label: "validation v loss".into(), note: "bar: at most 0.145".into() },
             Figure { value: "+7.3 %".into(), label: "loss without the tailor".into(), note: "bar: at least +5 %".into() },
@@ -177,5 +181,65 @@ pub fn example() -> Report {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
         machine: "learngene 0.1.0, 2 threads of an AMD EPYC, burn 0.22.1 flex, seed 1".to_owned(),
+    }
+}
+
+/// Blocks wider than any page: more classes, seeds, steps and larger pictures than fit beside each other.
+pub fn wide() -> Report {
+    let classes: Vec<String> = (0..20).map(|i| format!("television-set {i}")).collect();
+    let table = |columns: usize, cell: &str, keys| {
+        let heads = (0..columns).map(|i| format!("its tailor under another label {i}"));
+        Block::Table(Table {
+            caption: "A table.".to_owned(),
+            columns: heads.collect(),
+            rows: vec![
+                (0..columns)
+                    .map(|i| if i == 0 {
+                        "LoRA, rank 8, all images".to_owned()
+                    } else {
+                        cell.to_owned()
+                    })
+                    .collect();
+                3
+            ],
+            keys,
+            ..Table::default()
+        })
+    };
+    let map = |columns: usize| {
+        Block::HeatMap(HeatMap {
+            caption: "A heat map.".to_owned(),
+            columns: classes.iter().cycle().take(columns).cloned().collect(),
+            rows: classes
+                .iter()
+                .map(|name| (name.clone(), vec![-0.125; columns]))
+                .collect(),
+            digits: 2,
+            ..HeatMap::default()
+        })
+    };
+    let gallery = Gallery {
+        caption: "Large pictures.".to_owned(),
+        columns: ["real images", "own tailor", "no tailor", "another's tailor"]
+            .iter()
+            .flat_map(|head| [(*head).to_owned(), (*head).to_owned()])
+            .collect(),
+        rows: vec![(classes[0].clone(), vec![tile(256, colour(1)); 8])],
+    };
+    Report {
+        title: "Wide".to_owned(),
+        top: vec![Block::Gallery(gallery)],
+        sections: vec![Section {
+            blocks: vec![
+                table(8, "0.1234", 0),
+                table(22, "0.1234 \u{b1} 0.0012", 2),
+                table(12, "0.453 (0.412 to 0.498)", 3),
+                map(6),
+                map(20),
+                map(60),
+            ],
+            ..Section::default()
+        }],
+        ..Report::default()
     }
 }
