@@ -1,9 +1,7 @@
 //! What pages of runs are made of.
 
-use crate::failure::Result;
 use learngene_compare::Course;
-use learngene_data::{Image, image::encode_png};
-use learngene_eval::report::{self, Block, Curve, Figure, Png, Section, Series};
+use learngene_eval::report::{self, Block, Curve, Figure, Section, Series};
 use learngene_nn::Precision;
 use learngene_train::RunConfig;
 
@@ -63,13 +61,6 @@ pub fn curve(course: &Course) -> Curve {
         scale: report::Scale::Log,
         series,
     }
-}
-
-pub fn pngs(images: &[Image]) -> Result<Vec<Png>> {
-    images
-        .iter()
-        .map(|i| Ok(Png::new(encode_png(i)?)?))
-        .collect()
 }
 
 pub fn section(heading: &str, blocks: Vec<Block>) -> Section {

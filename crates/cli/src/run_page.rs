@@ -1,9 +1,9 @@
 //! The page that a training leaves in its run folder.
 
 use crate::failure::Result;
-use crate::page::{curve, figure, pngs, section, settings_of, strings};
+use crate::page::{curve, figure, section, settings_of, strings};
 use crate::progress;
-use crate::quickstart::sampling;
+use crate::quickstart::{sampling, swaps};
 use crate::verbs::{cost_rows, machine};
 use learngene_compare::{Course, Lab, course};
 use learngene_data::{Dataset, Image, Split};
@@ -74,16 +74,13 @@ impl Ended<'_> {
         let images = outcome.step * batch;
         let rate = images as f64 / course.seconds;
         let shown = Shown::of(config.classes.len(), rate);
+        let mut top = Vec::new();
         let mut sections = vec![section("Loss", vec![Block::Curve(curve(course))])];
         if config.makes_latents() {
             let text = "The model makes latents; `learngene sample --vae` draws images of them.";
             sections.push(section("Images", vec![Block::Text(text.into())]));
         } else {
-            let gallery = self.gallery(&shown)?;
-            sections.push(section(
-                "Real images beside drawn ones",
-                vec![Block::Gallery(gallery)],
-            ));
+            top.push(Block::Gallery(self.gallery(&shown)?));
         }
         let plan = cost::plan(&config.model);
         sections.push(section(
@@ -111,6 +108,7 @@ impl Ended<'_> {
         Ok(Report {
             title: format!("Training run {name}"),
             summary: vec![self.summary()],
+            top,
             figures: self.figures(course, plan.total.parameters),
             sections,
             how_to_read: vec![
@@ -179,15 +177,16 @@ impl Ended<'_> {
         let model = &self.outcome.model;
         let drawn = lab.images(model, shown.classes, count, GUIDANCE, &Some)?;
         let rows = config.classes.iter().zip(drawn.chunks(count)).enumerate();
+        let real = (0..shown.classes).map(|class| self.real(class, count));
+        let real = real.collect::<Result<Vec<_>>>()?;
+        let beside = real.iter().map(Vec::len).max().unwrap_or(0);
         let row = |(class, (name, drawn)): (usize, (&String, &[Image]))| {
-            let mut row = pngs(&self.real(class, count)?)?;
-            // Classes of few images leave their places to none.
-            row.extend(pngs(drawn)?);
+            // Where a class has fewer images, white ones stand in, so that columns stay columns.
+            let mut row = swaps::aligned([&real[class][..]], beside)?;
+            row.extend(swaps::aligned([drawn], count)?);
             Ok((name.clone(), row))
         };
-        let real = (0..shown.classes).map(|class| self.real(class, count).map(|i| i.len()));
-        let real = real.collect::<Result<Vec<_>>>()?.into_iter().max();
-        let columns = std::iter::repeat_n("real", real.unwrap_or(0));
+        let columns = std::iter::repeat_n("real images", beside);
         let columns = columns.chain(std::iter::repeat_n("drawn", count));
         let rest = match config.classes.len() - shown.classes {
             0 => String::new(),
