@@ -11,4 +11,4 @@ if [ ! -e "$folder/results.json" ]; then
 fi
 mkdir -p docs/pictures
 cargo run --release -p learngene-compare --example front_picture -- \
-    "$folder" face,flag,button,portrait heart,clock,bird,food docs/pictures/tailors.png
+    "$folder" face,flag,button,portrait heart,clock,bird,plant docs/pictures/tailors.png
