@@ -49,9 +49,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Of a call. The weight file is read once more, for its hash.
-    pub fn of(args: &args::Sample, device: &str, encoder: Option<&str>) -> Result<Self> {
-        let path = model::find(&args.model)?;
+    /// Of a call that draws with the model at that path. The weight file is read once more, for its hash.
+    pub fn of(
+        args: &args::Sample,
+        weights: &Path,
+        device: &str,
+        encoder: Option<&str>,
+    ) -> Result<Self> {
+        let path = model::find(weights)?;
         let unreadable = |source| Failure::Read {
             path: path.display().to_string(),
             source,
@@ -81,14 +86,16 @@ impl Settings {
         // What is drawn beside an image decides how its sums are rounded, so it belongs to how the image was made.
         let classes = args.class.iter().map(|name| ("--class", name.clone()));
         let blends = args.blend.iter().map(|blend| ("--blend", blend.clone()));
-        let options = classes.chain(blends).chain(options);
+        let vae = args.vae.iter().map(|vae| ("--vae", vae.display().to_string()));
+        let options = classes.chain(blends).chain(vae).chain(options);
+        let raw = args.raw.then(|| "--raw".to_owned()).into_iter();
         Ok(Self {
             file: path
                 .file_name()
                 .map_or_else(String::new, |name| name.to_string_lossy().into()),
             hash: hasher.finalize().to_hex().to_string(),
-            options: options
-                .flat_map(|(name, value)| [name.into(), value])
+            options: raw
+                .chain(options.flat_map(|(name, value)| [name.to_owned(), value]))
                 .collect(),
             common: json!({
                 "steps": steps, "cfg": cfg, "sampler": sampler, "precision": precision, "seed": seed, "device": device,

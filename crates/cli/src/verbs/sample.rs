@@ -30,6 +30,7 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         false => &args.model,
     };
     let (config, model) = model::load(path, &device)?;
+    let weights = path;
     let vae = match &args.vae {
         Some(_) if !config.makes_latents() => {
             return Err(Failure::Usage(
@@ -116,7 +117,7 @@ pub fn sample(args: &args::Sample, device: &str) -> Result<()> {
         }
         Some(Out::Folder(path)) => {
             let encoder = vae.as_ref().map(|vae| latent_space(vae).encoder);
-            let settings = Settings::of(args, on, encoder.as_deref())?;
+            let settings = Settings::of(args, weights, on, encoder.as_deref())?;
             let kind = if args.blend.is_empty() {
                 "class"
             } else {
