@@ -46,7 +46,10 @@ pub fn report(f: &Findings) -> Result<Report> {
             ],
         ),
         section("Sizes", vec![Block::Table(sizes(f))]),
-        section("Training", vec![Block::Curve(curve(&course(&f.base.events)))]),
+        section(
+            "Training",
+            vec![Block::Curve(curve(&course(&f.base.events)))],
+        ),
     ];
     if let Some(control) = &f.control {
         let mut strips = beside(

@@ -86,7 +86,10 @@ impl Settings {
         // What is drawn beside an image decides how its sums are rounded, so it belongs to how the image was made.
         let classes = args.class.iter().map(|name| ("--class", name.clone()));
         let blends = args.blend.iter().map(|blend| ("--blend", blend.clone()));
-        let vae = args.vae.iter().map(|vae| ("--vae", vae.display().to_string()));
+        let vae = args
+            .vae
+            .iter()
+            .map(|vae| ("--vae", vae.display().to_string()));
         let options = classes.chain(blends).chain(vae).chain(options);
         let raw = args.raw.then(|| "--raw".to_owned()).into_iter();
         Ok(Self {
