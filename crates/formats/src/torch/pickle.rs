@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What a pickle of weights may name: containers, tensors and storages, and what training scripts keep beside them (options,
 /// numbers of NumPy, paths), which is passed over.
-const ALLOWED: [&str; 44] = [
+const ALLOWED: [&str; 47] = [
     ORDERED_DICT,
     DEFAULT_DICT,
     REBUILD,
@@ -41,6 +41,9 @@ const ALLOWED: [&str; 44] = [
     "__builtin__.list",
     "builtins.int",
     "__builtin__.int",
+    "__builtin__.long",
+    "builtins.float",
+    "__builtin__.float",
     "builtins.set",
     "__builtin__.set",
     "_codecs.encode",
