@@ -5,8 +5,9 @@ use crate::{args, model, output};
 use learngene_data::Image;
 use learngene_data::image::{PictureFormat, encode_png_with_texts};
 use learngene_formats::atomic::write_bytes_atomically;
+use learngene_formats::{FolderWriter, FormatError};
 use serde_json::json;
-use std::fs::{File, create_dir_all};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a class in the name of a file; file systems take 255 in all.
@@ -144,12 +145,19 @@ impl Settings {
         names: &[String],
         images: &[Image],
     ) -> Result<usize> {
-        create_dir_all(folder).map_err(|source| Failure::Write {
-            path: folder.display().to_string(),
-            source,
-        })?;
+        // Beside what a folder holds, each file is written whole; any other folder is made as a whole.
+        let made = match FolderWriter::check(folder) {
+            Ok(()) => Some(FolderWriter::begin(folder)?),
+            Err(FormatError::Occupied { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let place = match &made {
+            Some(made) => made.path(),
+            None => folder.to_owned(),
+        };
         let count = images.len() / names.len().max(1);
         let digits = count.saturating_sub(1).to_string().len().max(4);
+        let mut written = Vec::with_capacity(images.len());
         let each = file_names(names)
             .into_iter()
             .zip(names)
@@ -160,11 +168,16 @@ impl Settings {
                 let texts = texts
                     .each_ref()
                     .map(|(keyword, text)| (*keyword, &text[..]));
-                let path = folder.join(format!("{file}-{index:0digits$}.png"));
-                write_bytes_atomically(&path, &encode_png_with_texts(image, &texts)?)?;
-                output::keep(&path);
+                let file = format!("{file}-{index:0digits$}.png");
+                let png = encode_png_with_texts(image, &texts)?;
+                write_bytes_atomically(place.join(&file), &png)?;
+                written.push(folder.join(file));
             }
         }
+        if let Some(made) = made {
+            made.finish()?;
+        }
+        written.iter().for_each(|path| output::keep(path));
         output::say(&format!(
             "wrote {} images in {}",
             images.len(),
