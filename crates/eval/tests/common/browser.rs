@@ -71,8 +71,8 @@ pub fn too_wide(browser: &Path, folder: &Path, page: &Path, width: u32) -> Vec<S
     ];
     let (dom, log) = browse(browser, &folder.join("profile"), &copy, &arguments);
     std::fs::remove_file(copy).unwrap();
-    let found = dom.split("FOUND ").nth(1);
-    let found = found.unwrap_or_else(|| panic!("nothing was measured: {log}"));
+    assert!(dom.contains("FOUND "), "nothing was measured: {log}");
+    let found = dom.split("FOUND ").nth(1).unwrap();
     let lines = found.split("\nEND").next().unwrap().lines().skip(1);
     lines
         .map(str::trim)
