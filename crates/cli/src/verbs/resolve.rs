@@ -136,6 +136,8 @@ pub(super) fn pretrain(
     if let Some(batch) = args.batch {
         (train.per_class, train.batch) = (0, batch);
     }
+    // TOML, through which settings go, has no numbers as large as an option may be.
+    train.validate()?;
     let config = with_settings(&config, &args.set)?;
     if let (Some(path), Some((picked, _))) = (&args.init, &start_of) {
         require_same_shape(path, &config.model, &picked.model)?;

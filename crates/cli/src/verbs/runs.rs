@@ -133,6 +133,7 @@ pub fn transfer(args: &args::Transfer, device: &str) -> Result<()> {
     (train.steps, train.lr) = (args.steps, args.lr.unwrap_or(train.lr));
     train.precision = args.precision.map_or(train.precision, Into::into);
     train.checkpoint_every = args.checkpoint_every.unwrap_or(train.checkpoint_every);
+    train.validate()?;
     let set = resolve::with_settings(&config, &others)?;
     let made = |c: &RunConfig| (c.model.clone(), c.init, c.train.seed, c.method.clone());
     if made(&set) != made(&config) {
