@@ -11,8 +11,8 @@ use std::path::Path;
 
 fn draw(folder: &Path, model: &str, more: &[&str]) -> Vec<u8> {
     let args = ["sample", model, "--count", "1", "--steps", "2"];
-    succeeds(folder, &[&args, more, &["--out", "drawn.png"]].concat());
-    fs::read(folder.join("drawn.png")).unwrap()
+    succeeds(folder, &[&args, more, &["--npz", "drawn.npz"]].concat());
+    fs::read(folder.join("drawn.npz")).unwrap()
 }
 
 fn validations(run: &Path) -> Vec<Value> {
@@ -40,13 +40,20 @@ fn raw_weights_are_drawn_with_where_they_are_asked_for() {
     fails(folder, &asked, 3, &["a file holds one set of weights"]);
 }
 
-/// Before there was a warm-up, a run of 40 steps at a slow average was judged by a model of which 0.9995^40 = 98 % was the
+/// Before there was a warm-up, a run of 60 steps at a slow average was judged by a model of which 0.9995^60 = 97 % was the
 /// random start; now both losses are near each other, and both are said.
 #[test]
 fn the_average_of_a_short_run_is_near_its_weights() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let slow = ["--steps", "40", "--set", "train.ema=0.9995"];
+    let slow = [
+        "--steps",
+        "60",
+        "--set",
+        "train.ema=0.9995",
+        "--set",
+        "train.warmup=5",
+    ];
     let old = [&slow[..], &["--set", "train.ema_warmup=false"]].concat();
     let said = pretrain(folder, "new", &slow);
     pretrain(folder, "old", &old);
@@ -57,7 +64,7 @@ fn the_average_of_a_short_run_is_near_its_weights() {
     };
     let ([average, raw], [stale, same]) = (losses("new"), losses("old"));
     assert_eq!(raw, same, "the average has no say in training");
-    assert!(average < 1.1 * raw, "{average} {raw}");
+    assert!(average < 1.15 * raw, "{average} {raw}");
     assert!(stale > 1.3 * raw, "{stale} {raw}");
     let line = format!("validation v loss {average:.4} (raw weights {raw:.4})");
     assert!(said.contains(&line), "{said}");

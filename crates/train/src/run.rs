@@ -101,6 +101,10 @@ impl Run {
             true => checkpoint::config(&newest(folder, &checkpoints)?.0)?,
         };
         config.require_memory(device)?;
+        if !checkpoints.folder().is_dir() {
+            // The writer would make it.
+            newest(folder, &checkpoints)?;
+        }
         let writer = CheckpointWriter::open(checkpoints.folder(), retention(&config))?;
         let (newest, rejected) = newest(folder, &checkpoints)?;
         let (saved, model, optimiser) = checkpoint::load(&newest, &device.clone().autodiff())?;

@@ -66,8 +66,13 @@ pub fn newest(folder: &Path, checkpoints: &Checkpoints) -> Result<(Checkpoint, V
         (None, Some(reason)) => format!(
             "holds no checkpoint that is whole ({reason}); start again with another --out"
         ),
-        (None, None) => "holds no checkpoint, so nothing was trained yet; start with the command that makes the run, such \
-                         as `learngene pretrain`"
+        (None, None) if folder.join(CONFIG).exists() => {
+            "holds no complete checkpoint, so nothing was trained yet; start with the command that makes the run, such \
+             as `learngene pretrain`"
+                .into()
+        }
+        (None, None) => "holds no config.toml and no complete checkpoint; a run folder holds one of each; start with the \
+                         command that makes the run, such as `learngene pretrain`"
             .into(),
     };
     Err(Error::Folder {

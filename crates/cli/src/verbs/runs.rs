@@ -233,6 +233,17 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
             "validation v loss {loss:.4} (raw weights {raw:.4}), epsilon loss {epsilon:.4} (n = {n} draws)"
         ));
     }
+    match learngene_transfer::ship(&config, &outcome.model, folder)? {
+        Some(Shipped::Tailors(path)) => output::wrote_as("tailors", &path),
+        Some(Shipped::Adapter(path, numbers)) => {
+            output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
+            output::keep(&path);
+        }
+        None => {}
+    }
+    page.iter()
+        .for_each(|page| output::wrote_as("report", page));
+    output::wrote_as("run folder", folder);
     if let Some((step, loss)) = outcome.best {
         output::say(&format!(
             "best checkpoint: step {step}, validation v loss {loss:.4}: {}",
@@ -248,17 +259,6 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
             folder.join("config.toml").display()
         ));
     }
-    match learngene_transfer::ship(&config, &outcome.model, folder)? {
-        Some(Shipped::Tailors(path)) => output::wrote_as("tailors", &path),
-        Some(Shipped::Adapter(path, numbers)) => {
-            output::say(&format!("adapter: {} ({numbers} numbers)", path.display()));
-            output::keep(&path);
-        }
-        None => {}
-    }
-    page.iter()
-        .for_each(|page| output::wrote_as("report", page));
-    output::wrote_as("run folder", folder);
     match training::diverged(&config, &outcome, dataset, &events)? {
         Some(failure) => Err(failure.in_run(folder)),
         None => Ok(()),
