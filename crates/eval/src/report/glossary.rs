@@ -62,7 +62,12 @@ const WORDS: &[Word] = &[
     Word {
         name: "95 %",
         anchor: "interval",
-        spelled: &["95 %"],
+        spelled: &[
+            "95 % interval",
+            "95 % intervals",
+            "95 % in brackets",
+            "(95 %)",
+        ],
         meaning: "An interval that holds the true value in 95 of 100 such measurements. Where the intervals of two numbers overlap \
                   widely, their difference may be chance.",
     },
