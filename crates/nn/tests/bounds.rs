@@ -1,8 +1,8 @@
 //! Configurations of any numbers: refused, or counted without a wrap, a panic or an abort.
 
+use learngene_nn::term::{Formula, TermConfig};
 use learngene_nn::{
-    AdaLn, AutoencoderConfig, Basis, DitConfig, Formula, Prompts, Sharing, Superclass, TermConfig,
-    TimeCode, cost,
+    AdaLn, AutoencoderConfig, Basis, DitConfig, Prompts, Sharing, Superclass, TimeCode, cost,
 };
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
