@@ -56,8 +56,14 @@ impl<'a> Head<'a> {
         let part = |width: usize, height: usize| layout.row_bytes(width) as u64 * height as u64;
         let stored = part(layout.width, layout.height) * layout.planes as u64;
         let piece = part(layout.piece_width, layout.piece_height);
-        // The pixels as they are stored and as levels, a part of them while it is unpacked, and what is made of them.
-        2 * stored + piece + 3 * (layout.width as u64 * layout.height as u64)
+        let area = layout.width as u64 * layout.height as u64;
+        // Samples of 8 bits are levels as they are stored.
+        let levels = match layout.bits {
+            8 => 0,
+            _ => area * layout.samples as u64,
+        };
+        // With a part of the pixels while it is unpacked, and what is made of them.
+        stored + levels + piece + 3 * area
     }
 
     /// Reads the pixels.

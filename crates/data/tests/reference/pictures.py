@@ -115,7 +115,7 @@ for mode, picture in [
 for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"):
     for kind, picture in [("rgb", noise), ("grey", grey), ("rgba", alpha), ("la", alpha.convert("LA")), ("palette", noise.quantize(5))]:
         add(f"tiff-{kind}-{compression}", encoded(picture, "TIFF", compression=compression))
-add("tiff-1", encoded(grey.convert("1"), "TIFF"))
+add("tiff-bilevel", encoded(grey.convert("1"), "TIFF"))
 add("tiff-big-endian-16", encoded(Image.fromarray(np.asarray(words).astype(">u2")), "TIFF"))
 add("tiff-pages", encoded(noise, "TIFF", save_all=True, append_images=[grey]))
 add("gif", encoded(noise, "GIF"))
