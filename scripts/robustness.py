@@ -166,7 +166,8 @@ def kills(program, count, chance, only):
         each = -(-count // len(verbs))
         faults, killed, ended, unfinished = [], 0, 0, 0
         for _ in range(each):
-            process = inside.start(again if (place / "made").exists() and verb.again != verb.command else words)
+            begun = (place / "made/config.toml").exists()
+            process = inside.start(again if begun else words)
             wait(process, seconds, place, chance)
             process.send_signal(signal.SIGKILL)
             said = process.communicate()[1].decode(errors="replace")
@@ -185,11 +186,8 @@ def kills(program, count, chance, only):
             if chance.random() < 0.5:
                 if made.exists() and not verb.marked:
                     remove(made)
-                rerun = again if made.exists() and verb.again != verb.command else words
-                code, _, said = inside.run(rerun)
-                if code and verb.again != verb.command and made.exists():
-                    # Killed before there was anything to go on from.
-                    code, _, said = inside.run(words)
+                begun = (made / "config.toml").exists()
+                code, _, said = inside.run(again if begun else words)
                 if code:
                     faults.append(f"cannot go on: exit {code}: {said.strip()[:300]}")
                 elif contents(made, verb.ignored) != expected:
