@@ -21,6 +21,9 @@
 # 5. diffusers 0.42.1: a model saved with safe_serialization=False in shards is not found by from_pretrained, which falls back
 #    from safetensors to one .bin alone; use_safetensors=False loads it.
 #    Seen: OSError "no file named diffusion_pytorch_model.bin".
+# 6. diffusers 0.42.1: scheduler_config.json of a DPMSolverMultistepScheduler, a UniPCMultistepScheduler or a
+#    DPMSolverSinglestepScheduler with its defaults is no JSON: it holds -Infinity, which only Python reads.
+#    Seen: "lambda_min_clipped": -Infinity.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -142,6 +145,14 @@ dit.save_pretrained(folder, safe_serialization=False, max_shard_size="20KB")
 default = error(lambda: DiTTransformer2DModel.from_pretrained(folder))
 asked = error(lambda: DiTTransformer2DModel.from_pretrained(folder, use_safetensors=False))
 finding(5, f"{default[:60]!r}; asked for: {asked}", "OSError" in default and asked == "no error")
+
+from diffusers import DPMSolverMultistepScheduler
+
+folder = tempfile.mkdtemp()
+DPMSolverMultistepScheduler().save_config(folder)
+text = open(f"{folder}/scheduler_config.json").read()
+line = next((line.strip() for line in text.splitlines() if "Infinity" in line), "none")
+finding(6, line, line.startswith('"lambda_min_clipped": -Infinity'))
 
 sys.exit(f"changed: {changed}" if changed else 0)
 PY

@@ -21,6 +21,7 @@ pub mod header;
 mod json_header;
 pub mod manifest;
 pub mod npz;
+mod python_json;
 pub mod retention;
 pub mod rows;
 pub mod shards;

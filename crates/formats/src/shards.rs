@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::container::{self, MAX_HEADER_BYTES, TensorEntry};
 use crate::error::{FormatError, Result};
 use crate::json_header::{UniqueStrings, require_light};
+use crate::python_json::with_constants_as_texts;
 use crate::torch;
 
 #[derive(Deserialize)]
@@ -160,7 +161,8 @@ fn read_file(path: &Path) -> Result<BTreeMap<String, TensorEntry>> {
     }
 }
 
-/// A JSON file of another program, no larger than a header may be.
+/// A JSON file of another program, no larger than a header may be. Numbers that are not finite, as Python writes them, are
+/// texts.
 ///
 /// # Errors
 /// [`FormatError::Foreign`] if it is no such JSON, [`FormatError::NotAFile`] or [`FormatError::Io`].
@@ -174,6 +176,7 @@ pub fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T> {
     file.take(length)
         .read_to_end(&mut bytes)
         .map_err(|source| FormatError::io("read", path, source))?;
+    let bytes = with_constants_as_texts(bytes);
     require_light(&bytes).map_err(|reason| FormatError::foreign(path, reason))?;
     serde_json::from_slice(&bytes).map_err(|e| FormatError::foreign(path, e.to_string()))
 }
