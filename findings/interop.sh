@@ -156,4 +156,4 @@ finding(6, line, line.startswith('"lambda_min_clipped": -Infinity'))
 
 sys.exit(f"changed: {changed}" if changed else 0)
 PY
-"$PYTHON" "$folder/findings.py" 2>/dev/null || { "$PYTHON" "$folder/findings.py"; exit 1; }
+"$PYTHON" "$folder/findings.py" 2> "$folder/errors" || { cat "$folder/errors" >&2; exit 1; }
