@@ -3,6 +3,7 @@
 use crate::failure::{Failure, Result};
 use crate::progress::Progress;
 use crate::{args, output};
+use learngene_data::image::MAX_SIDE;
 use learngene_data::{ClassTree, Dataset};
 use learngene_formats::read_text;
 use learngene_nn::{Dit, DitConfig, FactorInit, RankSplit, Superclass};
@@ -74,7 +75,9 @@ pub(super) fn pretrain(
     let size = args.size.as_deref().unwrap_or(SIZE);
     let (data, dataset) = match base {
         None => {
-            if let Some(side) = data.image_size {
+            // A side that no image can have is refused where images are read.
+            let side = data.image_size;
+            if let Some(side) = side.filter(|side| (1..=MAX_SIDE as usize).contains(side)) {
                 refuse_impossible(side, args.size.as_deref(), &section(&file, "model"))?;
             }
             let dataset = load(&data)?;
