@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// Two methods, two rates, two seeds.
@@ -83,7 +83,14 @@ fn bases(folder: &Path, seeds: &[u64]) {
 fn compare(folder: &Path, out: &str, wanted: &str) -> Value {
     fs::write(folder.join("wanted.toml"), wanted).unwrap();
     let text = succeeds(folder, &["compare", "wanted.toml", "--out", out, "--json"]);
-    serde_json::from_str(&text).unwrap()
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    // The paths of what was written are those of the folder.
+    let wrote = document.as_object_mut().unwrap().remove("wrote").unwrap();
+    let wrote = wrote.as_array().unwrap().iter();
+    let wrote: Vec<PathBuf> = wrote.map(|path| path.as_str().unwrap().into()).collect();
+    assert_eq!(wrote.len(), FILES.len(), "{wrote:?}");
+    assert!(wrote.iter().all(|path| path.starts_with(out)), "{wrote:?}");
+    document
 }
 
 fn files(folder: &Path) -> BTreeMap<&'static str, Vec<u8>> {
