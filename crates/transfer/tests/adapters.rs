@@ -76,7 +76,7 @@ fn is_what_they_make_of_it(path: &Path, name: &str) {
         assert!(apart < 1e-5, "{name}, {module}: {apart:e}");
         found += 1;
     }
-    assert!(found > 1, "{name}");
+    assert!(found > 0, "{name}");
 }
 
 #[test]
