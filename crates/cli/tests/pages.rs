@@ -34,7 +34,7 @@ kind = "base"
 
 [judge]
 repeats = 1
-images = 1
+images = 2
 steps = 1
 shown = 1
 guidance = [1.0, 2.0]

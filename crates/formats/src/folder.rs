@@ -58,10 +58,11 @@ impl FolderWriter {
             return Ok(());
         }
         // A process that was killed right after the rename has left an empty one.
-        if let Ok(partial) = beside(place) {
-            if partial.is_dir() && lock(&partial).is_ok() {
-                let _stays_hidden = remove_own(&partial);
-            }
+        if let Ok(partial) = beside(place)
+            && partial.is_dir()
+            && lock(&partial).is_ok()
+        {
+            let _stays_hidden = remove_own(&partial);
         }
         Err(occupied())
     }
