@@ -90,7 +90,7 @@ impl Inputs {
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        Ok(write_atomically(&folder.join(FILE), |out| {
+        Ok(write_atomically(folder.join(FILE), |out| {
             out.write_all(&text)
         })?)
     }

@@ -14,7 +14,7 @@ pub const CONFIG: &str = "config.toml";
 /// Writes the configuration, replacing one that is there.
 pub fn write_config(folder: &Path, config: &RunConfig) -> Result<()> {
     let text = config.to_toml()?;
-    Ok(write_atomically(&folder.join(CONFIG), |out| {
+    Ok(write_atomically(folder.join(CONFIG), |out| {
         out.write_all(text.as_bytes())
     })?)
 }

@@ -106,7 +106,7 @@ pub(super) fn pretrain(
     if let Some((picked, _)) = &start_of {
         let (train, of) = (&mut config.train, &picked.train);
         (train.schedule, train.diffusion_steps) = (of.schedule, of.diffusion_steps);
-        train.objective = of.objective.clone();
+        train.objective = of.objective;
     }
     if let Some(path) = &args.config {
         let from_options = config.clone();
