@@ -1,5 +1,7 @@
 //! What is said of people's own images, and what training makes of them.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod common;
 
 use common::{contents, fails, json, run, stderr, succeeds};

@@ -1,6 +1,6 @@
 //! What docs/data.md says is what is done.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::panic, reason = "helpers of tests may panic as tests do")]
 
 use std::fs;
 

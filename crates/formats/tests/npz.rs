@@ -1,5 +1,9 @@
 //! Image archives: NumPy's are read (`reference/archives.py`), ours come back, and damaged or hostile ones are refused.
-#![expect(clippy::panic, reason = "helpers of tests may panic as tests do")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic as tests do"
+)]
 
 use std::fs;
 use std::io::Write;
