@@ -54,7 +54,7 @@ fn train(ready: &Ready, dataset: &Dataset, config: &DitConfig, how: TrainConfig)
 /// As the program trains, at a rate that suits every size and does not fall.
 fn settings(order: BatchOrder) -> TrainConfig {
     let common = TrainConfig {
-        steps: u64::MAX,
+        steps: 1 << 40,
         lr: 3e-4,
         decay: Decay::None,
         ..TrainConfig::default()

@@ -300,6 +300,14 @@ impl DitConfig {
                 expected: expected.into(),
             })
         };
+        let groups = self.expected_groups();
+        if self.groups != groups {
+            let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
+            let expected = format!(
+                "{groups}: one tailor per class and those of superclasses, one they share, or none without a tailor_rank"
+            );
+            return fail("groups", found, &expected);
+        }
         let [c, h, w] = self.input;
         for (field, value) in [
             ("input channels", c),
@@ -383,14 +391,6 @@ impl DitConfig {
                     self.hidden
                 ),
             );
-        }
-        let groups = self.expected_groups();
-        if self.groups != groups {
-            let found = format!("{} with tailor_rank {}", self.groups, self.tailor_rank);
-            let expected = format!(
-                "{groups}: one tailor per class and those of superclasses, one they share, or none without a tailor_rank"
-            );
-            return fail("groups", found, &expected);
         }
         if let Some(eps) = self.mlp_norm_eps.filter(|eps| !(*eps > 0.0 && *eps < 1.0)) {
             return fail("mlp_norm_eps", eps.to_string(), "between 0 and 1");
