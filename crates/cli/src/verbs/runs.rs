@@ -241,9 +241,9 @@ fn finish(run: Run, dataset: &Dataset, folder: &Path, report: bool) -> Result<()
         }
         None => {}
     }
+    output::wrote_as("run folder", folder);
     page.iter()
         .for_each(|page| output::wrote_as("report", page));
-    output::wrote_as("run folder", folder);
     if let Some((step, loss)) = outcome.best {
         output::say(&format!(
             "best checkpoint: step {step}, validation v loss {loss:.4}: {}",
