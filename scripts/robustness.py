@@ -166,6 +166,8 @@ def kills(program, count, chance, only):
         each = -(-count // len(verbs))
         faults, killed, ended, unfinished = [], 0, 0, 0
         for _ in range(each):
+            if not verb.marked:
+                remove(place / "made")  # whole, as was seen; `sample` would add to it
             begun = (place / "made/config.toml").exists()
             process = inside.start(again if begun else words)
             wait(process, seconds, place, chance)
