@@ -544,7 +544,7 @@ mod tests {
             ),
             (with(&|c| c.hidden = 9_600_000), "hidden is 9600000"),
             (
-                with(&|c| (c.hidden, c.depth) = (1 << 20, 1 << 10)),
+                with(&|c| (c.hidden, c.depth, c.heads) = (1 << 20, 1 << 10, 4)),
                 "number of parameters is",
             ),
             (
