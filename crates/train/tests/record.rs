@@ -3,7 +3,7 @@
 mod common;
 
 use common::{config, data, quick, small, small_kind, start, train};
-use learngene_train::TrainConfig;
+use learngene_train::{Event, TrainConfig};
 use serde_json::Value;
 
 #[test]
@@ -42,7 +42,12 @@ fn a_run_records_steps_validation_samples_and_checkpoints() {
         // Whether the second validation is the best so far is a matter of luck.
         let told: Vec<(u64, &str)> = told.into_iter().filter(|e| *e != (3, "best")).collect();
         assert_eq!(told, expected);
-        let observed: Vec<Value> = events
+        // What is under way is shown at every step and not written.
+        let (under_way, written): (Vec<&Event>, Vec<&Event>) = events
+            .iter()
+            .partition(|e| matches!(e, Event::Underway { .. }));
+        assert_eq!(under_way.len(), 3);
+        let observed: Vec<Value> = written
             .iter()
             .map(|e| serde_json::to_value(e).unwrap())
             .collect();

@@ -149,6 +149,7 @@ fn all_readers_of_tensorboard_show_every_step_of_a_resumed_run_once() {
     let settings = TrainConfig {
         evaluate_every: 2,
         checkpoint_every: 4,
+        keep_last: 9,
         ..common::quick(10)
     };
     let config = common::config(common::small(), settings, &dataset);
