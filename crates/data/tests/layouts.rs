@@ -260,7 +260,7 @@ fn files_that_begin_with_a_dot_or_belong_to_the_shard_are_no_samples() {
     let picture = png(1);
     let double = b"\0\x05\x16\x07".as_slice();
     let root = shard(&[
-        ("__meta__.json", b"no json"),
+        ("__meta__", b"no json"),
         ("__meta__/x.cls", b"nothing"),
         ("./._0000.png", double),
         ("./0000.png", &picture),

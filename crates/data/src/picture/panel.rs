@@ -136,7 +136,7 @@ mod tests {
     fn tiles_stand_in_their_groups_and_texts_beside_them() {
         let tile = |grey: u8| Image::filled(4, 4, &[grey]);
         let panel = Panel {
-            title: "two groups".into(),
+            title: "two whole groups".into(),
             groups: vec![("a".into(), 2), ("b".into(), 1)],
             rows: vec![("row".into(), vec![tile(10), tile(20), tile(30), tile(40)])],
             scale: 5,
