@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::axis::{Axis, plain};
-use super::page::escape;
+use super::page::{escape, prose};
 
 /// Lines over a common axis.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl Curve {
         }
         html + &format!(
             "<figcaption>{}</figcaption>\n</figure>\n",
-            escape(&self.caption)
+            prose(&self.caption)
         )
     }
 

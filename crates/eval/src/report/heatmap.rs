@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::escape;
+use super::page::{escape, prose};
 use super::table::ROOM;
 
 /// Numbers in labelled rows and columns, shaded by their distance from one of them.
@@ -59,7 +59,7 @@ impl HeatMap {
         }
         html + &format!(
             "</tbody></table></div>\n<figcaption>{} {}</figcaption>\n</figure>\n",
-            escape(&self.caption),
+            prose(&self.caption),
             self.key(reach)
         )
     }

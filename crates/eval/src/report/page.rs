@@ -61,10 +61,25 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
+/// Escaped text whose parts between backticks are set as code.
+pub(super) fn prose(text: &str) -> String {
+    let escaped = escape(text);
+    let parts: Vec<&str> = escaped.split('`').collect();
+    // An odd number of backticks are no pairs.
+    if parts.len() % 2 == 0 {
+        return escaped;
+    }
+    let set = parts.iter().enumerate().map(|(i, part)| match i % 2 {
+        0 => (*part).to_owned(),
+        _ => format!("<code>{part}</code>"),
+    });
+    set.collect()
+}
+
 fn paragraphs(texts: &[String], attributes: &str) -> String {
     texts
         .iter()
-        .map(|text| format!("<p{attributes}>{}</p>\n", escape(text)))
+        .map(|text| format!("<p{attributes}>{}</p>\n", prose(text)))
         .collect()
 }
 
@@ -93,7 +108,7 @@ fn section(section: &Section) -> String {
 
 fn blocks(blocks: &[Block]) -> String {
     let block = |block: &Block| match block {
-        Block::Text(text) => format!("<p>{}</p>\n", escape(text)),
+        Block::Text(text) => format!("<p>{}</p>\n", prose(text)),
         Block::Picture(picture) => self::picture(picture),
         Block::Gallery(gallery) => self::gallery(gallery),
         Block::Table(table) => table.html(),
@@ -110,7 +125,7 @@ fn picture(Picture { png, alt, caption }: &Picture) -> String {
     let image = image(png, size, alt);
     format!(
         "<figure class=\"picture\">\n{image}\n<figcaption>{}</figcaption>\n</figure>\n",
-        escape(caption)
+        prose(caption)
     )
 }
 
@@ -122,8 +137,10 @@ fn gallery(
     }: &Gallery,
 ) -> String {
     let mut html = String::from("<figure class=\"gallery\">\n<div class=\"table\"><table>\n");
-    // Where another label begins, some room parts it from the one before.
-    let starts = |index: usize| index > 0 && columns.get(index) != columns.get(index - 1);
+    // Where a label stands above several pictures, some room parts it from the one before.
+    let several = columns.chunk_by(|a, b| a == b).any(|group| group.len() > 1);
+    let starts =
+        |index: usize| several && index > 0 && columns.get(index) != columns.get(index - 1);
     let apart = |index: usize| {
         if starts(index) {
             " class=\"apart\""
@@ -160,7 +177,7 @@ fn gallery(
     }
     html + &format!(
         "</tbody></table></div>\n<figcaption>{}</figcaption>\n</figure>\n",
-        escape(caption)
+        prose(caption)
     )
 }
 
@@ -287,6 +304,15 @@ mod tests {
                 .count(),
             40
         );
+    }
+
+    #[test]
+    fn backticks_set_code_where_they_are_pairs() {
+        assert_eq!(
+            prose("`a<b` is, `c` too"),
+            "<code>a&lt;b</code> is, <code>c</code> too"
+        );
+        assert_eq!(prose("a ` alone"), "a ` alone");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::page::escape;
+use super::page::{escape, prose};
 use crate::doubts::is_reliable;
 use crate::rates::{Rate, Rates};
 
@@ -192,7 +192,7 @@ impl Table {
         };
         let mut html = String::from("<figure class=\"numbers\">\n");
         if !self.caption.is_empty() {
-            html += &format!("<figcaption>{}</figcaption>\n", escape(&self.caption));
+            html += &format!("<figcaption>{}</figcaption>\n", prose(&self.caption));
         }
         let total = if self.total { " class=\"total\"" } else { "" };
         for part in self.parts(&numeric) {
