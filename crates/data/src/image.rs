@@ -1,11 +1,9 @@
 //! Eight-bit images in memory, and the numbers a model sees.
 
-mod bmp;
 mod chunks;
 mod codec;
 mod encode;
 pub(crate) mod format;
-mod gif;
 mod jpeg;
 mod orientation;
 mod resample;

@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::format::Format;
-use super::{Image, bmp, chunks, gif, jpeg, orientation, tiff};
+use super::{Image, chunks, jpeg, orientation, tiff};
 use crate::error::{Error, Result};
 use crate::guard::unless_it_panics;
 
@@ -71,8 +71,6 @@ fn decode_as(bytes: &[u8], format: Format, path: &Path, max_side: u32) -> Result
     // The decoders report most damage and panic on some.
     let decoded = unless_it_panics(|| match format {
         Format::Tiff => of_tiff(bytes, max_side),
-        Format::Gif => of_gif(bytes, max_side),
-        Format::Bmp => of_bmp(bytes, max_side),
         _ => of_others(bytes, format, max_side),
     });
     decoded
@@ -98,26 +96,6 @@ fn of_tiff(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
     Ok(Decoded {
         image: orientation::turned(read.image, read.orientation),
         several: read.several,
-    })
-}
-
-fn of_gif(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
-    let gif = gif::Gif::of(bytes)?;
-    let needed = || gif.bytes_needed() + 2 * bytes.len() as u64;
-    require_room([gif.width, gif.height], max_side, needed)?;
-    Ok(Decoded {
-        image: gif.read()?,
-        several: gif.several,
-    })
-}
-
-fn of_bmp(bytes: &[u8], max_side: u32) -> std::result::Result<Decoded, Fault> {
-    let bmp = bmp::Bmp::of(bytes)?;
-    let needed = || 3 * bmp.width as u64 * bmp.height as u64 + bytes.len() as u64;
-    require_room([bmp.width, bmp.height], max_side, needed)?;
-    Ok(Decoded {
-        image: bmp.read()?,
-        several: false,
     })
 }
 
@@ -157,6 +135,9 @@ fn of_others(
             let several = chunks::webp(bytes).any(|(name, _)| name == b"ANIM");
             (ImageFormat::WebP, 6, several)
         }
+        // A picture of its colours may be laid on the screen.
+        Format::Gif => (ImageFormat::Gif, 4, has_several(bytes)),
+        Format::Bmp => (ImageFormat::Bmp, 0, false),
         _ => {
             let several = chunks::png(bytes).any(|(name, _)| name == b"acTL");
             (ImageFormat::Png, 0, several)
@@ -197,6 +178,17 @@ fn of_others(
     Ok(Decoded {
         image: orientation::turned(image, turn),
         several,
+    })
+}
+
+/// Whether a GIF holds a second picture.
+fn has_several(bytes: &[u8]) -> bool {
+    let mut options = gif::DecodeOptions::new();
+    options.skip_frame_decoding(true);
+    let decoder = options.read_info(bytes);
+    decoder.is_ok_and(|mut pictures| {
+        let mut next = || matches!(pictures.next_frame_info(), Ok(Some(_)));
+        next() && next()
     })
 }
 
@@ -295,7 +287,13 @@ mod tests {
     #[test]
     fn files_cut_short_anywhere_are_errors_that_name_them() {
         let image = noise(40, 40, 3);
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Gif,
+            ImageFormat::Bmp,
+        ] {
             let bytes = encoded(format, &image);
             assert!(decode(&bytes, Path::new("whole")).is_ok());
             for kept in [0, 1, 7, 20, 60, bytes.len() / 2, bytes.len() - 20] {
