@@ -66,7 +66,7 @@ pub(super) fn prose(text: &str) -> String {
     let escaped = escape(text);
     let parts: Vec<&str> = escaped.split('`').collect();
     // An odd number of backticks are no pairs.
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return escaped;
     }
     let set = parts.iter().enumerate().map(|(i, part)| match i % 2 {
