@@ -29,7 +29,7 @@ means the weights as the last step left them instead of their moving average.
 Exit codes: 0 done; 1 ran, but a check failed; 2 usage or configuration; 3 data or file; 4 numbers that are not \
 finite; 5 interrupted and checkpointed; 130 stopped at once, by a second Ctrl-C a second or more after the first.";
 
-/// Train an image generator that comes apart: one shared part, and one small file for each class of pictures.
+/// Train an image generator that comes apart: a shared part, and a small part for each class of pictures.
 ///
 /// Train it once, on your own pictures sorted into folders. Afterwards hand out a smaller model for any choice of classes,
 /// which draws exactly the same images as the whole, or add new classes as small files without touching the rest.

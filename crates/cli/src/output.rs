@@ -231,6 +231,14 @@ pub fn require_ending(option: &str, path: &Path, endings: &[&str]) -> Result<()>
     )))
 }
 
+/// So many classes, in words.
+pub fn class_count(classes: usize) -> String {
+    match classes {
+        1 => "1 class".to_owned(),
+        classes => format!("{classes} classes"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

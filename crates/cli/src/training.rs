@@ -128,10 +128,7 @@ impl About {
             test,
             not_validated,
         } = &self.images;
-        let classes = match self.classes {
-            1 => "1 class".to_owned(),
-            classes => format!("{classes} classes"),
-        };
+        let classes = output::class_count(self.classes);
         let mut lines = vec![
             format!("run folder: {}", self.run.display()),
             format!("images: {train} to train on, {val} to validate, {test} to test, of {classes}"),

@@ -180,14 +180,14 @@ impl About<'_> {
         };
         let mut text = format!(
             "# {}\n\nA diffusion transformer for {} of {width} x {height} and {channels} channels, made of {of}. \
-             It draws {} classes: {}.\n",
+             It draws {}: {}.\n",
             self.name,
             if config.makes_latents() {
                 "latents"
             } else {
                 "images"
             },
-            config.classes.len(),
+            output::class_count(config.classes.len()),
             config.classes.join(", ")
         );
         if self.samples {

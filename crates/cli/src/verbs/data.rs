@@ -127,8 +127,10 @@ fn print(found: &Statistics, data: &DataConfig) {
         },
     );
     output::say(&format!(
-        "{}: {} {what}, {classes} classes",
-        found.source, found.images
+        "{}: {} {what}, {}",
+        found.source,
+        found.images,
+        output::class_count(classes)
     ));
     if let Some(space) = &found.latents {
         let (scale, shift) = (space.scaling_factor, space.shift_factor);

@@ -99,14 +99,21 @@ fn write_files(text: &str, folder: &Path) {
     }
 }
 
-/// Pictures of one's own: three classes of two shapes.
+/// Pictures of one's own: three classes of two shapes, and two classes more.
 fn write_photos(folder: &Path) {
-    for (shade, class) in ["cat", "dog", "bird"].into_iter().enumerate() {
-        let place = folder.join("photos").join(class);
+    let classes = [
+        "photos/cat",
+        "photos/dog",
+        "photos/bird",
+        "more-photos/horse",
+        "more-photos/cow",
+    ];
+    for (shade, class) in classes.into_iter().enumerate() {
+        let place = folder.join(class);
         fs::create_dir_all(&place).unwrap();
         for number in 0..10u8 {
             let width = 40 + u32::from(number % 2) * 20;
-            let image = Image::filled(width, 48, &[shade as u8 * 90, number * 20, 128]);
+            let image = Image::filled(width, 48, &[shade as u8 * 50, number * 20, 128]);
             let file = place.join(format!("{number}.png"));
             fs::write(file, encode_png(&image).unwrap()).unwrap();
         }
