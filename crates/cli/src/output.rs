@@ -231,6 +231,15 @@ pub fn require_ending(option: &str, path: &Path, endings: &[&str]) -> Result<()>
     )))
 }
 
+/// A text as one word of a command that a shell is given.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// So many classes, in words.
 pub fn class_count(classes: usize) -> String {
     match classes {

@@ -48,12 +48,8 @@ struct Advice {
 }
 
 /// Prints what to type, why, and what it costs. Nothing is written.
-pub fn advise(source: &str, image_size: Option<usize>, device: &str) -> Result<()> {
+pub fn advise(mut data: DataConfig, device: &str) -> Result<()> {
     let device = model::device(device)?.autodiff();
-    let mut data = DataConfig {
-        image_size,
-        ..DataConfig::of(source)
-    };
     let dataset = load(&mut data)?;
     let [_, height, width] = dataset.shape();
     let patch = patch(height, width);
@@ -75,14 +71,12 @@ pub fn advise(source: &str, image_size: Option<usize>, device: &str) -> Result<(
         trial(size, &config, &dataset, &device)
     });
     let trials = trials.into_iter().collect::<Result<Vec<_>>>()?;
-    let sized = match data.image_size {
-        Some(side) => format!(" --image-size {side}"),
-        None => String::new(),
-    };
     let advice = Advice {
         command: format!(
-            "learngene pretrain --data {source}{sized} --size {}/{patch} --steps {}{settings} --out runs/first",
-            FAMILIES[0], train.steps
+            "learngene pretrain {} --size {}/{patch} --steps {}{settings} --out runs/first",
+            options(&data),
+            FAMILIES[0],
+            train.steps
         ),
         image_size: height.max(width),
         patch,
@@ -93,6 +87,29 @@ pub fn advise(source: &str, image_size: Option<usize>, device: &str) -> Result<(
     advice.print();
     output::json(&serde_json::json!({ "advice": advice }));
     Ok(())
+}
+
+/// The options that name and prepare the images of `data`.
+fn options(data: &DataConfig) -> String {
+    let mut line = format!("--data {}", output::shell_word(&data.source));
+    if let Some(map) = &data.class_map {
+        line += &format!(
+            " --class-map {}",
+            output::shell_word(&map.to_string_lossy())
+        );
+    }
+    if let Some(side) = data.image_size {
+        line += &format!(" --image-size {side}");
+    }
+    if !data.fit.is_crop() {
+        line += " --fit pad";
+    }
+    for (name, share) in [("val", data.val), ("test", data.test)] {
+        if let Some(share) = share {
+            line += &format!(" --{name} {share}");
+        }
+    }
+    line
 }
 
 /// The images, of an advised size where they have none in common or a large one.
@@ -190,6 +207,25 @@ impl Advice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use learngene_data::Fit;
+
+    #[test]
+    fn the_advised_command_prepares_images_as_they_were_looked_at() {
+        let data = DataConfig {
+            class_map: Some("my map.toml".into()),
+            image_size: Some(48),
+            fit: Fit::Pad,
+            val: Some(0.2),
+            test: Some(0.0),
+            ..DataConfig::of("Anna's photos")
+        };
+        let expected = r"--data 'Anna'\''s photos' --class-map 'my map.toml' --image-size 48 --fit pad --val 0.2 --test 0";
+        assert_eq!(options(&data), expected);
+        assert_eq!(
+            options(&DataConfig::of("builtin:emoji")),
+            "--data builtin:emoji"
+        );
+    }
 
     #[test]
     fn patches_are_small_and_divide() {

@@ -257,7 +257,7 @@ impl About<'_> {
 
     fn use_it(&self) -> Option<String> {
         let first = self.config.classes.first()?;
-        let first = in_shell(first);
+        let first = output::shell_word(first);
         let vae = match self.config.makes_latents() {
             true => " --vae FOLDER-OF-ITS-AUTOENCODER",
             false => "",
@@ -293,15 +293,6 @@ impl About<'_> {
         Some(format!(
             "## Credits\n\nTrained on drawings of {drawings}.\n"
         ))
-    }
-}
-
-/// A word of a shell.
-fn in_shell(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    match text.chars().all(plain) {
-        true => text.into(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

@@ -51,7 +51,7 @@ pub fn data(args: &args::Data, device: &str) -> Result<()> {
             }
             inspect(&data, contact_sheet.as_deref(), *seed)?;
             match advise {
-                true => self::advise(source, data.image_size, device),
+                true => self::advise(data, device),
                 false => Ok(()),
             }
         }
