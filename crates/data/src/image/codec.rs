@@ -165,9 +165,8 @@ fn of_others(
         0
     };
     let decoding = (whole + besides * area).max(whole + reduced).max(turning);
-    if decoding + file_copies * bytes.len() as u64 > MAX_BYTES {
-        return Err(Fault::TooLarge);
-    }
+    let needed = || decoding + file_copies * bytes.len() as u64;
+    require_room([width, height].map(|side| side as usize), max_side, needed)?;
     let (channels, pixels) = reduce(DynamicImage::from_decoder(decoder)?);
     let image = Image {
         width,
@@ -305,6 +304,15 @@ mod tests {
                 assert!(error.to_string().contains("cut"));
             }
         }
+    }
+
+    #[test]
+    fn a_picture_without_pixels_is_refused() {
+        let mut bytes = encoded(ImageFormat::Gif, &noise(4, 4, 3));
+        // The width of the screen.
+        bytes[6..8].fill(0);
+        let error = decode(&bytes, Path::new("none.gif")).unwrap_err();
+        assert!(error.to_string().contains("without pixels"), "{error}");
     }
 
     #[test]
