@@ -21,6 +21,8 @@ const EMA: &str = "ema.safetensors";
 const OPTIMISER: &str = "optimiser.safetensors";
 /// The folder of a run's checkpoints.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
+/// Metadata of the optimiser's file, which nobody passes on: the section `[data]` of the run, with the place of the images.
+const DATA: &str = "data";
 /// Metadata of the optimiser's file: how many updates each parameter had.
 const UPDATES: &str = "updates/";
 
@@ -43,7 +45,10 @@ pub(crate) fn save(
     let model_file = weights::file(Kind::Model, config, &values).to_bytes()?;
     values.extend(optimiser.averaged(model, &config.train));
     let ema = weights::file(Kind::Ema, config, &values).to_bytes()?;
-    let state = optimiser_file(optimiser).to_bytes()?;
+    let mut state = optimiser_file(optimiser);
+    let data = serde_json::to_string(&config.data).unwrap_or_default();
+    state.header.extra.insert(DATA.to_owned(), data);
+    let state = state.to_bytes()?;
     let files = [
         (MODEL, Content::Bytes(&model_file)),
         (EMA, Content::Bytes(&ema)),
@@ -58,7 +63,17 @@ pub(crate) fn save(
 /// A file that is damaged or of another kind.
 pub(crate) fn config(checkpoint: &Checkpoint) -> Result<RunConfig> {
     let path = checkpoint.file(MODEL)?;
-    weights::config_of(&Header::read(&path)?, &path)
+    let mut config = weights::config_of(&Header::read(&path)?, &path)?;
+    let path = checkpoint.file(OPTIMISER)?;
+    // Before, the model's file said it.
+    if let Some(data) = Header::read(&path)?.extra.get(DATA) {
+        config.data = serde_json::from_str(data).map_err(|error| FormatError::Metadata {
+            path,
+            key: DATA.into(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(config)
 }
 
 /// The state of a checkpoint: configuration, model and optimiser.

@@ -40,7 +40,8 @@ pub fn learngene_hash(parameters: &Parameters) -> String {
     fingerprint(&shared)
 }
 
-/// A file of that kind that needs no side file: configuration, class names and the learngene's hash are in its header.
+/// A file of that kind that needs no side file: configuration, class names and the learngene's hash are in its header. Where
+/// the images lie that it was trained on is not ([`crate::DataConfig::without_place`]), as such files are passed on.
 pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFile {
     let header = header(kind, config, learngene_hash(parameters));
     WeightFile::new(header, entries(parameters))
@@ -65,9 +66,13 @@ pub fn size(kind: Kind, config: &RunConfig) -> Result<u64> {
 }
 
 fn header(kind: Kind, config: &RunConfig, learngene: String) -> Header {
-    let json = serde_json::to_value(config).unwrap_or_default();
+    let config = RunConfig {
+        data: config.data.without_place(),
+        ..config.clone()
+    };
+    let json = serde_json::to_value(&config).unwrap_or_default();
     let mut header = Header::new(kind, json);
-    header.class_names = config.classes.clone();
+    header.class_names = config.classes;
     header.learngene = Some(learngene);
     header
 }

@@ -47,7 +47,10 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
         }
         _ => Some(samples(&config, &whole, args)?),
     };
-    let config = published(config);
+    let config = RunConfig {
+        data: config.data.without_place(),
+        ..config
+    };
     let about = About {
         name: &name,
         config: &config,
@@ -74,16 +77,6 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
         "cost": cost::plan(&config.model),
     }));
     Ok(())
-}
-
-/// The configuration without the folders of whoever trained the model.
-fn published(mut config: RunConfig) -> RunConfig {
-    let last = Path::new(&config.data.source).file_name();
-    if let Some(name) = last.and_then(|name| name.to_str()) {
-        config.data.source = name.into();
-    }
-    config.data.class_map = None;
-    config
 }
 
 fn folder_name(folder: &Path) -> Result<String> {
@@ -219,7 +212,10 @@ impl About<'_> {
         let mut text = format!(
             "## Training\n\n| | |\n|---|---|\n| images | {}, classes {} |\n| steps | {} |\n| target | {}, schedule {} |\n\
              | learning rate | {} |\n| precision of products | {} |\n| seed | {} |\n",
-            cell(&data.source),
+            match data.source.as_str() {
+                "" => "of their trainer's own".to_owned(),
+                pack => cell(pack),
+            },
             cell(&data.classes),
             train.steps,
             train.objective.target,

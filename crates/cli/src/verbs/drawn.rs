@@ -58,6 +58,11 @@ impl Settings {
         encoder: Option<&str>,
     ) -> Result<Self> {
         let path = model::find(weights)?;
+        // Pictures are passed on: they name no folder of whoever drew them.
+        let name = |path: &Path| match path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => String::new(),
+        };
         let unreadable = |source| Failure::Read {
             path: path.display().to_string(),
             source,
@@ -87,16 +92,11 @@ impl Settings {
         // What is drawn beside an image decides how its sums are rounded, so it belongs to how the image was made.
         let classes = args.class.iter().map(|name| ("--class", name.clone()));
         let blends = args.blend.iter().map(|blend| ("--blend", blend.clone()));
-        let vae = args
-            .vae
-            .iter()
-            .map(|vae| ("--vae", vae.display().to_string()));
+        let vae = args.vae.iter().map(|vae| ("--vae", name(vae)));
         let options = classes.chain(blends).chain(vae).chain(options);
         let raw = args.raw.then(|| "--raw".to_owned()).into_iter();
         Ok(Self {
-            file: path
-                .file_name()
-                .map_or_else(String::new, |name| name.to_string_lossy().into()),
+            file: name(&path),
             hash: hasher.finalize().to_hex().to_string(),
             options: raw
                 .chain(options.flat_map(|(name, value)| [name.to_owned(), value]))

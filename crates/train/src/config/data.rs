@@ -10,7 +10,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A built-in pack or a path, as `learngene data inspect` takes.
+    /// A built-in pack or a path, as `learngene data inspect` takes. Empty where a file that is passed on does not say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub source: String,
     /// `base`, `novel`, `all` or a list of names with commas.
     #[serde(default = "all")]
@@ -95,8 +96,31 @@ impl DataConfig {
         }
     }
 
+    /// What a file that is passed on may say: how images were chosen and prepared, and which built-in pack they are of, but
+    /// no place on the machine of whoever trained on them.
+    #[must_use]
+    pub fn without_place(&self) -> Self {
+        let mut data = self.clone();
+        if !data.source.starts_with("builtin:") {
+            data.source.clear();
+        }
+        data.class_map = None;
+        data
+    }
+
     /// Opens the source, of which nothing but its list of samples is read.
+    ///
+    /// # Errors
+    /// No source, or one that cannot be read.
     pub fn open(&self) -> Result<Box<dyn Source>> {
+        if self.source.is_empty() {
+            return Err(Error::Config {
+                path: None,
+                message: "no data source: files that are passed on do not say where their images lie; give --data, or \
+                          `source` under [data]"
+                    .into(),
+            });
+        }
         Ok(source::open(&self.source, self.class_map.as_deref())?)
     }
 
