@@ -17,7 +17,7 @@ use std::path::Path;
 /// Runs what is missing in `out` and puts together what is there.
 ///
 /// # Errors
-/// A comparison that cannot be, before anything is trained; [`Error::Interrupted`] when the host asks to stop, after
+/// A comparison that cannot be, before anything is trained; [`crate::Error::Interrupted`] when the host asks to stop, after
 /// which the same call goes on; what the host, training and metrics report.
 pub fn run<H: Host>(
     wanted: &Comparison,

@@ -47,7 +47,7 @@ pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFi
     WeightFile::new(header, entries(parameters))
 }
 
-/// Bytes of [`file`] for a model of that configuration, whatever its values are.
+/// Bytes of [`file()`] for a model of that configuration, whatever its values are.
 ///
 /// # Errors
 /// A configuration whose header no file can hold.

@@ -20,7 +20,12 @@ pub fn all() -> Vec<String> {
     let pages = names.filter(|name| name.ends_with(".md"));
     let mut pages: Vec<String> = pages.map(|name| format!("docs/{name}")).collect();
     pages.sort();
-    let top = ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"];
+    let top = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "ARCHITECTURE.md",
+        "SECURITY.md",
+    ];
     top.map(String::from).into_iter().chain(pages).collect()
 }
 

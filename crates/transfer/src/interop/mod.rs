@@ -1,7 +1,7 @@
 //! Models of other programs, in and out.
 //!
 //! A foreign layout is a list of tensors, each of which is some of our parameters one below the other in another shape
-//! ([`names`]). One list serves both directions, so what is written is read back to the bit.
+//! (`names`). One list serves both directions, so what is written is read back to the bit.
 //!
 //! * [`diffusers`]: the folder of a `DiTTransformer2DModel`;
 //! * [`checkpoint`]: the `.pt` of the published DiT checkpoints;
@@ -9,7 +9,7 @@
 //!   is exactly that;
 //! * [`autoencoder`]: the folder of an `AutoencoderKL`, and single files of one.
 //!
-//! Those programs know ordinary weights only. [`plain`] makes them of any model, its tailors left out.
+//! Those programs know ordinary weights only. `plain` makes them of any model, its tailors left out.
 
 pub mod autoencoder;
 pub mod checkpoint;
