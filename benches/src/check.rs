@@ -70,7 +70,7 @@ fn disturbed(model: Dit) -> Result<Dit> {
         let each = value.values.iter_mut();
         each.for_each(|v| *v += NOISE * stream.normal() as f32);
     }
-    Ok(params::replace(model, &values)?)
+    Ok(params::replace(model, values)?)
 }
 
 /// Weights, inputs, and what comes of them, by name.

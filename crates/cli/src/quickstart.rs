@@ -348,10 +348,12 @@ impl Assembly {
         let classes: Vec<String> = whole.config.classes[..ASSEMBLED].to_vec();
         let (config, part) =
             learngene_transfer::assemble(&whole.config, &whole.model, &classes, None)?;
-        let values = params::values(&part);
-        weights::file(Kind::Model, &config, &values).write(path)?;
+        weights::file(Kind::Model, &config, weights::of_model(&part)).write(path)?;
         let (_, read) = model::load(path, &whole.model.device())?;
-        let numbers: usize = values.values().map(|v| v.values.len()).sum();
+        let numbers: usize = params::shapes(&part)
+            .values()
+            .map(|s| s.iter().product::<usize>())
+            .sum();
         let first = |model| lab.images(model, ASSEMBLED, 2, swaps::STRIP, &Some);
         let mut alone = whole.config.model.clone();
         (alone.tailor_rank, alone.groups) = (0, 0);

@@ -14,6 +14,7 @@
 //! Values are not judged: a file full of NaN reads as such. Nothing protects against a well-formed file whose weights
 //! were chosen to make the model misbehave.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -41,6 +42,43 @@ pub struct TensorEntry {
     pub shape: Vec<usize>,
     /// Values in row-major order, as many as the product of `shape`.
     pub values: Vec<f32>,
+}
+
+/// A tensor on its way to a file: its shape, and its values, which are asked for when their turn comes, so that a file may be
+/// larger than the memory that is left.
+pub struct TensorSource<'a> {
+    /// Sizes, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    values: Box<dyn Fn() -> Cow<'a, [f32]> + 'a>,
+}
+
+impl<'a> TensorSource<'a> {
+    /// A tensor whose values the function makes: in row-major order, as many as the product of `shape`, the same each time.
+    pub fn new(shape: Vec<usize>, values: impl Fn() -> Cow<'a, [f32]> + 'a) -> Self {
+        Self {
+            shape,
+            values: Box::new(values),
+        }
+    }
+
+    /// A tensor of values that are lent.
+    pub fn lent(shape: Vec<usize>, values: &'a [f32]) -> Self {
+        Self::new(shape, move || Cow::Borrowed(values))
+    }
+
+    /// The values.
+    pub fn values(&self) -> Cow<'a, [f32]> {
+        (self.values)()
+    }
+}
+
+/// Those of a file in memory.
+pub(crate) fn lent(tensors: &BTreeMap<String, TensorEntry>) -> BTreeMap<String, TensorSource<'_>> {
+    let mut sources = BTreeMap::new();
+    for (name, TensorEntry { shape, values }) in tensors {
+        sources.insert(name.clone(), TensorSource::lent(shape.clone(), values));
+    }
+    sources
 }
 
 /// What a safetensors file holds: its string metadata and its tensors by name.
@@ -98,10 +136,12 @@ pub fn read_shapes(path: impl AsRef<Path>) -> Result<BTreeMap<String, Vec<usize>
 /// [`FormatError::ValueCount`] or [`FormatError::Name`] for contents that cannot be stored; those of
 /// [`write_atomically`].
 pub fn write(path: impl AsRef<Path>, contents: &Contents) -> Result<()> {
-    let header = encode_header(&contents.metadata, &contents.tensors)?;
+    require_counts(&contents.tensors)?;
+    let tensors = lent(&contents.tensors);
+    let header = encode_header(&contents.metadata, &tensors)?;
     write_atomically(path, |file| {
         file.write_all(&header)?;
-        write_values(&contents.tensors, file)
+        write_values(&tensors, file)
     })
 }
 
@@ -147,32 +187,47 @@ fn read_some(
     })
 }
 
+/// Refuses tensors that have not as many values as their shape says.
+pub(crate) fn require_counts(tensors: &BTreeMap<String, TensorEntry>) -> Result<()> {
+    let wrong =
+        |(_, tensor): &(&String, &TensorEntry)| count(&tensor.shape) != Some(tensor.values.len());
+    match tensors.iter().find(wrong) {
+        None => Ok(()),
+        Some((name, tensor)) => Err(miscounted(name, &tensor.shape, tensor.values.len())),
+    }
+}
+
+fn count(shape: &[usize]) -> Option<usize> {
+    shape
+        .iter()
+        .try_fold(1usize, |n, &size| n.checked_mul(size))
+}
+
+fn miscounted(name: &str, shape: &[usize], found: usize) -> FormatError {
+    FormatError::ValueCount {
+        tensor: name.to_owned(),
+        shape: shape.to_owned(),
+        found,
+    }
+}
+
 /// The bytes in front of the tensors: the same for the same arguments, names in sorted order, padded to 8 bytes.
 pub(crate) fn encode_header(
     metadata: &BTreeMap<String, String>,
-    tensors: &BTreeMap<String, TensorEntry>,
+    tensors: &BTreeMap<String, TensorSource<'_>>,
 ) -> Result<Vec<u8>> {
     let mut infos = BTreeMap::new();
-    let mut offset = 0;
+    let mut offset = 0usize;
     for (name, tensor) in tensors {
-        let count = tensor
-            .shape
-            .iter()
-            .try_fold(1usize, |n, &size| n.checked_mul(size));
-        if count != Some(tensor.values.len()) {
-            return Err(FormatError::ValueCount {
-                tensor: name.clone(),
-                shape: tensor.shape.clone(),
-                found: tensor.values.len(),
-            });
-        }
         if name == METADATA_KEY {
             return Err(unstorable(
                 name,
                 "a tensor cannot have the name of the metadata",
             ));
         }
-        let end = offset + size_of_val(tensor.values.as_slice());
+        let bytes = count(&tensor.shape).and_then(|n| n.checked_mul(size_of::<f32>()));
+        let end = bytes.and_then(|bytes| offset.checked_add(bytes));
+        let end = end.ok_or_else(|| unstorable(name, "it has more values than a file can hold"))?;
         let info = TensorInfo {
             dtype: Dtype::F32,
             shape: tensor.shape.clone(),
@@ -197,16 +252,29 @@ pub(crate) fn encode_header(
     Ok([&length.to_le_bytes()[..], &json].concat())
 }
 
-/// The tensors' bytes, in the order of [`encode_header`].
+/// The tensors' bytes, in the order of [`encode_header`], each asked for when its turn comes.
 pub(crate) fn write_values(
-    tensors: &BTreeMap<String, TensorEntry>,
+    tensors: &BTreeMap<String, TensorSource<'_>>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut bytes = Vec::with_capacity(CHUNK_VALUES * size_of::<f32>());
-    for chunk in tensors
-        .values()
-        .flat_map(|tensor| tensor.values.chunks(CHUNK_VALUES))
-    {
+    for (name, tensor) in tensors {
+        let values = tensor.values();
+        if count(&tensor.shape) != Some(values.len()) {
+            return Err(io::Error::other(miscounted(
+                name,
+                &tensor.shape,
+                values.len(),
+            )));
+        }
+        write_floats(&values, out)?;
+    }
+    Ok(())
+}
+
+/// Little-endian f32.
+pub(crate) fn write_floats(values: &[f32], out: &mut dyn Write) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(CHUNK_VALUES.min(values.len()) * size_of::<f32>());
+    for chunk in values.chunks(CHUNK_VALUES) {
         bytes.clear();
         bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
         out.write_all(&bytes)?;

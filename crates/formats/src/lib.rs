@@ -41,4 +41,6 @@ pub use npz::ImageArchive;
 pub use retention::Retention;
 pub use rows::Rows;
 pub use text::read_text;
-pub use weights::{TensorEntry, WeightFile, fingerprint};
+pub use weights::{
+    TensorEntry, TensorSource, WeightFile, WeightWriter, fingerprint, fingerprint_of,
+};

@@ -10,8 +10,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::atomic::write_atomically;
-pub use crate::container::TensorEntry;
 use crate::container::{self, Contents};
+pub use crate::container::{TensorEntry, TensorSource};
 use crate::error::{FormatError, Mismatch, Result};
 use crate::header::{Header, Kind};
 
@@ -70,10 +70,7 @@ impl WeightFile {
     /// # Errors
     /// [`FormatError::ValueCount`] or [`FormatError::Name`] for contents that cannot be stored.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut bytes = self.encode_header()?;
-        // Writing into memory cannot fail.
-        let _infallible = container::write_values(&self.tensors, &mut bytes);
-        Ok(bytes)
+        self.writer()?.to_bytes()
     }
 
     /// Writes `path` atomically.
@@ -81,23 +78,7 @@ impl WeightFile {
     /// # Errors
     /// Those of [`WeightFile::to_bytes`] and [`write_atomically`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
-        let header = self.encode_header()?;
-        write_atomically(path, |file| {
-            file.write_all(&header)?;
-            container::write_values(&self.tensors, file)
-        })
-    }
-
-    /// Bytes of the file.
-    ///
-    /// # Errors
-    /// Those of [`WeightFile::to_bytes`].
-    pub fn size(&self) -> Result<u64> {
-        let values = self
-            .tensors
-            .values()
-            .map(|t| size_of_val(t.values.as_slice()));
-        Ok((self.encode_header()?.len() + values.sum::<usize>()) as u64)
+        self.writer()?.write(path)
     }
 
     /// Streams the file into `out`, as the closures of [`crate::CheckpointWriter::save`] need it.
@@ -105,12 +86,15 @@ impl WeightFile {
     /// # Errors
     /// That of `out`, or one wrapping those of [`WeightFile::to_bytes`].
     pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(&self.encode_header().map_err(io::Error::other)?)?;
-        container::write_values(&self.tensors, out)
+        self.writer().map_err(io::Error::other)?.write_to(out)
     }
 
-    fn encode_header(&self) -> Result<Vec<u8>> {
-        container::encode_header(&self.header.to_metadata()?, &self.tensors)
+    fn writer(&self) -> Result<WeightWriter<'_>> {
+        container::require_counts(&self.tensors)?;
+        Ok(WeightWriter::new(
+            self.header.clone(),
+            container::lent(&self.tensors),
+        ))
     }
 
     /// Where it was read from.
@@ -158,14 +142,83 @@ impl WeightFile {
     }
 }
 
+/// A weight file that is written, of tensors that need not be in memory all at once.
+pub struct WeightWriter<'a> {
+    /// What the file says about itself.
+    pub header: Header,
+    tensors: BTreeMap<String, TensorSource<'a>>,
+}
+
+impl<'a> WeightWriter<'a> {
+    /// A file of these tensors.
+    pub fn new(header: Header, tensors: BTreeMap<String, TensorSource<'a>>) -> Self {
+        Self { header, tensors }
+    }
+
+    /// The bytes of the file; equal contents give equal bytes.
+    ///
+    /// # Errors
+    /// [`FormatError::Name`] for contents that cannot be stored.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let written = self.write_to(&mut bytes);
+        written.map_err(|source| FormatError::io("write", Path::new("(memory)"), source))?;
+        Ok(bytes)
+    }
+
+    /// Writes `path` atomically.
+    ///
+    /// # Errors
+    /// Those of [`WeightWriter::to_bytes`] and [`write_atomically`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let header = self.encode_header()?;
+        write_atomically(path, |file| {
+            file.write_all(&header)?;
+            container::write_values(&self.tensors, file)
+        })
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// Those of [`WeightWriter::to_bytes`].
+    pub fn size(&self) -> Result<u64> {
+        // Which also finds that the products below are no larger than a file can be.
+        let header = self.encode_header()?.len();
+        let count = |t: &TensorSource<'_>| t.shape.iter().product::<usize>() * size_of::<f32>();
+        let values: usize = self.tensors.values().map(count).sum();
+        Ok((header + values) as u64)
+    }
+
+    /// Streams the file into `out`, as the closures of [`crate::CheckpointWriter::save`] need it.
+    ///
+    /// # Errors
+    /// That of `out`, or one wrapping those of [`WeightWriter::to_bytes`].
+    pub fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(&self.encode_header().map_err(io::Error::other)?)?;
+        container::write_values(&self.tensors, out)
+    }
+
+    fn encode_header(&self) -> Result<Vec<u8>> {
+        container::encode_header(&self.header.to_metadata()?, &self.tensors)
+    }
+}
+
 /// BLAKE3 (64 hex digits) over the tensors in the order of their names: for each the length of its name, its name, its
 /// rank, its sizes (all lengths as little-endian u64) and its values as little-endian f32. Equal exactly when names,
 /// shapes and bits are equal, in whatever order they are given. It names a learngene.
 pub fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a TensorEntry)>) -> String {
-    let sorted: BTreeMap<_, _> = tensors.into_iter().collect();
+    let lend = |(name, t): (&'a String, &'a TensorEntry)| {
+        (name.clone(), TensorSource::lent(t.shape.clone(), &t.values))
+    };
+    fingerprint_of(&tensors.into_iter().map(lend).collect())
+}
+
+/// [`fingerprint`] of tensors that need not be in memory all at once.
+pub fn fingerprint_of(tensors: &BTreeMap<String, TensorSource<'_>>) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut bytes = Vec::new();
-    for (name, tensor) in sorted {
+    for (name, tensor) in tensors {
         hasher.update(&(name.len() as u64).to_le_bytes());
         hasher.update(name.as_bytes());
         hasher.update(&(tensor.shape.len() as u64).to_le_bytes());
@@ -173,7 +226,7 @@ pub fn fingerprint<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a Tensor
             hasher.update(&(size as u64).to_le_bytes());
         }
         bytes.clear();
-        bytes.extend(tensor.values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes.extend(tensor.values().iter().flat_map(|value| value.to_le_bytes()));
         hasher.update(&bytes);
     }
     hasher.finalize().to_hex().to_string()

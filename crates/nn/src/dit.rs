@@ -10,7 +10,7 @@ use crate::{
     gate::ClassGate,
     hook::Hook,
     init::{FactorInit, Init},
-    params::{self, Part},
+    params::{self, Part, Values},
     projection::{Form, Projection, ProjectionShape},
     prompt::{Prompt, PromptGate},
     term,
@@ -18,6 +18,7 @@ use crate::{
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use learngene_kernels::{GatePlan, Mode};
+use std::collections::BTreeMap;
 
 /// What the prediction for a batch depends on besides the images.
 #[derive(Clone, Debug)]
@@ -65,9 +66,33 @@ impl Dit {
         seed: u64,
         device: &Device,
     ) -> Result<Self> {
+        Self::start(config, &mut Init::new(seed, factors, device))
+    }
+
+    /// A model of these parameters, which are all that it has.
+    ///
+    /// # Errors
+    /// Parameters that are missing or not of this model, and wrong shapes, all of them in one error.
+    pub fn of(
+        config: &DitConfig,
+        parameters: BTreeMap<String, Values>,
+        device: &Device,
+    ) -> Result<Self> {
+        let blank = Self::start(config, &mut Init::blank(device))?;
+        let missing: Vec<String> = params::shapes(&blank)
+            .into_keys()
+            .filter(|name| !parameters.contains_key(name))
+            .map(|name| format!("`{name}` is missing"))
+            .collect();
+        if !missing.is_empty() {
+            return Err(Error::Parameters(missing));
+        }
+        params::replace(blank, parameters)
+    }
+
+    fn start(config: &DitConfig, init: &mut Init) -> Result<Self> {
         config.validate()?;
-        let init = &mut Init::new(seed, factors, device);
-        let d = config.hidden;
+        let (d, device) = (config.hidden, &init.device().clone());
         let mut model = Self {
             patches: Linear::xavier(config.patch_len(), d, init),
             time: TimeEmbedding::init(d, config.time_code, init),

@@ -31,6 +31,8 @@ pub(crate) struct Init {
     next: u64,
     factors: FactorInit,
     device: Device,
+    /// Whether everything is zero, because all of it will be replaced.
+    blank: bool,
 }
 
 /// The factors of one matrix while they are dealt out.
@@ -51,6 +53,15 @@ impl Init {
             next: 0,
             factors,
             device: device.clone(),
+            blank: false,
+        }
+    }
+
+    /// A source of zeros, for a model whose parameters will all be replaced: nothing is drawn, and no memory is taken.
+    pub fn blank(device: &Device) -> Self {
+        Self {
+            blank: true,
+            ..Self::fixed(0, device)
         }
     }
 
@@ -81,6 +92,9 @@ impl Init {
 
     /// `[m, n]`, Xavier uniform (Glorot & Bengio 2010).
     pub fn xavier(&mut self, m: usize, n: usize) -> Param<Tensor<2>> {
+        if self.blank {
+            return self.zeros([m, n]);
+        }
         let values = self.xavier_values(m, n);
         self.param(values, [m, n])
     }
@@ -95,6 +109,9 @@ impl Init {
 
     /// Normal values with that standard deviation.
     pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f32) -> Param<Tensor<D>> {
+        if self.blank {
+            return self.zeros(shape);
+        }
         let mut values = vec![0.0; shape.iter().product()];
         self.stream().fill_normal(&mut values);
         values.iter_mut().for_each(|v| *v *= std);
@@ -108,6 +125,9 @@ impl Init {
         shape: [usize; D],
         fan_in: usize,
     ) -> Param<Tensor<D>> {
+        if self.blank {
+            return self.zeros(shape);
+        }
         let bound = 1.0 / (fan_in as f64).sqrt();
         let mut stream = self.stream();
         let draw = |_| ((2.0 * stream.uniform() - 1.0) * bound) as f32;
@@ -122,7 +142,12 @@ impl Init {
 
     /// Zeros.
     pub fn zeros<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
-        Param::from_tensor(Tensor::zeros(shape, &self.device))
+        let zeros = match self.blank {
+            // One zero that is seen everywhere.
+            true => Tensor::<D>::zeros([1; D], &self.device).expand(shape),
+            false => Tensor::zeros(shape, &self.device),
+        };
+        Param::from_tensor(zeros)
     }
 
     /// Starts the factors of an `m x n` matrix of which `active` components are on at a time.
@@ -141,6 +166,9 @@ impl Init {
 
     /// The learngene's components.
     pub fn learngene(&mut self, factors: &mut Factors, rank: usize) -> Result<Components> {
+        if self.blank {
+            return Ok(self.no_components(factors, rank));
+        }
         if self.factors == FactorInit::Svd {
             return self.deal(factors, rank);
         }
@@ -180,6 +208,9 @@ impl Init {
         if rank * groups == 0 {
             return Ok(None);
         }
+        if self.blank {
+            return Ok(Some(self.no_components(factors, rank * groups)));
+        }
         let basis = factors.taken.as_ref().map(|t| t.1.as_ref());
         let v = self.orthonormal_blocks(factors.inputs, rank, groups, basis);
         let u = Mat::zeros(factors.outputs, rank * groups);
@@ -198,6 +229,14 @@ impl Init {
             u: self.param(rows(u), [rank, u.nrows()]),
             s: self.param(vec![sigma; rank], [rank]),
             v: self.param(rows(v), [rank, v.nrows()]),
+        }
+    }
+
+    fn no_components(&self, factors: &Factors, rank: usize) -> Components {
+        Components {
+            u: self.zeros([rank, factors.outputs]),
+            s: self.zeros([rank]),
+            v: self.zeros([rank, factors.inputs]),
         }
     }
 

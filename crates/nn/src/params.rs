@@ -254,6 +254,43 @@ pub fn values<M: Module>(model: &M) -> BTreeMap<String, Values> {
     collect.0
 }
 
+/// A parameter that stays where it is until its values are asked for.
+pub struct Lent {
+    /// Shape.
+    pub shape: Vec<usize>,
+    read: Box<dyn Fn() -> Vec<f32>>,
+}
+
+impl Lent {
+    /// A copy of its values, row-major.
+    pub fn values(&self) -> Vec<f32> {
+        (self.read)()
+    }
+
+    /// A copy of it.
+    pub fn read(self) -> Values {
+        Values {
+            values: self.values(),
+            shape: self.shape,
+        }
+    }
+}
+
+/// Every parameter by name, none of them copied.
+pub fn lent<M: Module>(model: &M) -> BTreeMap<String, Lent> {
+    struct Collect(BTreeMap<String, Lent>);
+    impl Visit for Collect {
+        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
+            let (shape, value) = (value.dims().to_vec(), value.clone());
+            let read = Box::new(move || to_vec(value.clone()));
+            self.0.insert(name.into(), Lent { shape, read });
+        }
+    }
+    let mut collect = Collect(BTreeMap::new());
+    visit(model, &mut collect);
+    collect.0
+}
+
 /// The values of an f32 tensor, row-major.
 pub fn to_vec<const D: usize>(value: Tensor<D>) -> Vec<f32> {
     let data = value.into_data().convert::<f32>();
@@ -290,10 +327,10 @@ pub fn shapes<M: Module>(model: &M) -> Layout {
 }
 
 /// The model with the given parameters replaced; names it lacks and wrong shapes are listed in one error.
-pub fn replace<M: Module>(model: M, new: &BTreeMap<String, Values>) -> Result<M> {
+pub fn replace<M: Module>(model: M, new: BTreeMap<String, Values>) -> Result<M> {
     let known = shapes(&model);
     let mut faults: Vec<String> = Vec::new();
-    for (name, value) in new {
+    for (name, value) in &new {
         match known.get(name) {
             None => faults.push(format!("`{name}` is not a parameter of this model")),
             Some(shape) if *shape != value.shape => {
@@ -308,14 +345,16 @@ pub fn replace<M: Module>(model: M, new: &BTreeMap<String, Values>) -> Result<M>
     if !faults.is_empty() {
         return Err(Error::Parameters(faults));
     }
-    struct Replace<'a>(&'a BTreeMap<String, Values>);
-    impl Edit for Replace<'_> {
+    // What was there before goes first, so that no parameter is in memory twice.
+    struct Replace(BTreeMap<String, Values>);
+    impl Edit for Replace {
         fn edit<const D: usize>(&mut self, name: &str, value: Tensor<D>) -> Tensor<D> {
-            let Some(new) = self.0.get(name) else {
+            let Some(new) = self.0.remove(name) else {
                 return value;
             };
-            let data = TensorData::new(new.values.clone(), new.shape.clone());
-            Tensor::from_data(data, &value.device())
+            let device = value.device();
+            drop(value);
+            Tensor::from_data(TensorData::new(new.values, new.shape), &device)
         }
     }
     Ok(edit(model, &mut Replace(new)))
@@ -386,7 +425,7 @@ mod tests {
         let a = Dit::init(config, FactorInit::Orthogonal, 1, &device).unwrap();
         let b = Dit::init(config, FactorInit::Svd, 2, &device).unwrap();
         assert_ne!(values(&a), values(&b));
-        let a = replace(a, &values(&b)).unwrap();
+        let a = replace(a, values(&b)).unwrap();
         assert_eq!(values(&a), values(&b));
 
         let mut wrong = values(&b);
@@ -398,7 +437,7 @@ mod tests {
             },
         );
         wrong.get_mut("label.table").unwrap().shape = vec![5, 96];
-        let text = replace(a, &wrong).unwrap_err().to_string();
+        let text = replace(a, wrong).unwrap_err().to_string();
         assert!(
             text.contains("blocks.9.bias") && text.contains("[4, 96]"),
             "{text}"

@@ -174,7 +174,7 @@ fn each_matrix_takes_the_cheaper_form_and_the_config_says_which() {
         // what the configuration describes can be built and takes these parameters
         let start = filled(found, 4, &Device::flex());
         assert_eq!(
-            params::values(&params::replace(start, &params::values(&special)).unwrap()),
+            params::values(&params::replace(start, params::values(&special)).unwrap()),
             params::values(&special)
         );
     }

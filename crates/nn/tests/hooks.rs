@@ -209,7 +209,7 @@ fn keys_and_values_of_a_frozen_twin_take_the_place_of_the_students() {
         for value in values.values_mut() {
             value.values.iter_mut().for_each(|x| *x = 0.1 - 0.5 * *x);
         }
-        let student = params::replace(twin.clone(), &values).unwrap();
+        let student = params::replace(twin.clone(), values).unwrap();
         assert!(apart(batch.predict(&student)) > 1e-2);
         for speaks in [[true, false], [false, true]] {
             assert!(apart(with_twin(&student, speaks)) > 1e-2, "{speaks:?}");
@@ -434,7 +434,7 @@ fn a_prompt_of_a_hook_is_that_of_a_model() {
         let own: Vec<Values> = (0..DEPTH)
             .map(|l| values.remove(&format!("blocks.{l}.prompt.tokens")).unwrap())
             .collect();
-        let without = params::replace(model(&config), &values).unwrap();
+        let without = params::replace(model(&config), values).unwrap();
         let tensor = |v: &Values| {
             let data = TensorData::new(v.values.clone(), v.shape.clone());
             Tensor::from_data(data, &without.device()).require_grad()
@@ -485,7 +485,7 @@ fn factors_that_layers_share_get_the_gradient_of_all_of_them() {
 
     let found = by_name(&shared, &backward(&batch.predict(&shared)));
     // The same values, each layer with parameters of its own.
-    let apart = params::replace(model(&config), &params::values(&shared)).unwrap();
+    let apart = params::replace(model(&config), params::values(&shared)).unwrap();
     let of_layers = by_name(&apart, &backward(&batch.predict(&apart)));
     let mut reference = Reference::of(&shared);
     let mut slope = |names: &[String], at: usize| {

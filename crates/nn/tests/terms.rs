@@ -35,7 +35,7 @@ fn config() -> DitConfig {
 fn with(config: &DitConfig, new: &[(&str, Values)], device: &Device) -> Dit {
     let start = Dit::init(config, FactorInit::ZeroStart, 0, device).unwrap();
     let new = new.iter().map(|(n, v)| (format!("{SITE}.{n}"), v.clone()));
-    params::replace(start, &new.collect()).unwrap()
+    params::replace(start, new.collect()).unwrap()
 }
 
 /// A model with that formula, and parameters of these numbers and shapes.
@@ -265,7 +265,7 @@ fn gradients_are_those_of_finite_differences() {
                     let mut moved = start[&name].clone();
                     moved.values[i] += step;
                     let new = BTreeMap::from([(name.clone(), moved)]);
-                    exact(&params::replace(model.clone(), &new).unwrap())
+                    exact(&params::replace(model.clone(), new).unwrap())
                 };
                 let h = 1e-2f32;
                 let difference = ((at(h) - at(-h)) / (2.0 * f64::from(h))) as f32;
@@ -309,7 +309,7 @@ fn a_sparse_sum_is_what_the_formula_says() {
             .map(|(n, v)| (format!("{SITE}.weight.term.fixed.{n}"), v));
         let device = Device::flex().autodiff();
         let start = model(&formula, &[("a", 1), ("b", 2), ("s", 3)], &device);
-        let model = params::replace(start, &fixed.collect()).unwrap();
+        let model = params::replace(start, fixed.collect()).unwrap();
         let of = |k, shape: &[usize]| values(k, shape).values.into_iter().map(f64::from);
         let [w, a, b, s, x] = [
             of(0, &[m, n]),
@@ -386,7 +386,7 @@ fn places_outside_the_matrix_are_its_border() {
         let fixed = [("rows", rows), ("columns", columns)];
         let fixed = fixed.map(|(n, v)| (format!("{SITE}.weight.term.fixed.{n}"), row(v)));
         let start = model(&formula, &[("s", 3)], &Device::flex());
-        let model = params::replace(start, &BTreeMap::from(fixed)).unwrap();
+        let model = params::replace(start, BTreeMap::from(fixed)).unwrap();
         params::to_vec(weight(&model))
     };
     let found = of([1e30, -3.0, f32::INFINITY, 16.0], [0.0, 1.0, 8.0, -1e9]);
@@ -405,7 +405,7 @@ fn butterflies_reach_everything_in_log2_n_factors() {
         let mut unit = values(0, &[16, 8]);
         unit.values = (0..128).map(|i| f32::from(i % 9 == 0)).collect();
         let name = format!("{SITE}.weight");
-        model = params::replace(model, &BTreeMap::from([(name, unit)])).unwrap();
+        model = params::replace(model, BTreeMap::from([(name, unit)])).unwrap();
         let rotation = params::to_vec(weight(&model));
         for row in rotation.chunks(8).take(8) {
             let seen = row.iter().filter(|v| v.abs() > 1e-4).count();

@@ -9,8 +9,8 @@ use crate::{
 use burn::module::Module;
 use burn::tensor::Device;
 use learngene_formats::{
-    Checkpoint, CheckpointWriter, Checkpoints, Content, FormatError, Header, Kind, TensorEntry,
-    WeightFile,
+    Checkpoint, CheckpointWriter, Checkpoints, Content, FormatError, Header, Kind, TensorSource,
+    WeightFile, WeightWriter,
 };
 use learngene_nn::{Dit, params};
 use std::collections::BTreeMap;
@@ -41,18 +41,18 @@ pub(crate) fn save(
     if let Some(what) = params::first_not_finite(model) {
         return Err(Error::not_finite(step, format!("the weight `{what}`")));
     }
-    let mut values = params::values(model);
-    let model_file = weights::file(Kind::Model, config, &values).to_bytes()?;
-    values.extend(optimiser.averaged(model, &config.train));
-    let ema = weights::file(Kind::Ema, config, &values).to_bytes()?;
+    // Each is written tensor by tensor: whole in memory they would take three times the model.
+    let raw = weights::file(Kind::Model, config, weights::of_model(model));
+    let mut averaged = weights::of_model(model);
+    averaged.extend(optimiser.averages(model, &config.train));
+    let averaged = weights::file(Kind::Ema, config, averaged);
     let mut state = optimiser_file(optimiser);
     let data = serde_json::to_string(&config.data).unwrap_or_default();
     state.header.extra.insert(DATA.to_owned(), data);
-    let state = state.to_bytes()?;
-    let files = [
-        (MODEL, Content::Bytes(&model_file)),
-        (EMA, Content::Bytes(&ema)),
-        (OPTIMISER, Content::Bytes(&state)),
+    let files: [(&str, Content<'_>); 3] = [
+        (MODEL, Content::Stream(&|out| raw.write_to(out))),
+        (EMA, Content::Stream(&|out| averaged.write_to(out))),
+        (OPTIMISER, Content::Stream(&|out| state.write_to(out))),
     ];
     Ok(writer.save(step, metric, &files)?.checkpoint)
 }
@@ -83,7 +83,7 @@ pub(crate) fn config(checkpoint: &Checkpoint) -> Result<RunConfig> {
 /// one whole number per group (or one for the whole parameter), none above the steps done.
 pub(crate) fn load(checkpoint: &Checkpoint, device: &Device) -> Result<(RunConfig, Dit, AdamW)> {
     let (config, model) = weights::read(&checkpoint.file(MODEL)?, device)?;
-    let mut optimiser = AdamW::new(&model, config.model.groups, &config.train);
+    let mut optimiser = AdamW::unfilled(&model, config.model.groups, &config.train);
     let mut average = WeightFile::read(checkpoint.file(EMA)?)?;
     average.require_kind(Kind::Ema)?;
     average.check_strict(&params::layout(&config.model))?;
@@ -123,11 +123,11 @@ pub(crate) fn save_module<M: Module>(
     optimiser: &AdamW,
 ) -> Result<()> {
     let header = Header::new(Kind::Model, about.clone());
-    let weights = WeightFile::new(header, weights::entries(&params::values(model))).to_bytes()?;
-    let state = optimiser_file(optimiser).to_bytes()?;
-    let files = [
-        (MODEL, Content::Bytes(&weights)),
-        (OPTIMISER, Content::Bytes(&state)),
+    let weights = WeightWriter::new(header, weights::of_model(model));
+    let state = optimiser_file(optimiser);
+    let files: [(&str, Content<'_>); 2] = [
+        (MODEL, Content::Stream(&|out| weights.write_to(out))),
+        (OPTIMISER, Content::Stream(&|out| state.write_to(out))),
     ];
     writer.save(optimiser.done, None, &files)?;
     Ok(())
@@ -144,7 +144,7 @@ pub(crate) fn load_module<M: Module>(
     file.require_kind(Kind::Model)?;
     file.check_strict(&params::shapes(&model))?;
     load_moments(optimiser, checkpoint)?;
-    let model = params::replace(model, &weights::parameters(file.tensors))?;
+    let model = params::replace(model, weights::parameters(file.tensors))?;
     Ok((model, file.header.config))
 }
 
@@ -192,7 +192,7 @@ fn update_counts(
     Err(error.into())
 }
 
-pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightFile {
+pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightWriter<'_> {
     let mut header = Header::new(Kind::Optimiser, serde_json::json!({"name": "adamw"}));
     let mut tensors = BTreeMap::new();
     for (
@@ -206,18 +206,15 @@ pub(crate) fn optimiser_file(optimiser: &AdamW) -> WeightFile {
         },
     ) in &optimiser.slots
     {
-        let entry = |values: &Vec<f32>| TensorEntry {
-            shape: shape.clone(),
-            values: values.clone(),
-        };
-        tensors.insert(format!("{name}/m"), entry(m));
-        tensors.insert(format!("{name}/v"), entry(v));
+        let lend = |values| TensorSource::lent(shape.clone(), values);
+        tensors.insert(format!("{name}/m"), lend(m));
+        tensors.insert(format!("{name}/v"), lend(v));
         let counts: Vec<String> = updates.iter().map(u64::to_string).collect();
         header
             .extra
             .insert(format!("{UPDATES}{name}"), counts.join(","));
     }
-    WeightFile::new(header, tensors)
+    WeightWriter::new(header, tensors)
 }
 
 /// What a user adds to the path of a run or a checkpoint to mean its weights as the last step left them.

@@ -154,7 +154,7 @@ pub fn untrained(
     for value in values.values_mut() {
         value.values.fill(0.0);
     }
-    let silent = params::replace(model.clone(), &values)?;
+    let silent = params::replace(model.clone(), values)?;
     evaluate(&silent, dataset, split, Gating::Right, how)
 }
 

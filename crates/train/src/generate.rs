@@ -261,7 +261,7 @@ mod tests {
                 value.values.fill(0.01);
             }
         }
-        let model = params::replace(whole, &values).unwrap();
+        let model = params::replace(whole, values).unwrap();
         let schedule = Schedule::new(learngene_diffusion::ScheduleKind::Cosine, 1000).unwrap();
         let how = Generation {
             sampling: Sampling {

@@ -7,14 +7,18 @@
 
 use crate::config::TrainConfig;
 use crate::rate;
+use crate::weights::Sources;
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor, TensorData};
+use learngene_formats::TensorSource;
 use learngene_kernels::{self as kernels, Parameter, Step};
 use learngene_nn::{
     Dit,
     params::{self, Part},
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Gradients by parameter name; of tailors, those of some groups, one after another.
 pub(crate) type GradMap = BTreeMap<String, Vec<f32>>;
@@ -60,6 +64,20 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The average with what it has not followed yet, for which the weights are asked where there is such.
+    fn averaged(&self, weights: impl Fn() -> Vec<f32>, average: &Decays) -> Cow<'_, [f32]> {
+        if self.resting.iter().all(|&steps| steps == 0) {
+            return Cow::Borrowed(&self.ema);
+        }
+        let (mut values, weights) = (self.ema.clone(), weights());
+        let block = weights.len() / self.resting.len();
+        let rows = values.chunks_mut(block).zip(weights.chunks(block));
+        for ((ema, weights), &steps) in rows.zip(&self.resting) {
+            kernels::average(ema, weights, average.of_last(steps));
+        }
+        Cow::Owned(values)
+    }
+
     /// What an update does to its blocks; those that rest are counted.
     fn steps<'a>(
         &'a mut self,
@@ -131,24 +149,33 @@ impl AdamW {
     /// Fresh state for every parameter with a factor above zero, of a model with so many tailors; the average starts at the
     /// weights.
     pub fn new<M: Module>(model: &M, groups: usize, config: &TrainConfig) -> Self {
-        let slots = params::values(model)
+        let mut optimiser = Self::unfilled(model, groups, config);
+        let mut weights = params::lent(model);
+        for (name, slot) in &mut optimiser.slots {
+            slot.ema = weights.remove(name).map_or_else(Vec::new, |w| w.values());
+            slot.m = vec![0.0; slot.ema.len()];
+            slot.v = vec![0.0; slot.ema.len()];
+        }
+        optimiser
+    }
+
+    /// State of the same shape without its moments and averages, for whoever reads them from a file.
+    pub fn unfilled<M: Module>(model: &M, groups: usize, config: &TrainConfig) -> Self {
+        let slots = params::shapes(model)
             .into_iter()
             .filter(|(name, _)| config.trainable.factor(name) > 0.0)
-            .map(|(name, value)| {
-                let zeros = vec![0.0; value.values.len()];
+            .map(|(name, shape)| {
                 let counts = match Part::of(&name) {
                     Part::Tailors => groups,
-                    Part::Labels => value.shape[0],
-                    Part::Learngene if config.thin_learngene > 0.0 => value.shape[0],
+                    Part::Labels => shape[0],
+                    Part::Learngene if config.thin_learngene > 0.0 => shape[0],
                     _ => 1,
                 };
                 let slot = Slot {
-                    shape: value.shape,
-                    m: zeros.clone(),
-                    v: zeros,
-                    ema: value.values,
+                    shape,
                     updates: vec![0; counts],
                     resting: vec![0; counts],
+                    ..Slot::default()
                 };
                 (name, slot)
             })
@@ -214,40 +241,17 @@ impl AdamW {
         params::edit(model, &mut PutBack { slots, taken })
     }
 
-    /// The averaged weights of every trained parameter of the model. Averages of what rests are brought up to this step:
-    /// they follow late, each step with the decay it had, and so to the same bits.
-    pub fn averaged(&self, model: &Dit, config: &TrainConfig) -> BTreeMap<String, params::Values> {
-        struct Follow<'a> {
-            slots: &'a BTreeMap<String, Slot>,
-            average: Decays,
-            found: BTreeMap<String, params::Values>,
-        }
-        impl params::Visit for Follow<'_> {
-            fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
-                let Some(slot) = self.slots.get(name) else {
-                    return;
-                };
-                let mut values = slot.ema.clone();
-                if slot.resting.iter().any(|&steps| steps > 0) {
-                    let weights = params::to_vec(value.clone());
-                    let block = weights.len() / slot.resting.len();
-                    let rows = values.chunks_mut(block).zip(weights.chunks(block));
-                    for ((ema, weights), &steps) in rows.zip(&slot.resting) {
-                        kernels::average(ema, weights, self.average.of_last(steps));
-                    }
-                }
-                let shape = slot.shape.clone();
-                self.found
-                    .insert(name.into(), params::Values { shape, values });
-            }
-        }
-        let mut follow = Follow {
-            slots: &self.slots,
-            average: Decays::at(config, self.done, self.longest_rest()),
-            found: BTreeMap::new(),
+    /// The averaged weights of every trained parameter of the model, each made when it is asked for. Averages of what rests
+    /// are brought up to this step: they follow late, each step with the decay it had, and so to the same bits.
+    pub fn averages<'a>(&'a self, model: &Dit, config: &TrainConfig) -> Sources<'a> {
+        let decays = Rc::new(Decays::at(config, self.done, self.longest_rest()));
+        let mut weights = params::lent(model);
+        let of = |(name, slot): (&String, &'a Slot)| {
+            let (weights, decays) = (weights.remove(name)?, Rc::clone(&decays));
+            let values = move || slot.averaged(|| weights.values(), &decays);
+            Some((name.clone(), TensorSource::new(slot.shape.clone(), values)))
         };
-        params::visit(model, &mut follow);
-        follow.found
+        self.slots.iter().filter_map(of).collect()
     }
 }
 

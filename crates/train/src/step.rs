@@ -213,7 +213,7 @@ mod tests {
         for name in ["blocks.1.mlp.output.weight", "output.bias"] {
             poisoned.get_mut(name).unwrap().values[5] = f32::NAN;
         }
-        let model = params::replace(model, &poisoned).unwrap();
+        let model = params::replace(model, poisoned).unwrap();
         let schedule = Schedule::new(train.schedule, train.diffusion_steps).unwrap();
         let mut batches = Batches::new(&dataset, train.order(), train.seed, false).unwrap();
         let draws = batches.batch(0);
@@ -251,7 +251,7 @@ mod tests {
             let mut value = || stream.uniform() as f32 - 0.5;
             values.values.iter_mut().for_each(|v| *v = value());
         }
-        let model = params::replace(model, &filled).unwrap();
+        let model = params::replace(model, filled).unwrap();
         let of = |null_pressure| TrainConfig {
             null_pressure,
             ..TrainConfig::default()

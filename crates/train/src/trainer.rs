@@ -154,8 +154,13 @@ impl<'a> Trainer<'a> {
     /// The model with averaged weights, off the autodiff device, computing as a model read from a file does.
     pub fn averaged(&self) -> Result<Dit> {
         let model = self.state.model();
-        let average = self.state.optimiser.averaged(model, &self.config);
-        let model = params::replace(model.valid(), &average)?;
+        let average = self.state.optimiser.averages(model, &self.config);
+        let average = average.into_iter().map(|(name, source)| {
+            let values = source.values().into_owned();
+            let shape = source.shape;
+            (name, params::Values { shape, values })
+        });
+        let model = params::replace(model.valid(), average.collect())?;
         Ok(model.in_mode(Mode::default()))
     }
 

@@ -1,12 +1,17 @@
 //! Models as weight files.
 
 use crate::{config::RunConfig, error::Result};
+use burn::module::Module;
 use burn::tensor::Device;
-use learngene_formats::{FormatError, Header, Kind, TensorEntry, WeightFile, fingerprint};
+use learngene_formats::{
+    FormatError, Header, Kind, TensorEntry, TensorSource, WeightFile, WeightWriter, fingerprint,
+    fingerprint_of,
+};
 use learngene_nn::{
-    Dit, FactorInit,
+    Dit,
     params::{self, Part, Values},
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,26 +30,57 @@ pub fn entries(parameters: &Parameters) -> BTreeMap<String, TensorEntry> {
         .collect()
 }
 
+/// Parameters on their way to a file.
+pub type Sources<'a> = BTreeMap<String, TensorSource<'a>>;
+
+/// Parameters that are lent to a file.
+pub fn lent(parameters: &Parameters) -> Sources<'_> {
+    let mut sources = Sources::new();
+    for (name, Values { shape, values }) in parameters {
+        sources.insert(name.clone(), TensorSource::lent(shape.clone(), values));
+    }
+    sources
+}
+
+/// The parameters of a model, each of them read when its turn comes.
+pub fn of_model<'a, M: Module>(model: &M) -> Sources<'a> {
+    let source = |lent: params::Lent| {
+        TensorSource::new(lent.shape.clone(), move || Cow::Owned(lent.values()))
+    };
+    params::lent(model)
+        .into_iter()
+        .map(|(name, lent)| (name, source(lent)))
+        .collect()
+}
+
 /// Identity of what tailors are trained against: BLAKE3 of everything but tailors, adapters and the label rows of
 /// classes. The null row counts, because guidance draws with it.
-pub fn learngene_hash(parameters: &Parameters) -> String {
-    let mut shared = entries(parameters);
+pub fn learngene_hash(parameters: &Sources<'_>) -> String {
     let added = [Part::Tailors, Part::Adapters, Part::Fixed];
-    shared.retain(|name, _| !added.contains(&Part::of(name)));
-    if let Some(table) = shared.get_mut("label.table") {
-        let width = table.shape.last().copied().unwrap_or(0);
-        let null = table.values.len().saturating_sub(width);
-        table.values.drain(..null);
-        table.shape = vec![1, width];
-    }
-    fingerprint(&shared)
+    let shared = parameters
+        .iter()
+        .filter(|(name, _)| !added.contains(&Part::of(name)))
+        .map(|(name, tensor)| {
+            let null_alone = name == "label.table";
+            let width = tensor.shape.last().copied().unwrap_or(0);
+            let shape = match null_alone {
+                true => vec![1, width],
+                false => tensor.shape.clone(),
+            };
+            let values = move || match (null_alone, tensor.values()) {
+                (true, all) => Cow::Owned(all[all.len().saturating_sub(width)..].to_vec()),
+                (false, all) => all,
+            };
+            (name.clone(), TensorSource::new(shape, values))
+        });
+    fingerprint_of(&shared.collect())
 }
 
 /// A file of that kind that needs no side file: configuration, class names and the learngene's hash are in its header. Where
 /// the images lie that it was trained on is not ([`crate::DataConfig::without_place`]), as such files are passed on.
-pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFile {
-    let header = header(kind, config, learngene_hash(parameters));
-    WeightFile::new(header, entries(parameters))
+pub fn file<'a>(kind: Kind, config: &RunConfig, parameters: Sources<'a>) -> WeightWriter<'a> {
+    let header = header(kind, config, learngene_hash(&parameters));
+    WeightWriter::new(header, parameters)
 }
 
 /// Bytes of [`file()`] for a model of that configuration, whatever its values are.
@@ -52,17 +88,14 @@ pub fn file(kind: Kind, config: &RunConfig, parameters: &Parameters) -> WeightFi
 /// # Errors
 /// A configuration whose header no file can hold.
 pub fn size(kind: Kind, config: &RunConfig) -> Result<u64> {
-    let zeros = |(name, shape): (String, Vec<usize>)| {
-        let values = vec![0.0; shape.iter().product()];
-        (name, TensorEntry { shape, values })
-    };
+    let unread = |shape: Vec<usize>| TensorSource::new(shape, || Cow::Owned(Vec::new()));
     let tensors = params::layout(&config.model)
         .into_iter()
-        .map(zeros)
+        .map(|(name, shape)| (name, unread(shape)))
         .collect();
     // every hash is as long as this one
     let header = header(kind, config, fingerprint(&BTreeMap::new()));
-    Ok(WeightFile::new(header, tensors).size()?)
+    Ok(WeightWriter::new(header, tensors).size()?)
 }
 
 fn header(kind: Kind, config: &RunConfig, learngene: String) -> Header {
@@ -114,8 +147,7 @@ pub fn read(path: &Path, device: &Device) -> Result<(RunConfig, Dit)> {
     }
     let config = config_of(&file.header, path)?;
     file.check_strict(&params::layout(&config.model))?;
-    let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, device)?;
-    let model = params::replace(start, &parameters(file.tensors))?;
+    let model = Dit::of(&config.model, parameters(file.tensors), device)?;
     Ok((config, model))
 }
 

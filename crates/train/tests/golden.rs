@@ -33,7 +33,7 @@ fn golden_run(nudge: f32) -> Vec<f64> {
         let pairs = value.values.iter_mut().zip(signs);
         pairs.for_each(|(v, sign)| *v *= 1.0 + nudge * sign.signum());
     }
-    let start = params::replace(start, &values).unwrap();
+    let start = params::replace(start, values).unwrap();
     let folder = tempfile::tempdir().unwrap();
     losses(&train(folder.path(), &config, start, &dataset).unwrap().1)
 }

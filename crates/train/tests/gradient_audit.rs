@@ -82,7 +82,7 @@ fn in_transfer_only_tailors_and_label_rows_train() {
             }
         }
         let folder = tempfile::tempdir().unwrap();
-        let model = params::replace(trained, &values).unwrap();
+        let model = params::replace(trained, values.clone()).unwrap();
         train(folder.path(), &config, model, &dataset).unwrap();
         let state = State::read(folder.path(), STEPS);
         let mut trained = 0;

@@ -46,7 +46,7 @@ fn a_poisoned_start_is_named_and_not_saved() {
     let mut values = params::values(&start(&config));
     let name = "blocks.1.attention.o.learngene.s";
     values.get_mut(name).unwrap().values[3] = f32::INFINITY;
-    let model = params::replace(start(&config), &values).unwrap();
+    let model = params::replace(start(&config), values).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let found = not_finite(train(folder.path(), &config, model, &dataset));
     assert_eq!(found, (0, format!("the weight `{name}`"), None));

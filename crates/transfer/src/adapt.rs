@@ -46,7 +46,7 @@ pub fn adapt(
         });
     }
     let mut values = params::values(model);
-    let hash = weights::learngene_hash(&values);
+    let hash = weights::learngene_hash(&weights::lent(&values));
     let settings = settings(&base.model, method, given)?;
     let mut config = base.clone();
     config.classes = classes.to_vec();
@@ -114,7 +114,7 @@ pub fn adapt(
         base: &old,
         base_config: base,
     })?;
-    Ok((config, params::replace(start, &new)?))
+    Ok((config, params::replace(start, new)?))
 }
 
 /// All settings of a transfer from that base: those given, and the method's own where none is.

@@ -69,7 +69,7 @@ impl Adapter {
     /// # Errors
     /// A folder that is not there or not writable, a full disk.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut file = weights::file(Kind::Adapter, &self.config, &self.values);
+        let mut file = weights::file(Kind::Adapter, &self.config, weights::lent(&self.values));
         file.header.learngene = Some(self.made.base.clone());
         Ok(file.write(path)?)
     }
@@ -97,7 +97,7 @@ impl Adapter {
         model: &Dit,
         device: &Device,
     ) -> Result<(RunConfig, Dit)> {
-        let hash = weights::learngene_hash(&params::values(model));
+        let hash = weights::learngene_hash(&weights::of_model(model));
         if hash != self.made.base {
             return Err(FormatError::Learngene {
                 path: self.path.clone(),
@@ -138,7 +138,7 @@ impl Adapter {
         if diffusion(ours) != diffusion(theirs) {
             return Err(setting("diffusion", diffusion(ours), diffusion(theirs)));
         }
-        Ok((ours.clone(), params::replace(start, &self.values)?))
+        Ok((ours.clone(), params::replace(start, self.values.clone())?))
     }
 }
 

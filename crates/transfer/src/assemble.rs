@@ -4,7 +4,7 @@ use crate::energy::{Factors, strongest};
 use crate::error::{Error, Result};
 use crate::tailor_set::TailorSet;
 use learngene_nn::{
-    Basis, Dit, FactorInit, Sharing, Superclass,
+    Basis, Dit, Sharing, Superclass,
     params::{self, Part, Values},
 };
 use learngene_train::{RunConfig, weights::Parameters};
@@ -57,7 +57,12 @@ pub fn assemble_with(
 
     let shared = superclasses(&chosen);
     let joined = shape(config, &chosen, kept)?;
-    let mut values = params::values(model);
+    // Tailors come from the sets.
+    let mut values: Parameters = params::lent(model)
+        .into_iter()
+        .filter(|(name, _)| Part::of(name) != Part::Tailors)
+        .map(|(name, lent)| (name, lent.read()))
+        .collect();
     let strong = strong(config, &values, kept);
     for (name, shape) in params::layout(&joined.model) {
         let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
@@ -89,8 +94,8 @@ pub fn assemble_with(
     if joined.model.tailor_rank == 0 {
         values.retain(|name, _| Part::of(name) != Part::Tailors);
     }
-    let start = Dit::init(&joined.model, FactorInit::ZeroStart, 0, &model.device())?;
-    Ok((joined, params::replace(start, &values)?))
+    let made = Dit::of(&joined.model, values, &model.device())?;
+    Ok((joined, made))
 }
 
 /// The configuration of an assembly: those classes with their superclasses, that many components.
@@ -288,7 +293,7 @@ mod tests {
                 .with_rank_split(split)
                 .and_then(|flat| flat.with_superclasses(tree))
                 .unwrap(),
-            init: FactorInit::Orthogonal,
+            init: learngene_nn::FactorInit::Orthogonal,
             classes: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
             method: None,
         };
@@ -303,7 +308,7 @@ mod tests {
                 value.values = params::to_vec(noise);
             }
         }
-        (config.clone(), params::replace(model, &values).unwrap())
+        (config.clone(), params::replace(model, values).unwrap())
     }
 
     #[test]

@@ -113,8 +113,7 @@ pub fn factorise(
             },
         });
     }
-    let start = Dit::init(&joined.model, FactorInit::ZeroStart, 0, &model.device())?;
-    let factorised = params::replace(start, &values)?;
+    let factorised = Dit::of(&joined.model, values, &model.device())?;
     let kept = Kept {
         energy,
         labelled: difference(model, &factorised, true)?,

@@ -66,7 +66,7 @@ pub fn add_superclasses(
         }
         values.insert(name, value);
     }
-    Ok((config, params::replace(extended, &values)?))
+    Ok((config, params::replace(extended, values)?))
 }
 
 /// The groups of the base's superclass of that name.

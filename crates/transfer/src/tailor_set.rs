@@ -30,10 +30,13 @@ pub struct TailorSet {
 impl TailorSet {
     /// Those of a model. `path` is where it came from, for errors.
     pub fn of(config: &RunConfig, model: &Dit, path: impl Into<PathBuf>) -> Self {
-        let mut values = params::values(model);
-        let learngene = weights::learngene_hash(&values);
+        let learngene = weights::learngene_hash(&weights::of_model(model));
+        let mut values: Parameters = params::lent(model)
+            .into_iter()
+            .filter(|(name, _)| matches!(Part::of(name), Part::Tailors | Part::Labels))
+            .map(|(name, lent)| (name, lent.read()))
+            .collect();
         let labels = values.remove("label.table");
-        values.retain(|name, _| Part::of(name) == Part::Tailors);
         if let Some(mut rows) = labels {
             rows.shape[0] -= 1;
             rows.values.truncate(rows.shape.iter().product());
@@ -74,7 +77,7 @@ impl TailorSet {
     /// # Errors
     /// A folder that is not there or not writable, a full disk.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut file = weights::file(Kind::Tailor, &self.config, &self.values);
+        let mut file = weights::file(Kind::Tailor, &self.config, weights::lent(&self.values));
         file.header.learngene = Some(self.learngene.clone());
         Ok(file.write(path)?)
     }

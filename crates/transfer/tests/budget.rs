@@ -37,7 +37,7 @@ fn model(edit: impl Fn(&str, &mut Values)) -> (RunConfig, Dit) {
     values
         .iter_mut()
         .for_each(|(name, value)| edit(name, value));
-    (config.clone(), params::replace(model, &values).unwrap())
+    (config.clone(), params::replace(model, values).unwrap())
 }
 
 /// Components of the learngene grow with their number, but the second of them is the strongest; tailor `c` has strength
@@ -122,7 +122,7 @@ fn fitted(model: &(RunConfig, Dit), budget: Budget, free: bool) -> Fit {
     let fit = fit(&model.0, &model.1, &budget, free).unwrap();
     let (config, part) = assemble(&model.0, &model.1, &fit.classes, Some(fit.components)).unwrap();
     // What is predicted is what the file has, to the byte.
-    let file = weights::file(Kind::Model, &config, &params::values(&part));
+    let file = weights::file(Kind::Model, &config, weights::of_model(&part));
     assert_eq!(fit.size, Size::of(&config).unwrap());
     assert_eq!(fit.size.bytes, file.to_bytes().unwrap().len() as u64);
     fit
@@ -308,7 +308,7 @@ fn a_superclass_is_compared_with_all_its_tailors() {
         }
     }
     let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
-    let model = params::replace(start, &values).unwrap();
+    let model = params::replace(start, values).unwrap();
     let anatomy = Anatomy::of(&config, &model).unwrap();
     assert_eq!(anatomy.superclasses, ["x"]);
     assert_eq!(anatomy.similarity.len(), 5);

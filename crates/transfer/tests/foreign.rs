@@ -46,7 +46,7 @@ fn a_model_of_diffusers_computes_what_diffusers_does() {
         },
     ] {
         let start = Dit::init(&other, FactorInit::ZeroStart, 0, &Device::flex()).unwrap();
-        let model = params::replace(start, &params::values(&model)).unwrap();
+        let model = params::replace(start, params::values(&model)).unwrap();
         assert!(difference(&said(&model, &[]), &answer("out")) > TOLERANCE);
     }
 }

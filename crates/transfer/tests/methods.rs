@@ -71,7 +71,7 @@ fn shaken(model: Dit, size: f32, which: impl Fn(&str) -> bool) -> Dit {
             .zip(noise)
             .for_each(|(v, z)| *v += size * z);
     }
-    params::replace(model, &values).unwrap()
+    params::replace(model, values).unwrap()
 }
 
 /// Settings that fit matrices of 16 rows.
@@ -222,7 +222,7 @@ fn of_base((config, model): &(RunConfig, Dit)) -> Vec<f32> {
     };
     let model = params::replace(
         model.clone(),
-        &BTreeMap::from([("label.table".into(), rows)]),
+        BTreeMap::from([("label.table".into(), rows)]),
     );
     let model = model.unwrap();
     params::to_vec(predicted(&model, LABELS, ClassGate::closed(4)))
@@ -616,7 +616,7 @@ fn base_of_reference() -> (RunConfig, Dit) {
             .collect(),
     };
     let new = BTreeMap::from([("blocks.0.mlp.input.weight".into(), weight)]);
-    (config, params::replace(start, &new).unwrap())
+    (config, params::replace(start, new).unwrap())
 }
 
 /// What PEFT 0.21.2 leaves of W after taking its largest component out (every 17th number), by that script; and W again

@@ -8,7 +8,6 @@ use burn::module::Module;
 use learngene_compare::first_images;
 use learngene_data::{Dataset, Image, Split};
 use learngene_eval::Rates;
-use learngene_nn::params;
 use learngene_train::{DataConfig, Evaluation, Event, Gating, Run, TrainConfig, weights};
 use std::path::Path;
 
@@ -80,7 +79,7 @@ impl Transferred {
             .map_err(|failure| failure.in_run(folder))?
             .model;
         learngene_transfer::ship(&config, &moved, folder)?;
-        let hash = |model| weights::learngene_hash(&params::values(model));
+        let hash = |model| weights::learngene_hash(&weights::of_model(model));
         let verdicts = judges
             .novel
             .own(judges.effort.drawing(lab, &moved, classes.len()))?;

@@ -14,7 +14,7 @@ use std::path::Path;
 /// `assemble`: nothing is written before everything has been checked.
 pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     let file = model::find(&args.model)?;
-    let (config, whole) = model::load(&file, &model::device(device)?)?;
+    let (config, loaded) = model::load(&file, &model::device(device)?)?;
     let tailors = args.tailors.iter().map(|path| TailorSet::read(path));
     let tailors = tailors.collect::<std::result::Result<Vec<_>, _>>()?;
     let budget = Budget {
@@ -29,7 +29,8 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
         true => known,
         false => class_list::names_in_all(&args.classes, &known)?,
     };
-    let (whole_config, whole) = assemble_with(&config, &whole, &tailors, &wanted, None)?;
+    let (whole_config, whole) = assemble_with(&config, &loaded, &tailors, &wanted, None)?;
+    drop(loaded);
     let fit = match budget.is_free() {
         true => None,
         false => Some(learngene_transfer::fit(
@@ -45,7 +46,10 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
     };
     let smaller =
         |components| learngene_transfer::assemble(&whole_config, &whole, &classes, components);
-    let (config, part) = smaller(components)?;
+    let (config, part) = match components {
+        None => (whole_config.clone(), whole.clone()),
+        some => smaller(some)?,
+    };
     let sources = tailors.iter().map(|set| set.path().to_path_buf());
     for source in sources.chain([file]) {
         require_other_file(&args.out, &source)?;
@@ -70,7 +74,7 @@ pub fn assemble(args: &args::Assemble, device: &str) -> Result<()> {
         None => None,
     };
     output::make_folder_of(&args.out)?;
-    weights::file(Kind::Model, &config, &params::values(&part)).write(&args.out)?;
+    weights::file(Kind::Model, &config, weights::of_model(&part)).write(&args.out)?;
     output::wrote(&args.out);
     if let Some(fit) = &fit {
         output::say(&kept(fit, &whole_config));

@@ -6,7 +6,7 @@ use crate::{args, model, output, progress, quickstart};
 use learngene_compare::Lab;
 use learngene_data::picture::Grid;
 use learngene_formats::{FolderWriter, Kind};
-use learngene_nn::{Dit, Precision, cost, params};
+use learngene_nn::{Dit, Precision, cost};
 use learngene_train::{Evaluation, Gating, RunConfig, memory, weights};
 use std::fmt::Write;
 use std::path::Path;
@@ -60,7 +60,7 @@ pub fn card(args: &args::Card, device: &str) -> Result<()> {
     };
     let folder = FolderWriter::begin(&args.out)?;
     let at = |file: &str| folder.path().join(file);
-    weights::file(Kind::Model, &config, &params::values(&whole)).write(at(WEIGHTS))?;
+    weights::file(Kind::Model, &config, weights::of_model(&whole)).write(at(WEIGHTS))?;
     output::write(&at(CONFIG), about.config()?.as_bytes())?;
     if let Some(grid) = samples {
         output::write_grid(&at(SAMPLES), &grid)?;

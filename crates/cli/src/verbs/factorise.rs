@@ -28,7 +28,7 @@ pub fn factorise(args: &args::Factorise, device: &str) -> Result<()> {
     }
     require_other_file(&args.out, &file)?;
     output::make_folder_of(&args.out)?;
-    weights::file(Kind::Model, &config, &params::values(&factorised)).write(&args.out)?;
+    weights::file(Kind::Model, &config, weights::of_model(&factorised)).write(&args.out)?;
     print(&kept);
     output::json(&serde_json::json!({ "file": args.out }));
     output::wrote(&args.out);

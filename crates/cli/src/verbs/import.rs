@@ -56,7 +56,7 @@ pub fn import(args: &args::Import, device: &str) -> Result<()> {
         return Err(Failure::NotFinite { path, tensor });
     }
     output::make_folder_of(&args.out)?;
-    weights::file(Kind::Model, &config, &params::values(&whole)).write(&args.out)?;
+    weights::file(Kind::Model, &config, weights::of_model(&whole)).write(&args.out)?;
     output::wrote(&args.out);
     output::json(&serde_json::json!({ "classes": config.classes }));
     plan::print(&cost::plan(&config.model));

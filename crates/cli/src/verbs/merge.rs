@@ -25,7 +25,7 @@ pub fn merge(args: &args::Merge, device: &str) -> Result<()> {
         return Err(Failure::NotFinite { path, tensor });
     }
     output::make_folder_of(&args.out)?;
-    weights::file(Kind::Model, &config, &params::values(&merged)).write(&args.out)?;
+    weights::file(Kind::Model, &config, weights::of_model(&merged)).write(&args.out)?;
     output::wrote(&args.out);
     output::json(&serde_json::json!({ "classes": config.classes }));
     plan::print(&cost::plan(&config.model));

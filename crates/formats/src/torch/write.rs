@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Crc;
 
 use crate::atomic::write_atomically;
-use crate::container::{TensorEntry, write_values};
+use crate::container::{TensorEntry, write_floats};
 use crate::error::Result;
 use crate::zip::{self, Member};
 
@@ -28,9 +28,10 @@ pub fn write(path: impl AsRef<Path>, tensors: &BTreeMap<String, TensorEntry>) ->
         };
         archive.add("data.pkl", &|out| out.write_all(&pickle(tensors)))?;
         archive.add("byteorder", &|out| out.write_all(b"little"))?;
-        for (i, (name, tensor)) in tensors.iter().enumerate() {
-            let one = BTreeMap::from([(name.clone(), tensor.clone())]);
-            archive.add(&format!("data/{i}"), &|out| write_values(&one, out))?;
+        for (i, tensor) in tensors.values().enumerate() {
+            archive.add(&format!("data/{i}"), &|out| {
+                write_floats(&tensor.values, out)
+            })?;
         }
         archive.add("version", &|out| out.write_all(b"3\n"))?;
         let directory = zip::directory_of(&archive.members, archive.offset);

@@ -82,7 +82,7 @@ pub fn filled(config: &DitConfig, seed: u64, device: &Device) -> Dit {
         let noise = normals(seed * 1000 + number as u64, value.values.len());
         fill(name, value, &noise);
     }
-    params::replace(model, &values).unwrap()
+    params::replace(model, values).unwrap()
 }
 
 /// Matrices keep the size of what passes through them; sigma is about one and of either sign.

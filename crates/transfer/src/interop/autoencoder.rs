@@ -75,7 +75,7 @@ pub fn read(path: &Path, device: &Device) -> Result<Autoencoder> {
     let start = Autoencoder::init(&config, 0, device)?;
     let tensors = named_alike(tensors, config.channels.len()).map_err(refuse)?;
     Mismatch::between(&tensors, &params::shapes(&start)).refuse(path)?;
-    let whole = params::replace(start, &weights::parameters(tensors))?;
+    let whole = params::replace(start, weights::parameters(tensors))?;
     match params::first_not_finite(&whole) {
         Some(name) => Err(refuse(format!("`{name}` holds NaN or infinite values"))),
         None => Ok(whole),

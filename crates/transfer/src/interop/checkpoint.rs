@@ -16,7 +16,7 @@ use burn::tensor::Device;
 use learngene_formats::shards::Weights;
 use learngene_formats::torch::StateDict;
 use learngene_formats::{FormatError, Take, TensorEntry, container, torch};
-use learngene_nn::{Dit, FactorInit, NORM_EPS, SIZES, TimeCode, fixed_positions, params};
+use learngene_nn::{Dit, NORM_EPS, SIZES, TimeCode, fixed_positions};
 use learngene_train::RunConfig;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,8 +100,7 @@ pub fn read(path: &Path, asked: &Asked<'_>, device: &Device) -> Result<Imported>
         )));
     }
     let parameters = Names::dit(model).read(tensors, model, path)?;
-    let start = Dit::init(model, FactorInit::ZeroStart, 0, device)?;
-    let model = params::replace(start, &parameters)?;
+    let model = Dit::of(model, parameters, device)?;
     Ok(Imported {
         config,
         model,

@@ -15,7 +15,7 @@ use super::{Imported, OF_AVERAGES, Remark, Shape, pipeline, unknown_run, write_f
 use crate::error::{Error, Result};
 use burn::tensor::Device;
 use learngene_formats::shards::{self, Weights};
-use learngene_nn::{Dit, DitConfig, FactorInit, NORM_EPS, TimeCode, params};
+use learngene_nn::{Dit, DitConfig, NORM_EPS, TimeCode};
 use learngene_train::{RunConfig, weights};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -92,8 +92,7 @@ pub fn read(found: &Path, device: &Device) -> Result<Imported> {
         reason,
     })?;
     let parameters = Names::diffusers(&config.model).read(tensors, &config.model, folder)?;
-    let start = Dit::init(&config.model, FactorInit::ZeroStart, 0, device)?;
-    let model = params::replace(start, &parameters)?;
+    let model = Dit::of(&config.model, parameters, device)?;
     Ok(Imported {
         config,
         model,

@@ -44,7 +44,7 @@ pub fn filled(model: DitConfig) -> (RunConfig, Dit) {
         let noise = Distribution::Normal(0.0, 0.2);
         value.values = params::to_vec(Tensor::<1>::random([value.values.len()], noise, &device));
     }
-    (config, params::replace(model, &values).unwrap())
+    (config, params::replace(model, values).unwrap())
 }
 
 /// The largest difference relative to the largest value of `b`.

@@ -13,7 +13,7 @@ use super::Remark;
 use super::names::MODULES;
 use crate::error::{Error, Result};
 use crate::factors::Components;
-use learngene_nn::{Dit, DitConfig, FactorInit, Sharing, params};
+use learngene_nn::{Dit, DitConfig, Sharing, params};
 use learngene_train::RunConfig;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -144,8 +144,8 @@ pub fn attach(
             );
         }
     }
-    let start = Dit::init(&joined.model, FactorInit::ZeroStart, 0, &model.device())?;
-    Ok((joined, params::replace(start, &values)?))
+    let made = Dit::of(&joined.model, values, &model.device())?;
+    Ok((joined, made))
 }
 
 /// Name, rows and columns of every matrix that has tailors.
