@@ -182,9 +182,9 @@ pub fn step_bytes(config: &DitConfig, batch: usize, recompute: bool) -> u64 {
         .saturating_add(LIBRARIES)
 }
 
-/// Bytes that the libraries of products and decompositions keep at most: it depends on the processor's caches, and on
-/// whether a model that has factors was started.
-pub const LIBRARIES: u64 = 8 << 20;
+/// Bytes that the libraries of products and decompositions keep at most: it depends on the processor's caches, on which
+/// threads they used, and on whether a model that has factors was started.
+pub const LIBRARIES: u64 = 12 << 20;
 
 /// Numbers kept per image for the backward pass.
 fn activations(config: &DitConfig) -> u64 {
