@@ -3,8 +3,8 @@
 use crate::config::Comparison;
 use crate::error::Error;
 use crate::host::Host;
-use learngene_formats::{Checkpoints, fingerprint};
-use learngene_nn::{Dit, cost, params};
+use learngene_formats::{Checkpoints, fingerprint_of};
+use learngene_nn::{Dit, cost};
 use learngene_train::{RunConfig, TrainConfig, weights};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ pub(crate) fn open<H: Host>(wanted: &Comparison, host: &mut H) -> Result<Bases, 
             let path = wanted.path_of(&row.base, seed);
             let (config, model) = host.model(Path::new(&path))?;
             require_finished(&path, &config)?;
-            let identity = fingerprint(&weights::entries(&params::values(&model)));
+            let identity = fingerprint_of(&weights::of_model(&model));
             bases.insert(
                 key,
                 Base {

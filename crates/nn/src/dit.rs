@@ -72,7 +72,7 @@ impl Dit {
     /// A model of these parameters, which are all that it has.
     ///
     /// # Errors
-    /// Parameters that are missing or not of this model, and wrong shapes, all of them in one error.
+    /// All that are missing; or else all that are not of this model or have another shape.
     pub fn of(
         config: &DitConfig,
         parameters: BTreeMap<String, Values>,

@@ -241,17 +241,13 @@ pub fn visit<M: Module, V: Visit>(model: &M, visitor: &mut V) {
 
 /// Every parameter by name.
 pub fn values<M: Module>(model: &M) -> BTreeMap<String, Values> {
-    struct Collect(BTreeMap<String, Values>);
-    impl Visit for Collect {
-        fn visit<const D: usize>(&mut self, name: &str, value: &Tensor<D>) {
-            let shape = value.dims().to_vec();
-            let values = to_vec(value.clone());
-            self.0.insert(name.into(), Values { shape, values });
-        }
-    }
-    let mut collect = Collect(BTreeMap::new());
-    visit(model, &mut collect);
-    collect.0
+    values_of(model, |_| true)
+}
+
+/// The parameters whose name the predicate accepts.
+pub fn values_of<M: Module>(model: &M, accept: impl Fn(&str) -> bool) -> BTreeMap<String, Values> {
+    let accepted = lent(model).into_iter().filter(|(name, _)| accept(name));
+    accepted.map(|(name, lent)| (name, lent.read())).collect()
 }
 
 /// A parameter that stays where it is until its values are asked for.

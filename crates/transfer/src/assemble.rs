@@ -58,11 +58,7 @@ pub fn assemble_with(
     let shared = superclasses(&chosen);
     let joined = shape(config, &chosen, kept)?;
     // Tailors come from the sets.
-    let mut values: Parameters = params::lent(model)
-        .into_iter()
-        .filter(|(name, _)| Part::of(name) != Part::Tailors)
-        .map(|(name, lent)| (name, lent.read()))
-        .collect();
+    let mut values = params::values_of(model, |name| Part::of(name) != Part::Tailors);
     let strong = strong(config, &values, kept);
     for (name, shape) in params::layout(&joined.model) {
         let rows = || chosen.iter().flat_map(|c| c.set.rows(&name, c.number));
@@ -90,9 +86,6 @@ pub fn assemble_with(
             }
             _ => {}
         }
-    }
-    if joined.model.tailor_rank == 0 {
-        values.retain(|name, _| Part::of(name) != Part::Tailors);
     }
     let made = Dit::of(&joined.model, values, &model.device())?;
     Ok((joined, made))

@@ -31,11 +31,8 @@ impl TailorSet {
     /// Those of a model. `path` is where it came from, for errors.
     pub fn of(config: &RunConfig, model: &Dit, path: impl Into<PathBuf>) -> Self {
         let learngene = weights::learngene_hash(&weights::of_model(model));
-        let mut values: Parameters = params::lent(model)
-            .into_iter()
-            .filter(|(name, _)| matches!(Part::of(name), Part::Tailors | Part::Labels))
-            .map(|(name, lent)| (name, lent.read()))
-            .collect();
+        let own = |name: &str| matches!(Part::of(name), Part::Tailors | Part::Labels);
+        let mut values = params::values_of(model, own);
         let labels = values.remove("label.table");
         if let Some(mut rows) = labels {
             rows.shape[0] -= 1;

@@ -135,7 +135,7 @@ fn of_others(
             let several = chunks::webp(bytes).any(|(name, _)| name == b"ANIM");
             (ImageFormat::WebP, 6, several)
         }
-        // A picture of its colours may be laid on the screen.
+        // The first picture is unpacked apart where it does not fill the screen.
         Format::Gif => (ImageFormat::Gif, 4, has_several(bytes)),
         Format::Bmp => (ImageFormat::Bmp, 0, false),
         _ => {
